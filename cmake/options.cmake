@@ -1,0 +1,36 @@
+# Flags that every target of the project shares, as one interface target.
+
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+set(MINIKV_SANITIZE "" CACHE STRING "address;undefined or thread")
+option(MINIKV_FUZZ "build the libFuzzer targets (clang)" OFF)
+option(MINIKV_COVERAGE "instrument for coverage" OFF)
+
+add_library(minikv_options INTERFACE)
+target_compile_definitions(minikv_options INTERFACE _GNU_SOURCE MINIKV_VERSION="${PROJECT_VERSION}")
+target_compile_options(minikv_options INTERFACE
+  -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum
+  -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wno-unused-parameter
+  -fno-strict-aliasing -fno-common -fstack-protector-strong)
+if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+  target_compile_definitions(minikv_options INTERFACE _FORTIFY_SOURCE=2)
+else()
+  target_compile_definitions(minikv_options INTERFACE MINIKV_CHECKED=1)
+endif()
+
+if(MINIKV_SANITIZE)
+  list(JOIN MINIKV_SANITIZE "," sanitizers)
+  target_compile_options(minikv_options INTERFACE -fsanitize=${sanitizers}
+    -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+  target_link_options(minikv_options INTERFACE -fsanitize=${sanitizers})
+endif()
+if(MINIKV_FUZZ)
+  target_compile_options(minikv_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+if(MINIKV_COVERAGE)
+  target_compile_options(minikv_options INTERFACE --coverage)
+  target_link_options(minikv_options INTERFACE --coverage)
+endif()

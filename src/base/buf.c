@@ -1,0 +1,181 @@
+#include "base/buf.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+
+enum { BUF_CAPACITY_MIN = 64 };
+
+void buf_init(struct buf *buf, size_t count_max)
+{
+    *buf = (struct buf){.count_max = count_max};
+}
+
+void buf_release(struct buf *buf)
+{
+    mem_free(buf->data);
+    *buf = (struct buf){.count_max = buf->count_max};
+}
+
+void buf_reset(struct buf *buf)
+{
+    buf->count = 0;
+    buf->is_full = false;
+}
+
+bool buf_reserve(struct buf *buf, size_t count)
+{
+    if (buf->is_full || count > buf->count_max - buf->count) {
+        buf->is_full = true;
+        return false;
+    }
+    if (buf->count + count <= buf->capacity)
+        return true;
+
+    size_t capacity = MAX(buf->capacity, (size_t)BUF_CAPACITY_MIN);
+    while (capacity < buf->count + count)
+        capacity *= 2;
+    buf->data = mem_realloc(buf->data, capacity);
+    buf->capacity = capacity;
+    ENSURE(buf->count + count <= buf->capacity);
+    return true;
+}
+
+void buf_put(struct buf *buf, struct bytes bytes)
+{
+    if (bytes.count == 0 || !buf_reserve(buf, bytes.count))
+        return;
+    memcpy(buf->data + buf->count, bytes.data, bytes.count);
+    buf->count += bytes.count;
+}
+
+void buf_put_text(struct buf *buf, const char *text)
+{
+    buf_put(buf, bytes_of_text(text));
+}
+
+void buf_put_zeros(struct buf *buf, size_t count)
+{
+    if (count == 0 || !buf_reserve(buf, count))
+        return;
+    memset(buf->data + buf->count, 0, count);
+    buf->count += count;
+}
+
+void buf_put_u8(struct buf *buf, uint8_t value)
+{
+    buf_put(buf, bytes_of(&value, 1));
+}
+
+void buf_put_u16(struct buf *buf, uint16_t value)
+{
+    uint8_t raw[2];
+    store_u16(raw, value);
+    buf_put(buf, bytes_of(raw, sizeof raw));
+}
+
+void buf_put_u32(struct buf *buf, uint32_t value)
+{
+    uint8_t raw[4];
+    store_u32(raw, value);
+    buf_put(buf, bytes_of(raw, sizeof raw));
+}
+
+void buf_put_u64(struct buf *buf, uint64_t value)
+{
+    uint8_t raw[8];
+    store_u64(raw, value);
+    buf_put(buf, bytes_of(raw, sizeof raw));
+}
+
+void buf_put_decimal(struct buf *buf, uint64_t value)
+{
+    uint8_t digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    buf_put(buf, bytes_of(digits + at, sizeof digits - at));
+}
+
+void buf_put_sized(struct buf *buf, struct bytes bytes)
+{
+    REQUIRE(bytes.count <= UINT32_MAX);
+    buf_put_u32(buf, (uint32_t)bytes.count);
+    buf_put(buf, bytes);
+}
+
+void buf_printf(struct buf *buf, const char *format, ...)
+{
+    va_list arguments, again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    int count = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    INVARIANT(count >= 0);
+
+    /* One byte more for the NUL that vsnprintf insists on; it is not counted. */
+    if (buf_reserve(buf, (size_t)count + 1)) {
+        (void)vsnprintf((char *)buf->data + buf->count, (size_t)count + 1, format, again);
+        buf->count += (size_t)count;
+    }
+    va_end(again);
+}
+
+void buf_consume(struct buf *buf, size_t count)
+{
+    REQUIRE(count <= buf->count);
+    buf->count -= count;
+    if (buf->count != 0 && count != 0)
+        memmove(buf->data, buf->data + count, buf->count);
+}
+
+struct bytes buf_bytes(const struct buf *buf)
+{
+    return bytes_of(buf->data, buf->count);
+}
+
+const char *buf_text(struct buf *buf)
+{
+    if (buf->count == buf->capacity) {
+        buf->data = mem_realloc(buf->data, buf->capacity + BUF_CAPACITY_MIN);
+        buf->capacity += BUF_CAPACITY_MIN;
+    }
+    buf->data[buf->count] = '\0';
+    return (const char *)buf->data;
+}
+
+void store_u16(uint8_t *at, uint16_t value)
+{
+    at[0] = (uint8_t)value;
+    at[1] = (uint8_t)(value >> 8);
+}
+
+void store_u32(uint8_t *at, uint32_t value)
+{
+    store_u16(at, (uint16_t)value);
+    store_u16(at + 2, (uint16_t)(value >> 16));
+}
+
+void store_u64(uint8_t *at, uint64_t value)
+{
+    store_u32(at, (uint32_t)value);
+    store_u32(at + 4, (uint32_t)(value >> 32));
+}
+
+uint16_t load_u16(const uint8_t *at)
+{
+    return (uint16_t)(at[0] | at[1] << 8);
+}
+
+uint32_t load_u32(const uint8_t *at)
+{
+    return (uint32_t)load_u16(at) | (uint32_t)load_u16(at + 2) << 16;
+}
+
+uint64_t load_u64(const uint8_t *at)
+{
+    return (uint64_t)load_u32(at) | (uint64_t)load_u32(at + 4) << 32;
+}

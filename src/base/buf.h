@@ -1,0 +1,55 @@
+/* Buf: a growable byte buffer with a maximum given at birth.
+ *
+ * Writing past the maximum sets `is_full` and drops that write and all later ones; the writer
+ * checks once at the end instead of after every field. Integers are little-endian.
+ *
+ * Ownership    owns `data`; a slice from buf_bytes is borrowed until the next write */
+#ifndef MINIKV_BASE_BUF_H
+#define MINIKV_BASE_BUF_H
+
+#include <stdarg.h>
+
+#include "base/bytes.h"
+
+struct buf {
+    uint8_t *data; /* owned */
+    size_t count;
+    size_t capacity;
+    size_t count_max;
+    bool is_full;
+};
+
+void buf_init(struct buf *buf, size_t count_max);
+void buf_release(struct buf *buf);
+/* Empty, memory kept. */
+void buf_reset(struct buf *buf);
+
+/* Room for `count` more bytes at buf->data + buf->count; false (and is_full) past the maximum.
+ * The writer fills the room and adds to buf->count. */
+bool buf_reserve(struct buf *buf, size_t count);
+void buf_put(struct buf *buf, struct bytes bytes);
+void buf_put_text(struct buf *buf, const char *text);
+void buf_put_zeros(struct buf *buf, size_t count);
+void buf_put_u8(struct buf *buf, uint8_t value);
+void buf_put_u16(struct buf *buf, uint16_t value);
+void buf_put_u32(struct buf *buf, uint32_t value);
+void buf_put_u64(struct buf *buf, uint64_t value);
+void buf_put_decimal(struct buf *buf, uint64_t value);
+/* u32 count, then the bytes. */
+void buf_put_sized(struct buf *buf, struct bytes bytes);
+void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Drop the first `count` bytes, moving the rest down. */
+void buf_consume(struct buf *buf, size_t count);
+struct bytes buf_bytes(const struct buf *buf);
+/* NUL-terminated text, borrowed until the next write. */
+const char *buf_text(struct buf *buf);
+
+/* Fixed places in memory, for headers filled in after their body. */
+void store_u16(uint8_t *at, uint16_t value);
+void store_u32(uint8_t *at, uint32_t value);
+void store_u64(uint8_t *at, uint64_t value);
+uint16_t load_u16(const uint8_t *at);
+uint32_t load_u32(const uint8_t *at);
+uint64_t load_u64(const uint8_t *at);
+
+#endif

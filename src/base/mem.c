@@ -1,0 +1,38 @@
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+
+void *mem_alloc(size_t bytes_count)
+{
+    void *pointer = calloc(1, bytes_count ? bytes_count : 1);
+    INVARIANT(pointer != NULL);
+    return pointer;
+}
+
+void *mem_alloc_array(size_t items_count, size_t item_bytes)
+{
+    REQUIRE(item_bytes == 0 || items_count <= SIZE_MAX / item_bytes);
+    return mem_alloc(items_count * item_bytes);
+}
+
+void *mem_alloc_raw(size_t bytes_count)
+{
+    void *pointer = malloc(bytes_count ? bytes_count : 1);
+    INVARIANT(pointer != NULL);
+    return pointer;
+}
+
+void *mem_realloc(void *pointer, size_t bytes_count)
+{
+    void *moved = realloc(pointer, bytes_count ? bytes_count : 1);
+    INVARIANT(moved != NULL);
+    return moved;
+}
+
+void mem_free(void *pointer)
+{
+    free(pointer);
+}

@@ -1,0 +1,19 @@
+/* Memory for the server: running out of it stops the process.
+ *
+ * A crashed replica is a case that Raft handles; an untested out-of-memory branch is not. Sizes
+ * that come from the network are checked against their limit before they get here. The client
+ * library does not use this module. */
+#ifndef MINIKV_BASE_MEM_H
+#define MINIKV_BASE_MEM_H
+
+#include <stddef.h>
+
+/* Zeroed memory, never NULL. Gives ownership; release with mem_free. */
+void *mem_alloc(size_t bytes_count);
+void *mem_alloc_array(size_t items_count, size_t item_bytes);
+/* Uninitialised memory, never NULL. */
+void *mem_alloc_raw(size_t bytes_count);
+void *mem_realloc(void *pointer, size_t bytes_count);
+void mem_free(void *pointer); /* NULL is a no-op */
+
+#endif

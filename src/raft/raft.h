@@ -1,0 +1,193 @@
+/* Raft: the consensus core, one node's side of it, pure.
+ *
+ * One door: raft_step(raft, event, &ready). An event goes in, a struct raft_ready says what must
+ * be done, in which order. No clock, no I/O, no randomness of its own, no callbacks: the same
+ * state and the same event give the same result, on a real machine and in the simulator.
+ *
+ *      event ──▶ raft_step ──▶ ready: (1) hard state  (2) entries  (3) messages
+ *                                     (4) commit      (5) reads    (6) deadline
+ *
+ * Sources      Raft (Ongaro, Ousterhout 2014) and the thesis (Ongaro 2014), cited at the line
+ * Invariants   docs/invariants.md R1 …; raft_check walks them
+ * Ownership    raft owns the entries of its log by reference; everything in a ready is borrowed
+ *              until the next raft_step
+ * Limits       LIMIT_UNCOMMITTED_BYTES, LIMIT_LOG_CACHE_BYTES, LIMIT_APPEND_*, LIMIT_INFLIGHT_*,
+ *              LIMIT_READ_ROUNDS, LIMIT_READS_WAITING
+ * Calling      carry out a whole ready before or while stepping on, in its order; entries may be
+ *              written while later steps run, durable events then arrive in log order */
+#ifndef MINIKV_RAFT_RAFT_H
+#define MINIKV_RAFT_RAFT_H
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "types/entry.h"
+#include "types/ids.h"
+#include "types/member.h"
+#include "types/message.h"
+
+struct raft;
+
+enum raft_role { /* moves between them: the table in raft/role.c */
+    RAFT_ROLE_FOLLOWER,
+    RAFT_ROLE_PRE_CANDIDATE,
+    RAFT_ROLE_CANDIDATE,
+    RAFT_ROLE_LEADER,
+    RAFT_ROLE_LEARNER
+};
+const char *raft_role_name(enum raft_role role); /* "follower", "pre-candidate", … */
+
+struct raft_options {
+    node_id self;
+    uint64_t seed; /* of the election jitter; must differ between nodes */
+    time_us heartbeat;
+    time_us election; /* a follower waits between one and two of these */
+};
+
+/* What was found on disk: everything durable. */
+struct raft_start {
+    struct hard_state hard_state;
+    raft_index commit;       /* known committed; 0 when unknown */
+    struct config config;    /* the newest configuration at or before `base` (empty: none) */
+    struct entry_id base;    /* the entry before the first of `entries`; {0,0} at the very start */
+    struct entry **entries;  /* borrowed, referenced on copy; the tail of the log */
+    size_t entries_count;
+    time_us now;
+};
+
+enum raft_event_type {
+    RAFT_EVENT_TICK,     /* the deadline of the last ready has come (early or late is harmless) */
+    RAFT_EVENT_MESSAGE,  /* from a peer, already checked for shape */
+    RAFT_EVENT_PROPOSE,  /* new entries; on ST_OK raft takes a reference on each and seals them */
+    RAFT_EVENT_DURABLE,  /* own disk holds everything up to this entry (term and index: a late
+                            completion must not count for a newer entry at the same index) */
+    RAFT_EVENT_APPLIED,  /* the state machine has applied up to this index */
+    RAFT_EVENT_READ,     /* a batch of local linearizable reads asks for an index */
+    RAFT_EVENT_LINK,     /* the links to and from a peer changed */
+    RAFT_EVENT_LOADED,   /* entries asked for in ready.loads, read back from disk */
+    RAFT_EVENT_TRANSFER, /* hand leadership to a peer (NODE_NONE: to the most caught-up voter) */
+    RAFT_EVENT_CAMPAIGN  /* stand for election now (tests, single nodes) */
+};
+
+struct raft_event {
+    enum raft_event_type type;
+    time_us now; /* never goes back */
+    union {
+        const struct message *message;
+        struct {
+            struct entry **entries; /* only ENTRY_COMMAND and ENTRY_CONFIG, unsealed, refs 1 */
+            size_t entries_count;   /* 1 … LIMIT_PROPOSALS */
+        } propose;
+        struct entry_id durable;
+        raft_index applied;
+        struct read_id read;
+        struct {
+            node_id peer;
+            bool is_up;   /* up: messages sent before may be lost; start over with a probe */
+            bool is_dead; /* down by end of file or reset: the process is probably gone */
+        } link;
+        struct {
+            node_id peer;
+            struct entry_id prev;   /* the entry before the first one; index 0 at the log's start */
+            struct entry **entries; /* borrowed; may be none when disk had nothing */
+            size_t entries_count;
+        } loaded;
+        struct {
+            node_id to;
+        } transfer;
+    };
+};
+
+struct raft_read {
+    struct read_id id;
+    bool is_refused;  /* no leader, deposed, or no room: ask again later */
+    raft_index index; /* the batch may be answered once this is applied */
+};
+
+struct raft_load {
+    node_id peer;
+    raft_index first; /* send entries from here on; also its predecessor's term is wanted */
+    size_t bytes_max;
+};
+
+/* What to do, in this order. The one exception that makes Raft fast is written here: messages do
+ * not wait for (2); a leader's entries leave while its own disk writes them, because it counts
+ * itself only at RAFT_EVENT_DURABLE, and followers acknowledge only what is durable. */
+struct raft_ready {
+    /* (1) Must be durable before any message of this or a later ready leaves. */
+    bool hard_state_changed;
+    struct hard_state hard_state;
+
+    /* (2) Append to the log, in order; the first may have an index that exists already, then it
+     * supersedes everything from there on. Report RAFT_EVENT_DURABLE when synced. */
+    struct entry **entries;
+    size_t entries_count;
+
+    /* (3) Send, after (1). */
+    struct message *messages;
+    size_t messages_count;
+
+    /* (4) Everything up to here may be applied, in order. Rises only. */
+    raft_index commit;
+
+    /* (5) Answers to RAFT_EVENT_READ of this node. */
+    struct raft_read *reads;
+    size_t reads_count;
+
+    /* Entries for slow peers that are no longer in memory: read them back, then LOADED. */
+    struct raft_load *loads;
+    size_t loads_count;
+
+    /* (6) Step a TICK at this time at the latest. */
+    time_us deadline;
+
+    /* Something in raft_view changed: role, term, leader. */
+    bool view_changed;
+};
+
+struct raft_view {
+    enum raft_role role;
+    raft_term term;
+    node_id leader;         /* NODE_NONE when unknown; self when leading */
+    time_us leader_since;   /* when this leader became known in this term */
+    raft_index first_index; /* oldest entry still in memory */
+    raft_index last_index;
+    raft_index commit;
+    raft_index durable;     /* own disk */
+    raft_index term_start;  /* the leader's no-op of this term; 0 when not leading */
+    node_id transfer_to;    /* leadership is being handed over; proposals are refused */
+    size_t uncommitted_bytes;
+};
+
+struct raft_peer_view {
+    node_id id;
+    bool is_voter;
+    const char *state; /* "probe" | "stream" | "load" */
+    raft_index match, next;
+    time_us heard_at; /* last message from it; 0: never */
+};
+
+/* Gives ownership. Requires start->config (or a CONFIG entry in the log) to name the members. */
+struct raft *raft_new(const struct raft_options *options, const struct raft_start *start);
+void raft_free(struct raft *raft);
+
+/* return   ST_OK; for PROPOSE also ST_NOT_LEADER, ST_BUSY (LIMIT_UNCOMMITTED_BYTES, or a transfer
+ *          is under way), ST_BAD_REQUEST (a second open configuration change, or one before an
+ *          entry of this term is committed); for TRANSFER ST_NOT_LEADER, ST_UNKNOWN_MEMBER.
+ *          On failure nothing changed; `out_ready` is valid all the same */
+MUST_CHECK enum status raft_step(struct raft *raft, const struct raft_event *event,
+                                 struct raft_ready *out_ready);
+
+void raft_view(const struct raft *raft, struct raft_view *out_view);
+/* The configuration in force: the newest in the log, committed or not (thesis §4.1). */
+const struct config *raft_config(const struct raft *raft);
+/* At most `peers_max` peers in rising id; how many. Match and next mean something at a leader. */
+size_t raft_peers(const struct raft *raft, struct raft_peer_view *out_peers, size_t peers_max);
+/* The entry at `index`, borrowed until the next step; NULL when not in memory. */
+struct entry *raft_entry(const struct raft *raft, raft_index index);
+
+/* Walks every invariant and aborts if one fails. Called after each step in checked builds. */
+void raft_check(const struct raft *raft);
+/* One line of text, for traces and scenario files. */
+void raft_format(const struct raft *raft, struct buf *out);
+
+#endif
