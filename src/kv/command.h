@@ -1,0 +1,63 @@
+/* Command: one change of the replicated state, as it travels in entries and envelopes.
+ *
+ * A front door makes it, the log carries it, kv_apply carries it out, on every node alike. Reads
+ * are not commands.
+ *
+ * Format       docs/formats/command.md */
+#ifndef MINIKV_KV_COMMAND_H
+#define MINIKV_KV_COMMAND_H
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/cursor.h"
+#include "base/status.h"
+#include "types/address.h"
+#include "types/ids.h"
+
+enum command_op {
+    COMMAND_PUT = 1,      /* key, value, condition */
+    COMMAND_DELETE = 2,   /* key, condition */
+    COMMAND_INCR = 3,     /* key, by */
+    COMMAND_ANNOUNCE = 4, /* member, http: its client address; unset: removed */
+    COMMAND_REGISTER = 5  /* member, identity: the data directory that may vote as this member */
+};
+
+enum condition {
+    CONDITION_NONE,
+    CONDITION_REVISION,     /* If-Match: "n": exists and mod_revision is n */
+    CONDITION_EXISTS,       /* If-Match: * */
+    CONDITION_ABSENT,       /* If-None-Match: * */
+    CONDITION_NOT_REVISION  /* If-None-Match: "n": absent, or mod_revision is not n */
+};
+
+/* Exactly once: which write of which client this is. */
+struct client_identity {
+    struct bytes client; /* empty: none given */
+    uint64_t sequence;
+    uint64_t acked; /* every sequence up to here has been answered */
+};
+
+struct command {
+    enum command_op op;
+    struct client_identity identity;
+    struct bytes key;
+    struct bytes value;
+    enum condition condition;
+    uint64_t condition_revision;
+    int64_t by;
+    node_id member;
+    struct address http;
+    uint64_t member_identity;
+};
+
+/* Requires a command within the limits; every field that its op does not name is left out. */
+void command_encode(const struct command *command, struct buf *out);
+/* Slices borrow from `in`.
+ * return   ST_OK; ST_SHORT; ST_FORMAT for an unknown op, version or condition, trailing bytes;
+ *          ST_LIMIT for a key, value or id over its limit. What decodes encodes to the same bytes */
+MUST_CHECK enum status command_decode(struct bytes in, struct command *out_command);
+/* The op alone, without decoding the rest; 0 when `in` is no command. */
+enum command_op command_peek(struct bytes in);
+const char *command_op_name(enum command_op op); /* "put", … */
+
+#endif

@@ -1,0 +1,92 @@
+/* KV: the replicated state: keys with their revisions, and the directory of members. Pure.
+ *
+ * The data model is etcd's. One cluster-wide `revision` grows by one with each changing
+ * transaction; each key has create_revision, mod_revision and version. Commands are applied in log
+ * order; every node that has applied the same entries has the same state, which kv_digest proves.
+ *
+ * Keys live in an ordered copy-on-write B+tree (kv/tree.h): a pinned root is a snapshot that later
+ * writes do not disturb.
+ *
+ * Invariants   docs/invariants.md K1 …; kv_check walks them
+ * Ownership    kv owns all keys and values; items given out are borrowed until the next kv_apply
+ * Limits       LIMIT_KEY_BYTES, LIMIT_VALUE_BYTES, options.state_bytes_max
+ * Calling      one thread */
+#ifndef MINIKV_KV_KV_H
+#define MINIKV_KV_KV_H
+
+#include "kv/command.h"
+#include "types/member.h"
+#include "types/proposal.h"
+
+struct kv;
+
+struct kv_options {
+    uint64_t state_bytes_max; /* replicated limit: the same on all nodes; 0: the default */
+};
+
+struct kv_item {
+    struct bytes key;
+    struct bytes value;
+    uint64_t create_revision;
+    uint64_t mod_revision;
+    uint64_t version; /* 1 at creation */
+    uint64_t lease;   /* 0: none */
+};
+
+/* What a command came to. Every status but OK changed nothing but the applied index. */
+struct kv_result {
+    enum status status;    /* OK, CONDITION_FAILED, NOT_INTEGER, OVERFLOW, STATE_FULL,
+                              UNKNOWN_MEMBER, BAD_REQUEST (a malformed command), ADDRESS_MISMATCH
+                              (REGISTER of another identity than the recorded one) */
+    bool changed;          /* the revision grew */
+    uint64_t revision;     /* of the state after this command */
+    uint64_t mod_revision; /* of the key after this command; 0: it does not exist */
+    int64_t number;        /* INCR: the new value */
+};
+
+/* A member as the state knows it. The configuration entry gives id, role and peer address, commands
+ * add the rest; removing the member removes all of it. */
+struct kv_member {
+    struct member member;
+    struct address http; /* unset: not announced */
+    uint64_t identity;   /* 0: not registered */
+};
+
+struct kv *kv_new(const struct kv_options *options);
+void kv_free(struct kv *kv);
+
+/* Applies the command of one entry. Requires id.index == applied index + 1. */
+void kv_apply(struct kv *kv, struct entry_id id, const struct proposal *proposal,
+              struct kv_result *out_result);
+void kv_apply_config(struct kv *kv, struct entry_id id, const struct config *config);
+void kv_apply_noop(struct kv *kv, struct entry_id id);
+
+bool kv_get(const struct kv *kv, struct bytes key, struct kv_item *out_item);
+
+struct kv_range {
+    struct bytes prefix; /* only keys with it; empty: all */
+    struct bytes start;  /* inclusive; empty: from the first */
+    struct bytes end;    /* exclusive; empty: to the last */
+    struct bytes after;  /* exclusive start, the last key of the page before; empty: none */
+};
+/* Calls on_item in key order until it returns false or the range ends. */
+void kv_scan(const struct kv *kv, const struct kv_range *range,
+             bool (*on_item)(void *ctx, const struct kv_item *item), void *ctx);
+
+struct kv_stats {
+    struct entry_id applied;
+    uint64_t revision;
+    uint64_t keys_count;
+    uint64_t state_bytes; /* keys, values and their overhead */
+    uint64_t stamp_us;    /* log time: the stamp of the last command applied */
+};
+void kv_stats(const struct kv *kv, struct kv_stats *out_stats);
+const struct kv_member *kv_member(const struct kv *kv, node_id id); /* NULL: no such member */
+const struct config *kv_config(const struct kv *kv);                /* as applied */
+
+/* 64 bits over the whole state; equal at equal applied index on all nodes. O(1) per change. */
+uint64_t kv_digest(const struct kv *kv);
+/* Walks tree and sums, recomputes the digest, and aborts on a difference. For tests. */
+void kv_check(const struct kv *kv);
+
+#endif

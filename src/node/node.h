@@ -1,0 +1,155 @@
+/* Node: one replica, and the only place that orders effects: persist → send → apply → answer.
+ *
+ * A front door turns bytes into a request, submits it, and turns the answer into bytes. Forwarding,
+ * holding during elections, proof of non-application and deadlines exist once, here, and serve
+ * every front door alike.
+ *
+ *      node_submit ─▶ route ─▶ propose ─▶ log ─▶ apply ─▶ on_done      (leader)
+ *                        └───▶ envelope ─▶ leader … apply here ─▶ on_done  (elsewhere)
+ *
+ * Ownership    the node owns raft, kv, log and links; requests are embedded in their owner and
+ *              stay until on_done or node_cancel
+ * Limits       LIMIT_REQUESTS, LIMIT_HELD, LIMIT_FORWARD_OPEN
+ * Calling      the loop's thread; on_done never runs inside node_submit */
+#ifndef MINIKV_NODE_NODE_H
+#define MINIKV_NODE_NODE_H
+
+#include "base/list.h"
+#include "env/env.h"
+#include "kv/kv.h"
+#include "peer/peer.h"
+#include "raft/raft.h"
+#include "route/route.h"
+#include "storage/wal.h"
+
+struct node;
+
+/* ---- requests ---- */
+
+enum node_request_kind {
+    NODE_WRITE, /* order and apply `command` */
+    NODE_READ   /* answer when this node's state may be read linearizably; then look at node_kv */
+};
+
+struct node_answer {
+    enum status status;
+    enum effect effect;      /* the truth about this delivery */
+    struct kv_result result; /* of a command that was applied */
+    unsigned hops_count;     /* forwards it took: 0 or 1 */
+    uint32_t retry_after_ms; /* 0: no advice */
+};
+
+struct node_request {
+    /* filled in by the front door */
+    enum node_request_kind kind;
+    enum route_policy policy;
+    bool is_forwarded;    /* the client says that it has been forwarded before */
+    bool is_internal;     /* exempt from the announce policy */
+    time_us deadline;     /* monotonic; the answer comes by then */
+    struct bytes command; /* encoded kv/command.h; borrowed until on_done */
+    void (*on_done)(void *ctx, const struct node_answer *answer);
+    void *ctx;
+
+    /* private to the node */
+    struct list link;
+    unsigned state;
+    uint64_t number;       /* of the attempt under way */
+    raft_term fence;       /* term the attempt is bound to */
+    time_us hold_until;
+    unsigned hops_count;
+    bool link_was_lost;    /* since the attempt was sent */
+    size_t deadline_index; /* in the heap of deadlines */
+    struct node_request *hash_next;
+};
+
+/* Takes the request on; on_done will be called exactly once, unless cancelled. */
+void node_submit(struct node *node, struct node_request *request);
+/* The client is gone: on_done will not be called. What was proposed may still happen. */
+void node_cancel(struct node *node, struct node_request *request);
+
+/* ---- lifecycle ---- */
+
+/* Asks whether `http` answers as member `id` of this cluster; calls node_verified once. */
+struct node_verify {
+    node_id id;
+    uint64_t cluster_id;
+    struct address http;
+};
+typedef void (*node_verify_fn)(void *ctx, const struct node_verify *verify);
+
+struct node_options {
+    node_id self;
+    struct config initial;  /* of a new cluster; ignored once the data directory has one */
+    struct address listen_peer;
+    struct address advertise_http; /* what this node announces; unset: nothing */
+    bool announces;
+    enum route_policy policy; /* default for front doors: node_policy */
+    time_us heartbeat, election, hold;
+    uint64_t wal_segment_bytes; /* 0: the default */
+    uint64_t state_bytes_max;   /* 0: the default */
+};
+
+struct node_callbacks {
+    void *ctx;
+    node_verify_fn verify; /* NULL: announced addresses are taken unverified (tests) */
+    /* Serving is over: a disk failed or data is damaged. The process exits with this status. */
+    void (*on_fatal)(void *ctx, enum status status);
+    /* role, term, leader or leader's address changed */
+    void (*on_view)(void *ctx);
+};
+
+/* Locks and recovers the data directory, listens for peers, joins the cluster.
+ * return   ST_OK; ST_LOCKED, ST_CORRUPT, ST_FORMAT, ST_IO, ST_NO_SPACE, ST_BUSY (port taken),
+ *          ST_BAD_ADDRESS, ST_BAD_REQUEST (no members known), all with `error` */
+MUST_CHECK enum status node_open(struct env *env, const struct node_options *options,
+                                 const struct node_callbacks *callbacks, struct node **out_node,
+                                 struct errtext *error);
+/* Hands leadership over and finishes what is in flight, at most until `deadline`; then on_stopped.
+ * New requests are refused with ST_SHUTTING_DOWN once nobody can take them. */
+void node_stop(struct node *node, time_us deadline, void (*on_stopped)(void *ctx), void *ctx);
+/* Frees everything at once; open requests are answered first, truthfully. NULL is a no-op. */
+void node_close(struct node *node);
+
+void node_verified(struct node *node, const struct node_verify *verify, enum status status);
+
+/* ---- what front doors look at ---- */
+
+struct node_view {
+    uint64_t version; /* grows with every change of the fields below */
+    node_id self;
+    uint64_t cluster_id;
+    enum raft_role role;
+    raft_term term;
+    node_id leader;             /* NODE_NONE: unknown */
+    struct address leader_peer; /* unset: unknown */
+    struct address leader_http; /* unset: unknown or not announced */
+};
+const struct node_view *node_view(const struct node *node);
+const struct kv *node_kv(const struct node *node);
+const struct raft *node_raft(const struct node *node);
+enum route_policy node_policy(const struct node *node);
+raft_index node_applied(const struct node *node);
+/* How old a stale read may be: since the last word of a leader; 0 at the leader; TIME_NEVER when
+ * none has been heard since the start. */
+time_us node_staleness(const struct node *node);
+/* Ready: a leader is known and everything committed at start has been applied. */
+bool node_is_ready(const struct node *node);
+
+/* Turns what an operator typed for member `id` into an address that others can dial: a bare :port
+ * or wildcard becomes the member's own host when all members are on one host, else
+ * ST_BAD_ADDRESS with the reason. ST_UNKNOWN_MEMBER. */
+MUST_CHECK enum status node_resolve_http(const struct node *node, node_id id,
+                                         const struct address *typed,
+                                         struct address *out_address, struct errtext *error);
+
+struct node_stats {
+    uint64_t requests_open, requests_held, requests_forwarded_open;
+    uint64_t proposed_count, forwarded_count, taken_count, resent_count, proven_count;
+    uint64_t elections_count, leader_changes_count;
+    uint64_t reads_count, read_rounds_count;
+    struct wal_stats wal;
+};
+void node_stats(const struct node *node, struct node_stats *out_stats);
+size_t node_peer_stats(const struct node *node, struct peer_stats *out_stats, size_t stats_max);
+
+#endif
