@@ -11,59 +11,66 @@
 
 enum {
     /* Cluster */
-    LIMIT_MEMBERS = 9,         /* voters and learners together: seven, and two on their way */
-    LIMIT_HOST_BYTES = 63,     /* of an advertised host; longer ones are refused, never cut */
-    LIMIT_ADDRESS_BYTES = 72,  /* host, brackets, colon, port, NUL */
+    LIMIT_MEMBERS = 9,        /* voters and learners together: seven, and two on their way */
+    LIMIT_HOST_BYTES = 63,    /* of an advertised host; longer ones are refused, never cut */
+    LIMIT_ADDRESS_BYTES = 72, /* host, brackets, colon, port, NUL */
 
     /* Data */
     LIMIT_KEY_BYTES = 4096,
     LIMIT_VALUE_BYTES = 1 * MIB,
     LIMIT_CLIENT_ID_BYTES = 64,
-    LIMIT_LIST_ITEMS = 1000,          /* of one page, default and maximum */
-    LIMIT_LIST_BYTES = 4 * MIB,       /* of one page */
+    LIMIT_LIST_ITEMS = 1000,              /* of one page, default and maximum */
+    LIMIT_LIST_BYTES = 4 * MIB,           /* of one page */
     LIMIT_STATE_BYTES_DEFAULT_MIB = 8192, /* keys and values; writes are refused beyond */
 
     /* Commands and entries */
     LIMIT_COMMAND_BYTES = LIMIT_KEY_BYTES + LIMIT_VALUE_BYTES + 1024,
     LIMIT_ENTRY_BYTES = LIMIT_COMMAND_BYTES + 64, /* payload: origin, stamp and command */
-    LIMIT_PROPOSALS = 4096,           /* one PROPOSE event */
+    LIMIT_PROPOSALS = 4096,                       /* one PROPOSE event */
 
     /* Consensus */
     LIMIT_UNCOMMITTED_BYTES = 64 * MIB, /* at the leader; beyond it proposals are refused */
     LIMIT_LOG_CACHE_BYTES = 32 * MIB,   /* entries kept in memory behind the applied index */
     LIMIT_APPEND_BYTES = 2 * MIB,       /* entries of one append message */
     LIMIT_APPEND_ENTRIES = 2048,
-    LIMIT_INFLIGHT_APPENDS = 64,        /* per peer, pipelined */
-    LIMIT_INFLIGHT_BYTES = 16 * MIB,    /* per peer, pipelined */
-    LIMIT_READ_ROUNDS = 4,              /* read-index rounds under way at a leader */
-    LIMIT_READS_WAITING = 65536,        /* reads of all nodes waiting for a round at a leader */
+    LIMIT_INFLIGHT_APPENDS = 64,     /* per peer, pipelined */
+    LIMIT_INFLIGHT_BYTES = 16 * MIB, /* per peer, pipelined */
+    LIMIT_READ_ROUNDS = 4,           /* read-index rounds under way at a leader */
+    LIMIT_READS_WAITING = 65536,     /* reads of all nodes waiting for a round at a leader */
+    LIMIT_READS_ASKED = 4096,        /* read batches a follower waits for its leader with */
 
     /* Log on disk */
-    LIMIT_WAL_QUEUE_BYTES = 128 * MIB,  /* queued and not yet written */
-    LIMIT_WAL_FRAME_BYTES = 8 * MIB,    /* one group commit */
+    LIMIT_WAL_QUEUE_BYTES = 128 * MIB, /* queued and not yet written */
+    LIMIT_WAL_FRAME_BYTES = 8 * MIB,   /* one group commit */
     WAL_SEGMENT_BYTES_DEFAULT = 64 * MIB,
-    WAL_SEGMENT_BYTES_MIN = 128 * KIB,  /* tests use small ones */
+    WAL_SEGMENT_BYTES_MIN = 128 * KIB, /* tests use small ones */
+
+    /* Event loop */
+    LIMIT_TASK_ROUNDS = 8,       /* of tasks posted by tasks, before the loop polls again */
+    LIMIT_READ_BYTES = 64 * KIB, /* one read of a socket */
+    LIMIT_ACCEPTS = 64,          /* connections taken from a listener per turn of the loop */
+    LIMIT_BACKLOG = 1024,        /* connections waiting to be accepted */
 
     /* Links between nodes */
-    LIMIT_FRAME_BYTES = 4 * MIB,        /* one message between nodes, header included */
-    LIMIT_OUTBOX_BYTES = 64 * MIB,      /* queued to one peer */
-    LIMIT_LINKS_INBOUND = 64,           /* accepted peer connections, greeted or not */
-    LIMIT_FORWARD_OPEN = 8192,          /* commands forwarded and not answered, per node */
-    LIMIT_FORWARD_REFUSALS = 8192,      /* refusals remembered per peer for a new link */
+    LIMIT_FRAME_BYTES = 4 * MIB,             /* one message between nodes, header included */
+    LIMIT_OUTBOX_BYTES = 64 * MIB,           /* queued to one peer */
+    LIMIT_LINKS_INBOUND = 64,                /* accepted peer connections, greeted or not */
+    LIMIT_FORWARD_OPEN = 8192,               /* commands forwarded and not answered, per node */
+    LIMIT_FORWARD_REFUSALS_BYTES = 64 * KIB, /* refusals remembered per peer for a new link */
 
     /* Requests */
-    LIMIT_REQUESTS = 65536,             /* submitted to the node and not answered */
-    LIMIT_HELD = 16384,                 /* of these, waiting for a leader */
+    LIMIT_REQUESTS = 65536, /* submitted to the node and not answered */
+    LIMIT_HELD = 16384,     /* of these, waiting for a leader */
 
     /* HTTP */
     LIMIT_CONNECTIONS = 12000,
-    LIMIT_TARGET_BYTES = 16 * KIB,      /* a key of 4 KiB, percent-encoded, fits */
-    LIMIT_HEADERS_BYTES = 32 * KIB,     /* request line and headers */
+    LIMIT_TARGET_BYTES = 16 * KIB,  /* a key of 4 KiB, percent-encoded, fits */
+    LIMIT_HEADERS_BYTES = 32 * KIB, /* request line and headers */
     LIMIT_HEADERS = 100,
-    LIMIT_BODY_BYTES = 2 * MIB,         /* a value of 1 MiB in base64 and JSON fits */
-    LIMIT_PIPELINE = 128,               /* requests of one connection not yet answered */
-    LIMIT_REPLY_QUEUE_BYTES = 8 * MIB,  /* of one connection; reading stops beyond */
-    LIMIT_BODIES_BYTES = 512 * MIB,     /* request bodies of all connections together */
+    LIMIT_BODY_BYTES = 2 * MIB,        /* a value of 1 MiB in base64 and JSON fits */
+    LIMIT_PIPELINE = 128,              /* requests of one connection not yet answered */
+    LIMIT_REPLY_QUEUE_BYTES = 8 * MIB, /* of one connection; reading stops beyond */
+    LIMIT_BODIES_BYTES = 512 * MIB,    /* request bodies of all connections together */
 };
 
 static_assert(LIMIT_ENTRY_BYTES + 256 <= LIMIT_APPEND_BYTES, "the largest entry fits a message");

@@ -10,12 +10,12 @@
 enum route_policy { ROUTE_FORWARD, ROUTE_REDIRECT };
 
 enum route_leader {
-    ROUTE_LEADER_SELF,        /* this node leads */
-    ROUTE_LEADER_TRANSFERRING,/* this node leads, but is handing over */
+    ROUTE_LEADER_SELF,         /* this node leads */
+    ROUTE_LEADER_TRANSFERRING, /* this node leads, but is handing over */
     ROUTE_LEADER_UNKNOWN,
-    ROUTE_LEADER_ANNOUNCED,   /* another node leads and has announced its client address */
-    ROUTE_LEADER_SILENT,      /* another leads, has not, and is newer than --hold-ms */
-    ROUTE_LEADER_UNANNOUNCED  /* another leads, and had its time to announce */
+    ROUTE_LEADER_ANNOUNCED,  /* another node leads and has announced its client address */
+    ROUTE_LEADER_SILENT,     /* another leads, has not, and is newer than --hold-ms */
+    ROUTE_LEADER_UNANNOUNCED /* another leads, and had its time to announce */
 };
 
 struct route_input {
@@ -28,10 +28,10 @@ struct route_input {
 };
 
 enum route_decision {
-    ROUTE_LOCAL,   /* propose here */
-    ROUTE_SEND,    /* forward to the leader */
-    ROUTE_POINT,   /* redirect the client: 307 */
-    ROUTE_HOLD,    /* wait for a leader, then ask again */
+    ROUTE_LOCAL, /* propose here */
+    ROUTE_SEND,  /* forward to the leader */
+    ROUTE_POINT, /* redirect the client: 307 */
+    ROUTE_HOLD,  /* wait for a leader, then ask again */
     ROUTE_REFUSE_NO_LEADER,
     ROUTE_REFUSE_UNANNOUNCED,
     ROUTE_REFUSE_FORWARDED,

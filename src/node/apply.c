@@ -1,0 +1,127 @@
+/* Applies committed entries in log order, and answers from here: whoever accepted a request
+ * recognises its own command by the origin in the entry, wherever the leader was.
+ *
+ * The proof of non-application (docs/routing.md): an attempt is bound to a term. Terms never fall
+ * along a log, so once an entry of a later term has been applied without the command having been
+ * seen, the command can never commit, and the request may be sent again. */
+#include "node/node_internal.h"
+
+void apply_note_stamp(struct node *node, const struct entry *entry)
+{
+    struct proposal proposal;
+    if (entry->type == ENTRY_COMMAND && proposal_decode(entry_data(entry), &proposal) == ST_OK)
+        node->stamp_seen = MAX(node->stamp_seen, proposal.stamp_us);
+}
+
+uint64_t apply_stamp(struct node *node)
+{
+    REQUIRE(node->stamp_base_at != 0);
+    return node->stamp_base + (env_now(node->env) - node->stamp_base_at);
+}
+
+/* Everything bound to a term before `term` and not seen by now never happens. */
+static void prove_absent(struct node *node, raft_term term)
+{
+    while (!list_is_empty(&node->open)) {
+        struct node_request *request = CONTAINER_OF(node->open.next, struct node_request, link);
+        if (request->fence >= term)
+            return; /* fences rise along the list */
+        node->stats.proven_count++;
+        request_again(node, request);
+    }
+}
+
+static void apply_command(struct node *node, const struct entry *entry)
+{
+    struct proposal proposal = {0};
+    struct kv_result result;
+    bool is_known = proposal_decode(entry_data(entry), &proposal) == ST_OK;
+    kv_apply(node->kv, entry->id, &proposal, &result);
+    if (!is_known || proposal.origin.node != node->options.self ||
+        proposal.origin.incarnation != node->incarnation)
+        return;
+
+    struct node_request *request = request_find(node, proposal.origin.number);
+    if (request != NULL)
+        request_answer(node, request, result.status, &result);
+}
+
+static void apply_entry(struct node *node, const struct entry *entry)
+{
+    REQUIRE(entry->id.index == node->applied + 1);
+    REQUIRE(entry->id.term >= node->applied_term);
+
+    if (entry->id.term > node->applied_term) {
+        prove_absent(node, entry->id.term);
+        node->applied_term = entry->id.term;
+    }
+    switch (entry->type) {
+    case ENTRY_NOOP:
+        kv_apply_noop(node->kv, entry->id);
+        break;
+    case ENTRY_COMMAND:
+        apply_command(node, entry);
+        break;
+    case ENTRY_CONFIG: {
+        struct config config;
+        enum status status = config_decode(entry_data(entry), &config);
+        INVARIANT(status == ST_OK); /* raft has decoded it before */
+        kv_apply_config(node->kv, entry->id, &config);
+        break;
+    }
+    }
+    node->applied = entry->id.index;
+}
+
+/* After a restart the entries to apply may be on disk only. */
+static size_t apply_from_disk(struct node *node, raft_index last)
+{
+    struct entry *entries[256];
+    struct errtext error;
+    size_t count = 0;
+    enum status status = wal_read(node->wal, node->applied + 1, LIMIT_APPEND_BYTES, entries,
+                                  MIN(ARRAY_COUNT(entries), last - node->applied), &count, &error);
+    if (status != ST_OK || count == 0) {
+        node_fail(node, status != ST_OK ? status : ST_CORRUPT, "read back committed entries");
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        apply_entry(node, entries[i]);
+        entry_unref(entries[i]);
+    }
+    return count;
+}
+
+void apply_committed(struct node *node)
+{
+    struct raft_view view;
+    raft_view(node->raft, &view);
+    struct address http_before = {0};
+    const struct kv_member *self = kv_member(node->kv, node->options.self);
+    if (self != NULL)
+        http_before = self->http;
+
+    size_t batch_count = 0;
+    while (node->applied < view.commit && batch_count < NODE_APPLY_BATCH && !node->is_fatal) {
+        const struct entry *entry = raft_entry(node->raft, node->applied + 1);
+        if (entry != NULL) {
+            apply_entry(node, entry);
+            batch_count++;
+        } else {
+            batch_count += apply_from_disk(node, view.commit);
+        }
+    }
+    if (node->applied < view.commit)
+        node_wake(node);
+    if (node->is_fatal || node->applied == node->applied_told)
+        return;
+
+    self = kv_member(node->kv, node->options.self);
+    if (self != NULL && !address_equal(&http_before, &self->http))
+        node_view_refresh(node);
+    read_complete(node);
+    node->applied_told = node->applied;
+    struct raft_event event = {
+        .type = RAFT_EVENT_APPLIED, .now = env_now(node->env), .applied = node->applied};
+    (void)ready_step(node, &event); /* APPLIED is never refused */
+}

@@ -1,0 +1,305 @@
+/* Opens and closes a node, and gives its work an order: the turn. */
+#include "base/mem.h"
+#include "node/node_internal.h"
+
+static void on_turn(void *ctx)
+{
+    struct node *node = ctx;
+    if (node->must_reroute) {
+        node->must_reroute = false;
+        propose_held(node);
+    }
+    propose_submitted(node);
+    propose_flush(node);
+    read_start_batch(node);
+    if (!node->is_fatal)
+        apply_committed(node);
+    read_complete(node);
+    forward_repeat_refusals(node);
+    if (!node->is_caught_up && node->ready_index != 0 && node->applied >= node->ready_index)
+        node->is_caught_up = true;
+    directory_refresh(node);
+    request_deliver(node); /* last: it hands control to the front doors */
+}
+
+void node_wake(struct node *node)
+{
+    env_task_post(node->env, &node->turn);
+}
+
+static void check_stopped(struct node *node)
+{
+    struct raft_view view;
+    raft_view(node->raft, &view);
+    bool has_handed_over = view.role != RAFT_ROLE_LEADER ||
+                           config_voters_count(raft_config(node->raft)) == 1 || node->is_fatal;
+    bool is_idle = node->requests_count == (node->own_is_open ? 1u : 0u);
+    if (node->on_stopped == NULL ||
+        (!(has_handed_over && is_idle) && env_now(node->env) < node->stop_deadline))
+        return;
+    void (*on_stopped)(void *) = node->on_stopped;
+    node->on_stopped = NULL;
+    on_stopped(node->on_stopped_ctx);
+}
+
+void node_arm_retry(struct node *node)
+{
+    if (node->retry_is_armed)
+        return;
+    node->retry_is_armed = true;
+    env_timer_set(node->env, &node->retry, env_now(node->env) + NODE_RETRY_US);
+}
+
+/* Looks again at what waits for something that no event announces. */
+static void on_retry(void *ctx)
+{
+    struct node *node = ctx;
+    node->retry_is_armed = false;
+    propose_held(node);
+    read_retry(node);
+    bool is_waiting = !list_is_empty(&node->held) || !list_is_empty(&node->reads_waiting) ||
+                      !list_is_empty(&node->read_batches) || node->on_stopped != NULL;
+    if (is_waiting)
+        node_arm_retry(node);
+    node_wake(node);
+    check_stopped(node);
+}
+
+static void on_tick(void *ctx)
+{
+    struct node *node = ctx;
+    struct raft_event event = {.type = RAFT_EVENT_TICK, .now = env_now(node->env)};
+    (void)ready_step(node, &event); /* TICK is never refused */
+}
+
+/* The leader's client address rides on its appends, with its term (docs/routing.md). */
+static void follow_hint(struct node *node, const struct message *message,
+                        const struct address *leader_http)
+{
+    if (message->term != node->view.term || message->from != node->view.leader)
+        return; /* an old leader's word is never followed */
+    node->heard_at = env_now(node->env);
+    bool is_same = node->hint_leader == message->from && node->hint_term == message->term &&
+                   address_equal(&node->hint_http, leader_http);
+    if (is_same)
+        return;
+    node->hint_leader = message->from;
+    node->hint_term = message->term;
+    node->hint_http = *leader_http;
+    node_view_refresh(node);
+}
+
+static void on_message(void *ctx, const struct message *message, const struct address *leader_http)
+{
+    struct node *node = ctx;
+    struct raft_event event = {
+        .type = RAFT_EVENT_MESSAGE, .now = env_now(node->env), .message = message};
+    (void)ready_step(node, &event); /* MESSAGE is never refused */
+    if (message->type == MESSAGE_APPEND && !node->is_fatal)
+        follow_hint(node, message, leader_http);
+}
+
+static void on_link(void *ctx, node_id peer, enum link_state state, const struct welcome *welcome)
+{
+    struct node *node = ctx;
+    struct raft_event event = {.type = RAFT_EVENT_LINK, .now = env_now(node->env)};
+    event.link.peer = peer;
+    event.link.is_up = state == LINK_UP;
+    event.link.is_dead = state == LINK_DEAD;
+    (void)ready_step(node, &event); /* LINK is never refused */
+    forward_on_link(node, peer, state, welcome);
+}
+
+static enum refusal on_hello(void *ctx, const struct hello *hello, struct welcome *out_welcome)
+{
+    struct node *node = ctx;
+    enum refusal refusal = directory_check_hello(node, hello);
+    if (refusal == 0)
+        forward_welcome(node, hello, out_welcome);
+    return refusal;
+}
+
+static void take_office(struct node *node)
+{
+    time_us now = env_now(node->env);
+    node->stamp_base = node->stamp_seen != 0 ? node->stamp_seen : env_wall_now(node->env);
+    node->stamp_base_at = now;
+    node->stats.elections_count++;
+}
+
+static struct address leader_http_of(const struct node *node, const struct raft_view *view)
+{
+    struct address none = {0};
+    if (view->leader == NODE_NONE)
+        return none;
+    if (view->role == RAFT_ROLE_LEADER) {
+        const struct kv_member *self = kv_member(node->kv, node->options.self);
+        return self != NULL ? self->http : none;
+    }
+    bool is_known = node->hint_leader == view->leader && node->hint_term == view->term;
+    return is_known ? node->hint_http : none;
+}
+
+void node_view_refresh(struct node *node)
+{
+    struct raft_view raft;
+    raft_view(node->raft, &raft);
+    struct node_view view = {.version = node->view.version,
+                             .self = node->options.self,
+                             .cluster_id = node->meta.cluster_id,
+                             .role = raft.role,
+                             .term = raft.term,
+                             .leader = raft.leader,
+                             .leader_http = leader_http_of(node, &raft)};
+    const struct member *leader = config_find(raft_config(node->raft), raft.leader);
+    if (leader != NULL)
+        view.leader_peer = leader->peer;
+    struct node_view before = node->view;
+    bool is_same = before.version != 0 && before.role == view.role && before.term == view.term &&
+                   before.leader == view.leader &&
+                   address_equal(&before.leader_peer, &view.leader_peer) &&
+                   address_equal(&before.leader_http, &view.leader_http);
+    if (is_same)
+        return;
+
+    view.version++;
+    node->view = view;
+    bool took_office = view.role == RAFT_ROLE_LEADER &&
+                       (before.role != RAFT_ROLE_LEADER || before.term != view.term);
+    if (took_office)
+        take_office(node);
+    if (before.leader != view.leader && view.leader != NODE_NONE) {
+        node->stats.leader_changes_count++;
+        diag(DIAG_INFO, "node %u leads in term %llu", view.leader, (unsigned long long)view.term);
+        if (node->ready_index == 0)
+            node->ready_index = raft.commit;
+    }
+    node->must_reroute = true;
+    node->own_not_before = 0;
+    node_wake(node);
+    if (node->callbacks.on_view != NULL)
+        node->callbacks.on_view(node->callbacks.ctx);
+}
+
+void node_fail(struct node *node, enum status status, const char *what)
+{
+    if (node->is_fatal)
+        return;
+    node->is_fatal = true;
+    diag(DIAG_ERROR, "stops serving: %s (%s)", what, status_info(status)->title);
+    if (node->callbacks.on_fatal != NULL)
+        node->callbacks.on_fatal(node->callbacks.ctx, status);
+}
+
+static void init_lists(struct node *node)
+{
+    struct list *lists[] = {&node->gated,     &node->submitted,   &node->held,
+                            &node->open,      &node->answered,    &node->reads_waiting,
+                            &node->verifying, &node->read_batches};
+    for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
+        list_init(lists[i]);
+    for (size_t i = 0; i < LIMIT_MEMBERS; i++)
+        buf_init(&node->taken[i].refused, LIMIT_FORWARD_REFUSALS_BYTES + 64);
+    buf_init(&node->own_command, LIMIT_COMMAND_BYTES);
+}
+
+static enum status open_peers(struct node *node, struct errtext *error)
+{
+    struct peers_options options = {
+        .cluster_id = node->meta.cluster_id,
+        .self = node->options.self,
+        .identity = node->meta.identity,
+        .incarnation = node->incarnation,
+        .listen = node->options.listen_peer,
+        .ping = node->options.heartbeat * 2,
+        .dead_after = node->options.election * 2,
+    };
+    struct peers_callbacks callbacks = {.ctx = node,
+                                        .on_message = on_message,
+                                        .on_envelope = forward_on_envelope,
+                                        .on_refusal = forward_on_refusal,
+                                        .on_link = on_link,
+                                        .on_hello = on_hello};
+    enum status status = peers_open(node->env, &options, &callbacks, &node->peers, error);
+    if (status == ST_OK)
+        peers_set(node->peers, raft_config(node->raft));
+    return status;
+}
+
+enum status node_open(struct env *env, const struct node_options *options,
+                      const struct node_callbacks *callbacks, struct node **out_node,
+                      struct errtext *error)
+{
+    REQUIRE(options->self != NODE_NONE && options->self <= NODE_ID_MAX);
+    REQUIRE(options->heartbeat > 0 && options->heartbeat < options->election);
+
+    struct node *node = mem_alloc(sizeof *node);
+    node->env = env;
+    node->options = *options;
+    node->callbacks = *callbacks;
+    node->incarnation = env_random(env);
+    init_lists(node);
+    env_timer_init(&node->tick, on_tick, node);
+    env_timer_init(&node->retry, on_retry, node);
+    env_task_init(&node->turn, on_turn, node);
+
+    enum status status = node_recover(node, error);
+    if (status == ST_OK)
+        status = open_peers(node, error);
+    if (status != ST_OK) {
+        node_close(node);
+        return status;
+    }
+    node_view_refresh(node);
+    env_timer_set(env, &node->tick, env_now(env));
+    node_wake(node);
+    *out_node = node;
+    return ST_OK;
+}
+
+void node_stop(struct node *node, time_us deadline, void (*on_stopped)(void *ctx), void *ctx)
+{
+    REQUIRE(node->on_stopped == NULL && on_stopped != NULL);
+    node->is_stopping = true;
+    node->stop_deadline = deadline;
+    node->on_stopped = on_stopped;
+    node->on_stopped_ctx = ctx;
+    struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .now = env_now(node->env)};
+    event.transfer.to = NODE_NONE;
+    (void)ready_step(node, &event); /* refused when not leading or alone: nothing to hand over */
+    node_arm_retry(node);
+}
+
+static void answer_all(struct node *node, struct list *list, enum status status)
+{
+    while (!list_is_empty(list))
+        request_answer(node, CONTAINER_OF(list->next, struct node_request, link), status, NULL);
+}
+
+void node_close(struct node *node)
+{
+    if (node == NULL)
+        return;
+    answer_all(node, &node->submitted, ST_SHUTTING_DOWN);
+    answer_all(node, &node->held, ST_SHUTTING_DOWN);
+    answer_all(node, &node->open, ST_TIMEOUT); /* an attempt is out there */
+    read_release(node);
+    answer_all(node, &node->reads_waiting, ST_SHUTTING_DOWN);
+    node->is_fatal = true; /* whatever on_done submits now is refused */
+    request_deliver(node);
+
+    for (size_t i = 0; i < node->proposals_count; i++)
+        entry_unref(node->proposals[i]);
+    directory_release(node);
+    env_timer_set(node->env, &node->tick, TIME_NEVER);
+    env_timer_set(node->env, &node->retry, TIME_NEVER);
+    env_task_cancel(node->env, &node->turn);
+    peers_close(node->peers);
+    wal_close(node->wal);
+    ready_release(node);
+    raft_free(node->raft);
+    kv_free(node->kv);
+    for (size_t i = 0; i < LIMIT_MEMBERS; i++)
+        buf_release(&node->taken[i].refused);
+    mem_free(node);
+}

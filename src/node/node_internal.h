@@ -1,0 +1,236 @@
+/* What the files of the node share. Nobody outside src/node includes this.
+ *
+ *      node.c      open, close, stop; the turn; the view
+ *      recover.c   what a data directory holds, and the cores built from it
+ *      ready.c     carries out a raft_ready in its order: the only place that does
+ *      apply.c     committed entries into kv; recognises own commands; proof of non-application
+ *      request.c   the life of a request: table, deadline, answer
+ *      propose.c   routes what was submitted; batches what is proposed here
+ *      forward.c   envelopes to and from other nodes
+ *      read.c      linearizable reads
+ *      directory.c register, announce, verify
+ *      status.c    figures for the front doors */
+#ifndef MINIKV_NODE_NODE_INTERNAL_H
+#define MINIKV_NODE_NODE_INTERNAL_H
+
+#include "node/node.h"
+#include "storage/meta.h"
+
+/* How often requests that wait for a leader, a link or a round are looked at again. Every change of
+ * the view does so at once; this is for what no view shows. */
+enum { NODE_RETRY_US = 25 * TIME_US_PER_MS };
+/* Applied in one turn, so that a long replay does not hold up the loop. */
+enum { NODE_APPLY_BATCH = 1024 };
+/* The table of open attempts; numbers are consecutive, so chains stay short. */
+enum { NODE_TABLE_SLOTS = 16384 };
+/* Announcements being verified at a time, and batches of reads under way. */
+enum { LIMIT_VERIFYING = 64, LIMIT_READ_BATCHES = 64 };
+
+enum request_state {
+    REQUEST_NEW = 1,   /* in node->submitted */
+    REQUEST_HELD,      /* in node->held: waits for a leader */
+    REQUEST_OPEN,      /* in node->open and in the table: an attempt is under way */
+    REQUEST_READING,   /* in a list of reads */
+    REQUEST_ANSWERING, /* in node->answered: the answer is known, on_done comes next */
+    REQUEST_DONE
+};
+
+/* A batch of reads that got one read index together. */
+struct read_batch {
+    struct list link;     /* in node->read_batches, rising number */
+    struct list requests; /* REQUEST_READING */
+    struct read_id id;
+    time_us sent_at;
+    bool has_index;
+    raft_index index;
+};
+
+/* A message that waits until term and vote are durable. */
+struct gated_message {
+    struct list link;
+    struct message message; /* owns `append.entries` and a reference on each */
+    struct address leader_http;
+};
+
+/* Which write of the log ends with which entry. */
+struct pending_append {
+    uint64_t sequence;
+    struct entry_id last; /* index 0: a hard state alone */
+};
+
+/* What this node, leading in `term`, has taken from another node's process. */
+struct taken {
+    node_id node;
+    uint64_t incarnation;
+    raft_term term;
+    uint64_t number;          /* highest taken */
+    struct buf refused;       /* encoded envelope_refusals of this term, for a new link */
+    bool must_repeat_refused; /* a new link has been welcomed */
+};
+
+/* An announcement whose address is being asked for its identity. */
+struct verifying {
+    struct list link;
+    struct node_verify verify;
+    struct entry *entry; /* owned; proposed once verified */
+    raft_term fence;
+};
+
+struct node {
+    struct env *env;
+    struct raft *raft;
+    struct kv *kv;
+    struct wal *wal;
+    struct peers *peers;
+    struct meta meta;
+    struct node_options options;
+    struct node_callbacks callbacks;
+    uint64_t incarnation;
+    struct node_view view;
+    /* what the appends of the current leader say of its client address */
+    node_id hint_leader;
+    raft_term hint_term;
+    struct address hint_http;
+    bool must_reroute; /* the view changed: look at everything held in the next turn */
+
+    /* ready.c */
+    struct env_timer tick;
+    struct env_task turn;
+    struct list gated;      /* struct gated_message */
+    uint64_t gate_sequence; /* messages wait until the log is durable up to here */
+    uint64_t durable_sequence;
+    struct pending_append *appends; /* ring */
+    size_t appends_count, appends_capacity, appends_first;
+    bool is_fatal;
+    bool is_stepping;
+    time_us heard_at; /* last append of the current leader; 0: none since start */
+
+    /* apply.c */
+    struct entry_id base; /* stands for the initial configuration: the log begins behind it */
+    raft_index applied;
+    raft_index applied_told; /* to raft */
+    raft_index ready_index;  /* committed when a leader was first known; 0: none was yet */
+    bool is_caught_up;       /* applied up to there */
+    raft_term applied_term;  /* of the entry applied last */
+    uint64_t stamp_seen;     /* highest stamp in the log, applied or not */
+    uint64_t stamp_base;     /* log time when this node took office */
+    time_us stamp_base_at;   /* monotonic time then */
+
+    /* request.c, propose.c */
+    struct list submitted, held, open, answered;
+    size_t requests_count, held_count;
+    struct node_request *table[NODE_TABLE_SLOTS];
+    uint64_t number_last;
+    struct entry *proposals[LIMIT_PROPOSALS]; /* owned; this turn's batch */
+    raft_term proposal_fences[LIMIT_PROPOSALS];
+    size_t proposals_count;
+    struct env_timer retry;
+    bool retry_is_armed;
+    bool is_stopping;
+    time_us stop_deadline;
+    void (*on_stopped)(void *ctx);
+    void *on_stopped_ctx;
+
+    /* forward.c */
+    struct taken taken[LIMIT_MEMBERS];
+
+    /* read.c */
+    struct list reads_waiting, read_batches;
+    size_t read_batches_count;
+    uint64_t read_number_last;
+
+    /* directory.c */
+    struct list verifying;
+    size_t verifying_count;
+    struct node_request own_request; /* register or announce of this node itself */
+    struct buf own_command;
+    bool own_is_open;
+    enum status own_status; /* of the last one */
+    time_us own_not_before;
+
+    struct node_stats stats;
+};
+
+/* recover.c */
+MUST_CHECK
+enum status node_recover(struct node *node, struct errtext *error);
+
+/* node.c */
+void node_fail(struct node *node, enum status status, const char *what);
+void node_wake(struct node *node); /* run a turn after this batch of events */
+void node_view_refresh(struct node *node);
+/* Looks at everything that waits again after NODE_RETRY_US. */
+void node_arm_retry(struct node *node);
+
+/* ready.c */
+/* Steps raft and carries out what it says. PROPOSE and TRANSFER may be refused, as raft.h says. */
+MUST_CHECK
+enum status ready_step(struct node *node, const struct raft_event *event);
+void ready_on_durable(void *ctx, uint64_t sequence);
+void ready_on_failed(void *ctx, enum status status);
+void ready_release(struct node *node);
+
+/* apply.c */
+void apply_committed(struct node *node);
+void apply_note_stamp(struct node *node, const struct entry *entry);
+uint64_t apply_stamp(struct node *node); /* log time now; requires leading */
+
+/* request.c */
+struct node_request *request_find(struct node *node, uint64_t number);
+/* Gives the request a fresh number, a fence and a place in the table. */
+void request_open(struct node *node, struct node_request *request, raft_term fence,
+                  node_id sent_to);
+/* Takes it out of wherever it is: list, table. Its timer goes on. */
+void request_detach(struct node *node, struct node_request *request);
+void request_hold(struct node *node, struct node_request *request);
+void request_answer(struct node *node, struct node_request *request, enum status status,
+                    const struct kv_result *result);
+/* Calls on_done of all that have been answered. */
+void request_deliver(struct node *node);
+/* The attempt certainly never took effect: route the request again. */
+void request_again(struct node *node, struct node_request *request);
+
+/* propose.c */
+void propose_submitted(struct node *node);
+void propose_held(struct node *node); /* routes all that is held once more */
+void propose_flush(struct node *node);
+/* Makes the entry of a command and puts it into this turn's batch, after verification where the
+ * command needs it. ST_OK or why not: BUSY, NO_SPACE, FENCED (not leading in `fence`). */
+MUST_CHECK
+enum status propose_command(struct node *node, const struct origin *origin, struct bytes command,
+                            raft_term fence);
+/* What became of an entry that was not proposed: tells whoever asked for it. */
+void propose_refuse(struct node *node, const struct origin *origin, raft_term fence,
+                    enum status status);
+void propose_add(struct node *node, struct entry *entry, raft_term fence); /* takes the entry */
+
+/* forward.c */
+MUST_CHECK
+enum status forward_send(struct node *node, struct node_request *request);
+void forward_on_envelope(void *ctx, node_id from, uint64_t incarnation,
+                         const struct envelope *envelope);
+void forward_on_refusal(void *ctx, node_id from, const struct envelope_refusal *refusal);
+void forward_on_link(struct node *node, node_id peer, enum link_state state,
+                     const struct welcome *welcome);
+void forward_welcome(struct node *node, const struct hello *hello, struct welcome *out_welcome);
+void forward_refuse(struct node *node, const struct origin *origin, raft_term fence,
+                    enum status status);
+void forward_repeat_refusals(struct node *node);
+
+/* read.c */
+void read_add(struct node *node, struct node_request *request);
+void read_start_batch(struct node *node);
+void read_on_ready(struct node *node, const struct raft_read *read);
+void read_complete(struct node *node); /* answers all whose index has been applied */
+void read_retry(struct node *node);    /* gives up batches that got no answer */
+void read_release(struct node *node);
+
+/* directory.c */
+void directory_refresh(struct node *node); /* registers and announces this node where it is owed */
+bool directory_needs_verification(const struct node *node, struct bytes command);
+MUST_CHECK
+enum status directory_verify(struct node *node, struct entry *entry, raft_term fence);
+enum refusal directory_check_hello(const struct node *node, const struct hello *hello);
+void directory_release(struct node *node);
+
+#endif

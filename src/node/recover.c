@@ -1,0 +1,149 @@
+/* Opening a data directory: whose it is, what its log holds, and the cores built from it.
+ *
+ * The initial configuration is a property of the directory (storage/meta.h). It stands for the
+ * entry {term 1, index 1}, the same on every founding node, so the log itself begins at index 2
+ * and nothing has to be written before the first election. */
+#include "base/mem.h"
+#include "node/node_internal.h"
+
+static const struct entry_id FOUNDATION = {.term = 1, .index = 1};
+
+static void on_entry(void *ctx, struct entry *entry)
+{
+    apply_note_stamp(ctx, entry);
+}
+
+static enum status load_meta(struct node *node, struct errtext *error)
+{
+    const struct node_options *options = &node->options;
+    enum status status = meta_load(node->env, &node->meta, error);
+    if (status == ST_OK) {
+        if (node->meta.node != options->self) {
+            errtext_set(error, "the data directory belongs to node %u, not to node %u",
+                        node->meta.node, options->self);
+            return ST_FORMAT;
+        }
+        if (options->initial.members_count > 0 &&
+            config_cluster_id(&options->initial) != config_cluster_id(&node->meta.initial))
+            diag(DIAG_INFO, "the data directory has its members already; --initial-cluster is "
+                            "ignored");
+        return ST_OK;
+    }
+    if (status != ST_NOT_FOUND)
+        return status;
+    if (config_find(&options->initial, options->self) == NULL) {
+        errtext_set(error, "node %u is not among the initial members", options->self);
+        return ST_BAD_REQUEST;
+    }
+    node->meta = (struct meta){.cluster_id = config_cluster_id(&options->initial),
+                               .identity = env_random(node->env) | 1,
+                               .node = options->self,
+                               .initial = options->initial};
+    return meta_save(node->env, &node->meta, error);
+}
+
+/* The uncommitted end of the log, which may yet be cut back, and the entry before it. What is
+ * committed is read back from disk when it is applied or a slow peer needs it. */
+struct tail {
+    struct entry_id base;
+    struct entry **entries; /* owned, with a reference on each */
+    size_t count;
+};
+
+static void tail_release(struct tail *tail)
+{
+    for (size_t i = 0; i < tail->count; i++)
+        entry_unref(tail->entries[i]);
+    mem_free(tail->entries);
+}
+
+static enum status tail_read(struct node *node, const struct wal_recovered *recovered,
+                             raft_index commit, struct tail *tail, struct errtext *error)
+{
+    *tail = (struct tail){.base = FOUNDATION};
+    raft_index last = MAX(recovered->last.index, commit);
+    tail->entries = mem_alloc_array(last - commit + 1, sizeof(struct entry *));
+    for (raft_index next = commit > FOUNDATION.index ? commit : commit + 1; next <= last;) {
+        struct entry *chunk[256];
+        size_t count = 0;
+        enum status status =
+            wal_read(node->wal, next, LIMIT_APPEND_BYTES, chunk, ARRAY_COUNT(chunk), &count, error);
+        if (status != ST_OK)
+            return status == ST_NOT_FOUND ? ST_CORRUPT : status;
+        INVARIANT(count > 0);
+        for (size_t i = 0; i < count; i++) {
+            if (chunk[i]->id.index == commit) {
+                tail->base = chunk[i]->id;
+                entry_unref(chunk[i]);
+            } else {
+                tail->entries[tail->count++] = chunk[i];
+            }
+        }
+        next += count;
+    }
+    return ST_OK;
+}
+
+static enum status start_raft(struct node *node, const struct wal_recovered *recovered,
+                              struct errtext *error)
+{
+    raft_index commit = MAX(recovered->commit, FOUNDATION.index);
+    struct tail tail;
+    enum status status = tail_read(node, recovered, commit, &tail, error);
+    if (status == ST_OK) {
+        struct raft_options options = {.self = node->options.self,
+                                       .seed = env_random(node->env),
+                                       .heartbeat = node->options.heartbeat,
+                                       .election = node->options.election};
+        struct raft_start start = {.hard_state = recovered->hard_state,
+                                   .commit = commit,
+                                   .config = node->meta.initial,
+                                   .base = tail.base,
+                                   .entries = tail.entries,
+                                   .entries_count = tail.count,
+                                   .now = env_now(node->env)};
+        if (start.hard_state.term < FOUNDATION.term)
+            start.hard_state = (struct hard_state){.term = FOUNDATION.term};
+        node->base = FOUNDATION;
+        node->raft = raft_new(&options, &start);
+    }
+    tail_release(&tail);
+    return status;
+}
+
+static void found_state(struct node *node)
+{
+    struct kv_options options = {.state_bytes_max = node->options.state_bytes_max};
+    node->kv = kv_new(&options);
+    kv_apply_config(node->kv, FOUNDATION, &node->meta.initial);
+    node->applied = node->applied_told = FOUNDATION.index;
+    node->applied_term = FOUNDATION.term;
+}
+
+enum status node_recover(struct node *node, struct errtext *error)
+{
+    enum status status = env_lock(node->env, "lock", error);
+    if (status == ST_OK)
+        status = load_meta(node, error);
+    if (status != ST_OK)
+        return status;
+
+    struct wal_options options = {
+        .directory = "wal",
+        .segment_bytes = node->options.wal_segment_bytes != 0 ? node->options.wal_segment_bytes
+                                                              : WAL_SEGMENT_BYTES_DEFAULT,
+        .owner = {node->meta.cluster_id, node->meta.identity},
+        .idle_seal = 1000 * TIME_US_PER_MS,
+    };
+    struct wal_callbacks callbacks = {ready_on_durable, ready_on_failed, node};
+    struct wal_recovered recovered;
+    status =
+        wal_open(node->env, &options, &callbacks, on_entry, node, &node->wal, &recovered, error);
+    if (status != ST_OK)
+        return status;
+    if (recovered.torn_bytes > 0)
+        diag(DIAG_INFO, "cut %llu bytes of a torn, never acknowledged write from the log",
+             (unsigned long long)recovered.torn_bytes);
+    found_state(node);
+    return start_raft(node, &recovered, error);
+}

@@ -1,0 +1,164 @@
+/* The life of a request: submitted, routed, perhaps held, attempted, answered exactly once.
+ *
+ * The table finds the request of an attempt by its number when the command is applied. The list of
+ * open attempts is in rising number, and so in rising fence. */
+#include "node/node_internal.h"
+
+static struct node_request **slot_of(struct node *node, uint64_t number)
+{
+    return &node->table[number % NODE_TABLE_SLOTS];
+}
+
+struct node_request *request_find(struct node *node, uint64_t number)
+{
+    struct node_request *request = *slot_of(node, number);
+    while (request != NULL && request->number != number)
+        request = request->hash_next;
+    return request;
+}
+
+static void remove_from_table(struct node *node, struct node_request *request)
+{
+    struct node_request **at = slot_of(node, request->number);
+    while (*at != request) {
+        INVARIANT(*at != NULL);
+        at = &(*at)->hash_next;
+    }
+    *at = request->hash_next;
+    request->hash_next = NULL;
+}
+
+void request_detach(struct node *node, struct node_request *request)
+{
+    list_remove(&request->link);
+    if (request->state == REQUEST_OPEN) {
+        remove_from_table(node, request);
+        if (request->sent_to != node->options.self)
+            node->stats.requests_forwarded_open--;
+    }
+    if (request->state == REQUEST_HELD)
+        node->held_count--;
+    request->state = REQUEST_DONE;
+}
+
+void request_open(struct node *node, struct node_request *request, raft_term fence, node_id sent_to)
+{
+    REQUIRE(request->state == REQUEST_DONE); /* detached */
+    REQUIRE(fence > 0);
+    request->number = ++node->number_last;
+    request->fence = fence;
+    request->sent_to = sent_to;
+    request->link_was_lost = false;
+    request->state = REQUEST_OPEN;
+    list_push_back(&node->open, &request->link);
+    struct node_request **slot = slot_of(node, request->number);
+    request->hash_next = *slot;
+    *slot = request;
+    if (sent_to != node->options.self)
+        node->stats.requests_forwarded_open++;
+}
+
+void request_hold(struct node *node, struct node_request *request)
+{
+    REQUIRE(request->state == REQUEST_DONE);
+    if (node->held_count >= LIMIT_HELD) {
+        request_answer(node, request, ST_BUSY, NULL);
+        return;
+    }
+    request->state = REQUEST_HELD;
+    node->held_count++;
+    list_push_back(&node->held, &request->link);
+    node_arm_retry(node);
+}
+
+void request_again(struct node *node, struct node_request *request)
+{
+    request_detach(node, request);
+    request->state = REQUEST_NEW;
+    list_push_back(&node->submitted, &request->link);
+    node_wake(node);
+}
+
+void request_answer(struct node *node, struct node_request *request, enum status status,
+                    const struct kv_result *result)
+{
+    request_detach(node, request);
+    env_timer_set(node->env, &request->timer, TIME_NEVER);
+    request->answer = (struct node_answer){
+        .status = status, .effect = status_info(status)->effect, .hops_count = request->hops_count};
+    if (request->kind == NODE_READ)
+        request->answer.effect = EFFECT_NONE; /* whatever became of it, a read changes nothing */
+    if (result != NULL)
+        request->answer.result = *result;
+    if (status_info(status)->retry == RETRY_LATER)
+        request->answer.retry_after_ms = 200;
+    request->state = REQUEST_ANSWERING;
+    list_push_back(&node->answered, &request->link);
+    node_wake(node);
+}
+
+void request_deliver(struct node *node)
+{
+    while (!list_is_empty(&node->answered)) {
+        struct node_request *request = CONTAINER_OF(node->answered.next, struct node_request, link);
+        list_remove(&request->link);
+        request->state = REQUEST_DONE;
+        node->requests_count--;
+        request->on_done(request->ctx, &request->answer); /* may reuse or free the request */
+    }
+}
+
+/* What can be said at the deadline depends on how far the request came. */
+static void on_deadline(void *ctx)
+{
+    struct node_request *request = ctx;
+    struct node *node = request->node;
+    switch ((enum request_state)request->state) {
+    case REQUEST_NEW:
+    case REQUEST_HELD:
+        request_answer(node, request, ST_NO_LEADER, NULL); /* no attempt is under way */
+        break;
+    case REQUEST_OPEN:
+        request_answer(node, request, request->link_was_lost ? ST_LINK_LOST : ST_TIMEOUT, NULL);
+        break;
+    case REQUEST_READING:
+        request_answer(node, request, node->view.leader == NODE_NONE ? ST_NO_LEADER : ST_TIMEOUT,
+                       NULL);
+        break;
+    case REQUEST_ANSWERING:
+    case REQUEST_DONE:
+        UNREACHABLE(); /* the timer was disarmed */
+    }
+}
+
+void node_submit(struct node *node, struct node_request *request)
+{
+    REQUIRE(request->on_done != NULL);
+    REQUIRE(request->kind == NODE_READ || request->command.count > 0);
+    REQUIRE(request->command.count <= LIMIT_COMMAND_BYTES);
+
+    request->node = node;
+    request->hops_count = 0;
+    request->hash_next = NULL;
+    request->hold_until = MIN(env_now(node->env) + node->options.hold, request->deadline);
+    list_init(&request->link);
+    env_timer_init(&request->timer, on_deadline, request);
+    request->state = REQUEST_DONE;
+    node->requests_count++;
+    if (node->requests_count > LIMIT_REQUESTS || node->is_fatal) {
+        request_answer(node, request, node->is_fatal ? ST_SHUTTING_DOWN : ST_BUSY, NULL);
+        return;
+    }
+    env_timer_set(node->env, &request->timer, request->deadline);
+    request->state = REQUEST_NEW;
+    list_push_back(&node->submitted, &request->link);
+    node_wake(node);
+}
+
+void node_cancel(struct node *node, struct node_request *request)
+{
+    REQUIRE(request->state != REQUEST_DONE);
+    request_detach(node, request);
+    env_timer_set(node->env, &request->timer, TIME_NEVER);
+    node->requests_count--;
+}

@@ -1,0 +1,53 @@
+/* What front doors look at: the view and the figures. */
+#include "node/node_internal.h"
+
+const struct node_view *node_view(const struct node *node)
+{
+    return &node->view;
+}
+
+const struct kv *node_kv(const struct node *node)
+{
+    return node->kv;
+}
+
+const struct raft *node_raft(const struct node *node)
+{
+    return node->raft;
+}
+
+enum route_policy node_policy(const struct node *node)
+{
+    return node->options.policy;
+}
+
+raft_index node_applied(const struct node *node)
+{
+    return node->applied;
+}
+
+time_us node_staleness(const struct node *node)
+{
+    if (node->view.role == RAFT_ROLE_LEADER)
+        return 0;
+    return node->heard_at == 0 ? TIME_NEVER : env_now(node->env) - node->heard_at;
+}
+
+bool node_is_ready(const struct node *node)
+{
+    return node->view.leader != NODE_NONE && node->is_caught_up && !node->is_stopping &&
+           !node->is_fatal;
+}
+
+void node_stats(const struct node *node, struct node_stats *out_stats)
+{
+    *out_stats = node->stats;
+    out_stats->requests_open = node->requests_count;
+    out_stats->requests_held = node->held_count;
+    wal_stats(node->wal, &out_stats->wal);
+}
+
+size_t node_peer_stats(const struct node *node, struct peer_stats *out_stats, size_t stats_max)
+{
+    return peers_stats(node->peers, out_stats, stats_max);
+}
