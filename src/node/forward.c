@@ -31,15 +31,16 @@ enum status forward_send(struct node *node, struct node_request *request)
 {
     if (node->stats.requests_forwarded_open >= LIMIT_FORWARD_OPEN)
         return ST_BUSY;
-    request->hops_count = 1;
     request_open(node, request, node->view.term, node->view.leader);
     struct envelope envelope = envelope_of(node, request);
     enum status status = peers_forward(node->peers, &envelope);
-    if (status == ST_OK)
-        node->stats.forwarded_count++;
-    else
+    if (status != ST_OK) {
         request_detach(node, request); /* nothing was sent; the number is left unused */
-    return status;
+        return status;
+    }
+    request->hops_count = 1;
+    node->stats.forwarded_count++;
+    return ST_OK;
 }
 
 static struct taken *taken_of(struct node *node, node_id from)

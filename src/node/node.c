@@ -72,20 +72,24 @@ static void on_tick(void *ctx)
     (void)ready_step(node, &event); /* TICK is never refused */
 }
 
-/* The leader's client address rides on its appends, with its term (docs/routing.md). */
+/* The leader's client address rides on its appends, with its term (docs/routing.md); NULL: it has
+ * announced none. */
 static void follow_hint(struct node *node, const struct message *message,
                         const struct address *leader_http)
 {
     if (message->term != node->view.term || message->from != node->view.leader)
         return; /* an old leader's word is never followed */
     node->heard_at = env_now(node->env);
+    struct address http = {0};
+    if (leader_http != NULL)
+        http = *leader_http;
     bool is_same = node->hint_leader == message->from && node->hint_term == message->term &&
-                   address_equal(&node->hint_http, leader_http);
+                   address_equal(&node->hint_http, &http);
     if (is_same)
         return;
     node->hint_leader = message->from;
     node->hint_term = message->term;
-    node->hint_http = *leader_http;
+    node->hint_http = http;
     node_view_refresh(node);
 }
 

@@ -104,10 +104,9 @@ struct node_callbacks {
 /* Locks and recovers the data directory, listens for peers, joins the cluster.
  * return   ST_OK; ST_LOCKED, ST_CORRUPT, ST_FORMAT, ST_IO, ST_NO_SPACE, ST_BUSY (port taken),
  *          ST_BAD_ADDRESS, ST_BAD_REQUEST (no members known), all with `error` */
-MUST_CHECK
-enum status node_open(struct env *env, const struct node_options *options,
-                      const struct node_callbacks *callbacks, struct node **out_node,
-                      struct errtext *error);
+MUST_CHECK enum status node_open(struct env *env, const struct node_options *options,
+                                 const struct node_callbacks *callbacks, struct node **out_node,
+                                 struct errtext *error);
 /* Hands leadership over and finishes what is in flight, at most until `deadline`; then on_stopped.
  * New requests are refused with ST_SHUTTING_DOWN once nobody can take them. */
 void node_stop(struct node *node, time_us deadline, void (*on_stopped)(void *ctx), void *ctx);
@@ -142,9 +141,9 @@ bool node_is_ready(const struct node *node);
 /* Turns what an operator typed for member `id` into an address that others can dial: a bare :port
  * or wildcard becomes the member's own host when all members are on one host, else
  * ST_BAD_ADDRESS with the reason. ST_UNKNOWN_MEMBER. */
-MUST_CHECK
-enum status node_resolve_http(const struct node *node, node_id id, const struct address *typed,
-                              struct address *out_address, struct errtext *error);
+MUST_CHECK enum status node_resolve_http(const struct node *node, node_id id,
+                                         const struct address *typed, struct address *out_address,
+                                         struct errtext *error);
 
 struct node_stats {
     uint64_t requests_open, requests_held, requests_forwarded_open;

@@ -152,8 +152,7 @@ struct node {
 };
 
 /* recover.c */
-MUST_CHECK
-enum status node_recover(struct node *node, struct errtext *error);
+MUST_CHECK enum status node_recover(struct node *node, struct errtext *error);
 
 /* node.c */
 void node_fail(struct node *node, enum status status, const char *what);
@@ -164,7 +163,6 @@ void node_arm_retry(struct node *node);
 
 /* ready.c */
 /* Steps raft and carries out what it says. PROPOSE and TRANSFER may be refused, as raft.h says. */
-MUST_CHECK
 enum status ready_step(struct node *node, const struct raft_event *event);
 void ready_on_durable(void *ctx, uint64_t sequence);
 void ready_on_failed(void *ctx, enum status status);
@@ -196,17 +194,15 @@ void propose_held(struct node *node); /* routes all that is held once more */
 void propose_flush(struct node *node);
 /* Makes the entry of a command and puts it into this turn's batch, after verification where the
  * command needs it. ST_OK or why not: BUSY, NO_SPACE, FENCED (not leading in `fence`). */
-MUST_CHECK
-enum status propose_command(struct node *node, const struct origin *origin, struct bytes command,
-                            raft_term fence);
+MUST_CHECK enum status propose_command(struct node *node, const struct origin *origin,
+                                       struct bytes command, raft_term fence);
 /* What became of an entry that was not proposed: tells whoever asked for it. */
 void propose_refuse(struct node *node, const struct origin *origin, raft_term fence,
                     enum status status);
 void propose_add(struct node *node, struct entry *entry, raft_term fence); /* takes the entry */
 
 /* forward.c */
-MUST_CHECK
-enum status forward_send(struct node *node, struct node_request *request);
+MUST_CHECK enum status forward_send(struct node *node, struct node_request *request);
 void forward_on_envelope(void *ctx, node_id from, uint64_t incarnation,
                          const struct envelope *envelope);
 void forward_on_refusal(void *ctx, node_id from, const struct envelope_refusal *refusal);
@@ -228,8 +224,7 @@ void read_release(struct node *node);
 /* directory.c */
 void directory_refresh(struct node *node); /* registers and announces this node where it is owed */
 bool directory_needs_verification(const struct node *node, struct bytes command);
-MUST_CHECK
-enum status directory_verify(struct node *node, struct entry *entry, raft_term fence);
+MUST_CHECK enum status directory_verify(struct node *node, struct entry *entry, raft_term fence);
 enum refusal directory_check_hello(const struct node *node, const struct hello *hello);
 void directory_release(struct node *node);
 

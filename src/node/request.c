@@ -58,6 +58,11 @@ void request_open(struct node *node, struct node_request *request, raft_term fen
         node->stats.requests_forwarded_open++;
 }
 
+static void renew_hold(const struct node *node, struct node_request *request)
+{
+    request->hold_until = MIN(env_now(node->env) + node->options.hold, request->deadline);
+}
+
 void request_hold(struct node *node, struct node_request *request)
 {
     REQUIRE(request->state == REQUEST_DONE);
@@ -65,6 +70,7 @@ void request_hold(struct node *node, struct node_request *request)
         request_answer(node, request, ST_BUSY, NULL);
         return;
     }
+    request->hops_count = 0;
     request->state = REQUEST_HELD;
     node->held_count++;
     list_push_back(&node->held, &request->link);
@@ -74,6 +80,8 @@ void request_hold(struct node *node, struct node_request *request)
 void request_again(struct node *node, struct node_request *request)
 {
     request_detach(node, request);
+    request->hops_count = 0;
+    renew_hold(node, request); /* a new attempt may wait for a leader as long as the first */
     request->state = REQUEST_NEW;
     list_push_back(&node->submitted, &request->link);
     node_wake(node);
@@ -140,7 +148,7 @@ void node_submit(struct node *node, struct node_request *request)
     request->node = node;
     request->hops_count = 0;
     request->hash_next = NULL;
-    request->hold_until = MIN(env_now(node->env) + node->options.hold, request->deadline);
+    renew_hold(node, request);
     list_init(&request->link);
     env_timer_init(&request->timer, on_deadline, request);
     request->state = REQUEST_DONE;

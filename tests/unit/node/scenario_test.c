@@ -1,0 +1,447 @@
+/* Plays the files of tests/scenario/node: whole nodes on a simulated world, commands above `----`, the
+ * expected trace below it. REWRITE=1 in the environment writes what was traced into the files.
+ *
+ *      start COUNT [silent]     boots nodes 1 … COUNT; silent: they announce nothing
+ *      run MS                   lets time pass
+ *      until leader [N]         runs until a node (node N) leads and has heard so from all it can
+ *      put N KEY VALUE [FLAG…]  submits at node N; flags: redirect, hop, timeout=MS
+ *      incr N KEY [FLAG…]       the same for COMMAND_INCR by 1
+ *      get N KEY                a linearizable read at node N
+ *      cut A B / heal A B       one direction, from A to B; bytes stay on the way
+ *      reset A B                ends the links between two nodes; what was on the way is lost
+ *      crash N / boot N / pause N / resume N
+ *      stats N                  the forwarder's figures of node N
+ *      compare                  digests of all nodes that run */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+
+#include "base/mem.h"
+#include "node/node.h"
+#include "sim/world.h"
+
+enum { NODES_MAX = 7, TRACE_BYTES_MAX = 1 << 20, UNTIL_MS_MAX = 20000 };
+
+struct replica {
+    struct scene *scene;
+    unsigned id;
+    struct node *node; /* NULL: off */
+    struct env *env;
+    node_id leader_traced;
+    raft_term term_traced;
+    bool is_fatal;
+};
+
+struct scene {
+    struct world *world;
+    struct replica replicas[NODES_MAX + 1];
+    unsigned count;
+    bool is_silent;
+    struct buf trace;
+    unsigned calls_count;
+};
+
+/* A request under way; frees itself when it is answered. */
+struct call {
+    struct node_request request;
+    struct scene *scene;
+    struct replica *at;
+    struct buf command;
+    char text[96];
+    char key[64];
+};
+
+static void trace_view(struct replica *replica)
+{
+    const struct node_view *view = node_view(replica->node);
+    if (view->leader == replica->leader_traced)
+        return;
+    replica->leader_traced = view->leader;
+    struct buf *trace = &replica->scene->trace;
+    if (view->leader == replica->id)
+        buf_printf(trace, "n%u leads in term %llu\n", replica->id, (unsigned long long)view->term);
+    else if (view->leader != NODE_NONE)
+        buf_printf(trace, "n%u follows n%u\n", replica->id, view->leader);
+    else
+        buf_printf(trace, "n%u knows no leader\n", replica->id);
+}
+
+static void on_view(void *ctx)
+{
+    struct replica *replica = ctx;
+    if (replica->node != NULL)
+        trace_view(replica);
+}
+
+static void on_fatal(void *ctx, enum status status)
+{
+    struct replica *replica = ctx;
+    replica->is_fatal = true;
+    buf_printf(&replica->scene->trace, "n%u stops: %s\n", replica->id, status_info(status)->code);
+}
+
+static void boot(struct scene *scene, unsigned id)
+{
+    struct replica *replica = &scene->replicas[id];
+    struct node_options options = {.self = id,
+                                   .announces = !scene->is_silent,
+                                   .heartbeat = 50 * TIME_US_PER_MS,
+                                   .election = 500 * TIME_US_PER_MS,
+                                   .hold = 2000 * TIME_US_PER_MS,
+                                   .wal_segment_bytes = WAL_SEGMENT_BYTES_MIN};
+    for (unsigned i = 1; i <= scene->count; i++) {
+        struct member member = {.id = i, .is_voter = true, .peer.port = 7001};
+        (void)snprintf(member.peer.host, sizeof member.peer.host, "10.0.0.%u", i);
+        assert_int_equal(config_add(&options.initial, &member), ST_OK);
+    }
+    options.listen_peer = options.initial.members[id - 1].peer;
+    options.advertise_http = options.listen_peer;
+    options.advertise_http.port = 8081;
+
+    struct node_callbacks callbacks = {.ctx = replica, .on_fatal = on_fatal, .on_view = on_view};
+    struct errtext error = {0};
+    replica->scene = scene;
+    replica->id = id;
+    replica->leader_traced = NODE_NONE;
+    replica->env = world_boot(scene->world, id);
+    enum status status = node_open(replica->env, &options, &callbacks, &replica->node, &error);
+    if (status != ST_OK)
+        fail_msg("node %u: %s", id, error.text);
+}
+
+static void run_ms(struct scene *scene, unsigned long ms)
+{
+    time_us until = world_now(scene->world) + ms * TIME_US_PER_MS;
+    while (world_step(scene->world, until))
+        ;
+}
+
+/* Node `wanted` (0: any) leads, and every node that runs and can hear it says so. */
+static bool has_leader(const struct scene *scene, unsigned wanted)
+{
+    unsigned leader = 0;
+    for (unsigned i = 1; i <= scene->count; i++)
+        if (scene->replicas[i].node != NULL &&
+            node_view(scene->replicas[i].node)->role == RAFT_ROLE_LEADER &&
+            (wanted == 0 || wanted == i))
+            leader = i;
+    if (leader == 0)
+        return false;
+    unsigned followers_count = 0;
+    for (unsigned i = 1; i <= scene->count; i++) {
+        const struct node *node = scene->replicas[i].node;
+        if (node == NULL || node_view(node)->leader != leader)
+            continue;
+        followers_count += scene->is_silent || address_is_set(&node_view(node)->leader_http);
+    }
+    return followers_count * 2 > scene->count;
+}
+
+static void until_leader(struct scene *scene, unsigned wanted)
+{
+    for (unsigned ms = 0; ms < UNTIL_MS_MAX; ms += 10) {
+        if (has_leader(scene, wanted)) {
+            run_ms(scene, 200); /* the others hear it too */
+            return;
+        }
+        run_ms(scene, 10);
+    }
+    buf_printf(&scene->trace, "no leader within %d ms\n", UNTIL_MS_MAX);
+}
+
+static void free_call(struct call *call)
+{
+    call->scene->calls_count--;
+    buf_release(&call->command);
+    mem_free(call);
+}
+
+static void on_done(void *ctx, const struct node_answer *answer)
+{
+    struct call *call = ctx;
+    struct buf *trace = &call->scene->trace;
+    if (call->at->node == NULL) {
+        buf_printf(trace, "n%u: %s -> the client loses its connection\n", call->at->id, call->text);
+        free_call(call);
+        return;
+    }
+    enum status status = answer->status != ST_OK ? answer->status : answer->result.status;
+    buf_printf(trace, "n%u: %s -> %s, effect %s", call->at->id, call->text,
+               status_info(status)->code, effect_name(answer->effect));
+    if (answer->hops_count > 0)
+        buf_printf(trace, ", hops %u", answer->hops_count);
+    struct kv_item item;
+    if (call->request.kind == NODE_READ && status == ST_OK) {
+        if (kv_get(node_kv(call->at->node), bytes_of_text(call->key), &item))
+            buf_printf(trace, ", %.*s (version %llu)", (int)item.value.count,
+                       (const char *)item.value.data, (unsigned long long)item.version);
+        else
+            buf_put_text(trace, ", absent");
+    }
+    buf_put_text(trace, "\n");
+    free_call(call);
+}
+
+static void apply_flag(struct call *call, const char *flag)
+{
+    unsigned long ms = 0;
+    if (strcmp(flag, "redirect") == 0)
+        call->request.policy = ROUTE_REDIRECT;
+    else if (strcmp(flag, "hop") == 0)
+        call->request.is_forwarded = true;
+    else if (sscanf(flag, "timeout=%lu", &ms) == 1)
+        call->request.deadline = world_now(call->scene->world) + ms * TIME_US_PER_MS;
+    else
+        fail_msg("unknown flag: %s", flag);
+}
+
+static void submit(struct scene *scene, const char *line, struct command *command, unsigned at,
+                   const char *flags)
+{
+    struct call *call = mem_alloc(sizeof *call);
+    call->scene = scene;
+    call->at = &scene->replicas[at];
+    const char *what = strchr(line, ' ');
+    int verb_bytes = (int)(what - line);
+    const char *rest = strchr(what + 1, ' ');
+    (void)snprintf(call->text, sizeof call->text, "%.*s%s", verb_bytes, line, rest);
+    buf_init(&call->command, LIMIT_COMMAND_BYTES);
+    (void)snprintf(call->key, sizeof call->key, "%.*s", (int)command->key.count,
+                   (const char *)command->key.data);
+    call->request = (struct node_request){
+        .kind = command->op != 0 ? NODE_WRITE : NODE_READ,
+        .deadline = world_now(scene->world) + 5000 * TIME_US_PER_MS,
+        .on_done = on_done,
+        .ctx = call,
+    };
+    char copy[128], *save = NULL;
+    (void)snprintf(copy, sizeof copy, "%s", flags);
+    for (char *flag = strtok_r(copy, " ", &save); flag; flag = strtok_r(NULL, " ", &save))
+        apply_flag(call, flag);
+    if (command->op != 0) {
+        command_encode(command, &call->command);
+        call->request.command = buf_bytes(&call->command);
+    }
+    scene->calls_count++;
+    assert_non_null(call->at->node);
+    node_submit(call->at->node, &call->request);
+}
+
+static void crash(struct scene *scene, unsigned id)
+{
+    struct replica *replica = &scene->replicas[id];
+    assert_non_null(replica->node);
+    struct node *node = replica->node;
+    world_crash(scene->world, id);
+    replica->node = NULL;
+    node_close(node); /* frees memory; its clients hear nothing of what they are told now */
+}
+
+static void trace_stats(struct scene *scene, unsigned id)
+{
+    struct node_stats stats;
+    node_stats(scene->replicas[id].node, &stats);
+    buf_printf(&scene->trace, "n%u: forwarded %llu, taken %llu, resent %llu, proven %llu\n", id,
+               (unsigned long long)stats.forwarded_count, (unsigned long long)stats.taken_count,
+               (unsigned long long)stats.resent_count, (unsigned long long)stats.proven_count);
+}
+
+static void compare(struct scene *scene)
+{
+    const struct node *first = NULL;
+    for (unsigned i = 1; i <= scene->count; i++) {
+        const struct node *node = scene->replicas[i].node;
+        if (node == NULL)
+            continue;
+        if (first == NULL)
+            first = node;
+        bool is_equal = node_applied(node) == node_applied(first) &&
+                        kv_digest(node_kv(node)) == kv_digest(node_kv(first));
+        if (!is_equal)
+            buf_printf(&scene->trace, "n%u differs\n", i);
+    }
+    buf_put_text(&scene->trace, "compared\n");
+}
+
+static bool play_request(struct scene *scene, const char *line)
+{
+    char key[64] = "", value[64] = "", flags[128] = "";
+    unsigned at = 0;
+    struct command command = {0};
+    if (sscanf(line, "put %u %63s %63s %127[^\n]", &at, key, value, flags) >= 3) {
+        command.op = COMMAND_PUT;
+        command.value = bytes_of_text(value);
+    } else if (sscanf(line, "incr %u %63s %127[^\n]", &at, key, flags) >= 2) {
+        command.op = COMMAND_INCR;
+        command.by = 1;
+    } else if (sscanf(line, "get %u %63s %127[^\n]", &at, key, flags) < 2) {
+        return false;
+    }
+    command.key = bytes_of_text(key);
+    submit(scene, line, &command, at, flags);
+    return true;
+}
+
+static bool play_fault(struct scene *scene, const char *line)
+{
+    unsigned a = 0, b = 0;
+    if (sscanf(line, "cut %u %u", &a, &b) == 2)
+        world_cut(scene->world, a, b, true);
+    else if (sscanf(line, "heal %u %u", &a, &b) == 2)
+        world_cut(scene->world, a, b, false);
+    else if (sscanf(line, "reset %u %u", &a, &b) == 2)
+        world_reset_links(scene->world, a, b);
+    else if (sscanf(line, "crash %u", &a) == 1)
+        crash(scene, a);
+    else if (sscanf(line, "boot %u", &a) == 1)
+        boot(scene, a);
+    else if (sscanf(line, "pause %u", &a) == 1)
+        world_pause(scene->world, a, true);
+    else if (sscanf(line, "resume %u", &a) == 1)
+        world_pause(scene->world, a, false);
+    else
+        return false;
+    return true;
+}
+
+static void play(struct scene *scene, const char *line)
+{
+    unsigned a = 0;
+    unsigned long ms = 0;
+    char word[16] = "";
+    if (sscanf(line, "start %u %15s", &a, word) >= 1) {
+        scene->count = a;
+        scene->is_silent = strcmp(word, "silent") == 0;
+        for (unsigned i = 1; i <= a; i++)
+            boot(scene, i);
+    } else if (sscanf(line, "run %lu", &ms) == 1) {
+        run_ms(scene, ms);
+    } else if (strncmp(line, "until leader", 12) == 0) {
+        (void)sscanf(line, "until leader %u", &a);
+        until_leader(scene, a);
+    } else if (sscanf(line, "stats %u", &a) == 1) {
+        trace_stats(scene, a);
+    } else if (strcmp(line, "compare") == 0) {
+        compare(scene);
+    } else if (!play_request(scene, line) && !play_fault(scene, line)) {
+        fail_msg("unknown command: %s", line);
+    }
+}
+
+static void close_scene(struct scene *scene)
+{
+    for (unsigned i = 1; i <= scene->count; i++)
+        if (scene->replicas[i].node != NULL)
+            crash(scene, i);
+    assert_int_equal(scene->calls_count, 0); /* every request was answered exactly once */
+    world_free(scene->world);
+    buf_release(&scene->trace);
+}
+
+/* Plays the commands of `text`, and gives it back with what was traced in the places of what was
+ * expected. */
+static void play_file(const char *text, struct buf *out)
+{
+    struct world_options options = {.seed = 1,
+                                    .delay_min = 100,
+                                    .delay_max = 300,
+                                    .sync_min = 50,
+                                    .sync_max = 400};
+    struct scene scene = {.world = world_new(&options)};
+    buf_init(&scene.trace, TRACE_BYTES_MAX);
+    bool in_expectation = false;
+    while (*text != '\0') {
+        const char *end = strchr(text, '\n');
+        size_t count = end != NULL ? (size_t)(end - text) : strlen(text);
+        char line[256];
+        (void)snprintf(line, sizeof line, "%.*s", (int)count, text);
+        text += count + (end != NULL);
+        if (in_expectation) {
+            in_expectation = line[0] != '\0';
+            if (!in_expectation)
+                buf_put_text(out, "\n");
+            continue;
+        }
+        buf_printf(out, "%s\n", line);
+        if (strcmp(line, "----") == 0) {
+            buf_put(out, buf_bytes(&scene.trace));
+            buf_reset(&scene.trace);
+            in_expectation = true;
+        } else if (line[0] != '#' && line[0] != '\0') {
+            play(&scene, line);
+        }
+    }
+    close_scene(&scene);
+}
+
+static char *read_file(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    char *text = mem_alloc(TRACE_BYTES_MAX);
+    size_t count = fread(text, 1, TRACE_BYTES_MAX - 1, file);
+    text[count] = '\0';
+    fclose(file);
+    return text;
+}
+
+static void check_file(const char *path)
+{
+    char *text = read_file(path);
+    struct buf played;
+    buf_init(&played, TRACE_BYTES_MAX);
+    play_file(text, &played);
+    const char *got = buf_text(&played);
+    bool is_same = strcmp(text, got) == 0;
+    if (!is_same && getenv("REWRITE") != NULL) {
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fputs(got, file);
+        fclose(file);
+        printf("rewrote %s\n", path);
+        is_same = true;
+    }
+    if (!is_same)
+        print_error("%s: the trace differs. Got:\n%s\n", path, got);
+    buf_release(&played);
+    mem_free(text);
+    assert_true(is_same);
+}
+
+static int is_scenario(const struct dirent *entry)
+{
+    const char *dot = strrchr(entry->d_name, '.');
+    return dot != NULL && strcmp(dot, ".txt") == 0;
+}
+
+static void every_scenario_gives_its_expected_trace(void **state)
+{
+    const char *only = getenv("SCENARIO");
+    struct dirent **names;
+    int count = scandir(TEST_SOURCE_DIR "/scenario/node", &names, is_scenario, alphasort);
+    assert_true(count > 0);
+    for (int i = 0; i < count; i++) {
+        char path[512];
+        (void)snprintf(path, sizeof path, TEST_SOURCE_DIR "/scenario/node/%s", names[i]->d_name);
+        if (only == NULL || strstr(path, only) != NULL)
+            check_file(path);
+        free(names[i]);
+    }
+    free(names);
+}
+
+int main(void)
+{
+    diag_set_level(DIAG_ERROR);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_scenario_gives_its_expected_trace),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
