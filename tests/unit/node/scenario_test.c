@@ -1,6 +1,7 @@
 /* Plays the files of tests/scenario/node: whole nodes on a simulated world, commands above `----`, the
  * expected trace below it. REWRITE=1 in the environment writes what was traced into the files.
  *
+ *      seed N                   of the world, before start (default 1)
  *      start COUNT [silent]     boots nodes 1 … COUNT; silent: they announce nothing
  *      run MS                   lets time pass
  *      until leader [N]         runs until a node (node N) leads and has heard so from all it can
@@ -40,7 +41,8 @@ struct replica {
 };
 
 struct scene {
-    struct world *world;
+    unsigned seed;
+    struct world *world; /* made by start */
     struct replica replicas[NODES_MAX + 1];
     unsigned count;
     bool is_silent;
@@ -311,12 +313,26 @@ static bool play_fault(struct scene *scene, const char *line)
     return true;
 }
 
+static void make_world(struct scene *scene)
+{
+    struct world_options options = {.seed = scene->seed,
+                                    .delay_min = 100,
+                                    .delay_max = 300,
+                                    .sync_min = 50,
+                                    .sync_max = 400};
+    scene->world = world_new(&options);
+}
+
 static void play(struct scene *scene, const char *line)
 {
     unsigned a = 0;
     unsigned long ms = 0;
     char word[16] = "";
-    if (sscanf(line, "start %u %15s", &a, word) >= 1) {
+    if (sscanf(line, "seed %u", &a) == 1) {
+        assert_null(scene->world);
+        scene->seed = a;
+    } else if (sscanf(line, "start %u %15s", &a, word) >= 1) {
+        make_world(scene);
         scene->count = a;
         scene->is_silent = strcmp(word, "silent") == 0;
         for (unsigned i = 1; i <= a; i++)
@@ -349,12 +365,7 @@ static void close_scene(struct scene *scene)
  * expected. */
 static void play_file(const char *text, struct buf *out)
 {
-    struct world_options options = {.seed = 1,
-                                    .delay_min = 100,
-                                    .delay_max = 300,
-                                    .sync_min = 50,
-                                    .sync_max = 400};
-    struct scene scene = {.world = world_new(&options)};
+    struct scene scene = {.seed = 1};
     buf_init(&scene.trace, TRACE_BYTES_MAX);
     bool in_expectation = false;
     while (*text != '\0') {
