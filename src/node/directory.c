@@ -85,8 +85,10 @@ enum status directory_verify(struct node *node, struct entry *entry, raft_term f
     INVARIANT(status == ST_OK);
 
     struct verifying *verifying = mem_alloc(sizeof *verifying);
-    verifying->verify = (struct node_verify){
-        .id = command.member, .cluster_id = node->meta.cluster_id, .http = command.http};
+    verifying->verify = (struct node_verify){.number = ++node->verify_number_last,
+                                             .id = command.member,
+                                             .cluster_id = node->meta.cluster_id,
+                                             .http = command.http};
     verifying->entry = entry;
     verifying->fence = fence;
     list_push_back(&node->verifying, &verifying->link);
@@ -95,10 +97,21 @@ enum status directory_verify(struct node *node, struct entry *entry, raft_term f
     return ST_OK;
 }
 
+static struct verifying *find_verifying(struct node *node, uint64_t number)
+{
+    for (struct list *at = node->verifying.next; at != &node->verifying; at = at->next) {
+        struct verifying *verifying = CONTAINER_OF(at, struct verifying, link);
+        if (verifying->verify.number == number)
+            return verifying;
+    }
+    return NULL;
+}
+
 void node_verified(struct node *node, const struct node_verify *verify, enum status status)
 {
-    struct verifying *verifying =
-        (struct verifying *)((char *)verify - offsetof(struct verifying, verify));
+    struct verifying *verifying = find_verifying(node, verify->number);
+    if (verifying == NULL)
+        return;
     struct proposal proposal;
     enum status decoded = proposal_decode(entry_data(verifying->entry), &proposal);
     INVARIANT(decoded == ST_OK);

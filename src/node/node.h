@@ -72,8 +72,10 @@ void node_cancel(struct node *node, struct node_request *request);
 
 /* ---- lifecycle ---- */
 
-/* Asks whether `http` answers as member `id` of this cluster; calls node_verified once. */
+/* Asks whether `http` answers as member `id` of this cluster; then calls node_verified with a copy
+ * of the question. An answer to a question that no longer stands is ignored. */
 struct node_verify {
+    uint64_t number; /* names this question in node_verified */
     node_id id;
     uint64_t cluster_id;
     struct address http;

@@ -142,6 +142,7 @@ struct node {
     /* directory.c */
     struct list verifying;
     size_t verifying_count;
+    uint64_t verify_number_last;
     struct node_request own_request; /* register or announce of this node itself */
     struct buf own_command;
     bool own_is_open;
