@@ -107,21 +107,36 @@ void buf_put_sized(struct buf *buf, struct bytes bytes)
     buf_put(buf, bytes);
 }
 
-void buf_printf(struct buf *buf, const char *format, ...)
+/* Room for a NUL behind `count` bytes more; it is not counted and may lie past the maximum. */
+static void reserve_nul(struct buf *buf, size_t count)
 {
-    va_list arguments, again;
-    va_start(arguments, format);
+    if (buf->count + count < buf->capacity)
+        return;
+    buf->capacity = buf->count + count + BUF_CAPACITY_MIN;
+    buf->data = mem_realloc(buf->data, buf->capacity);
+}
+
+void buf_vprintf(struct buf *buf, const char *format, va_list arguments)
+{
+    va_list again;
     va_copy(again, arguments);
     int count = vsnprintf(NULL, 0, format, arguments);
-    va_end(arguments);
     INVARIANT(count >= 0);
 
-    /* One byte more for the NUL that vsnprintf insists on; it is not counted. */
-    if (buf_reserve(buf, (size_t)count + 1)) {
+    if (buf_reserve(buf, (size_t)count)) {
+        reserve_nul(buf, (size_t)count); /* vsnprintf insists on writing one */
         (void)vsnprintf((char *)buf->data + buf->count, (size_t)count + 1, format, again);
         buf->count += (size_t)count;
     }
     va_end(again);
+}
+
+void buf_printf(struct buf *buf, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    buf_vprintf(buf, format, arguments);
+    va_end(arguments);
 }
 
 void buf_consume(struct buf *buf, size_t count)
@@ -139,10 +154,7 @@ struct bytes buf_bytes(const struct buf *buf)
 
 const char *buf_text(struct buf *buf)
 {
-    if (buf->count == buf->capacity) {
-        buf->data = mem_realloc(buf->data, buf->capacity + BUF_CAPACITY_MIN);
-        buf->capacity += BUF_CAPACITY_MIN;
-    }
+    reserve_nul(buf, 0);
     buf->data[buf->count] = '\0';
     return (const char *)buf->data;
 }

@@ -38,6 +38,8 @@ void buf_put_decimal(struct buf *buf, uint64_t value);
 /* u32 count, then the bytes. */
 void buf_put_sized(struct buf *buf, struct bytes bytes);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buf_vprintf(struct buf *buf, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
 /* Drop the first `count` bytes, moving the rest down. */
 void buf_consume(struct buf *buf, size_t count);
 struct bytes buf_bytes(const struct buf *buf);

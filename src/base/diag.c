@@ -7,8 +7,6 @@
 
 #include "base/check.h"
 
-
-
 static enum diag_level level_max = DIAG_INFO;
 static char name[32] = "minikv";
 
@@ -36,8 +34,8 @@ void diag(enum diag_level level, const char *format, ...)
     (void)clock_gettime(CLOCK_REALTIME, &now); /* display only */
     (void)gmtime_r(&now.tv_sec, &utc);
     size_t count = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &utc);
-    count += (size_t)snprintf(line + count, sizeof line - count, ".%03ldZ %-5s %s: ",
-                              now.tv_nsec / 1000000, level_names[level], name);
+    count += (size_t)snprintf(line + count, sizeof line - count,
+                              ".%03ldZ %-5s %s: ", now.tv_nsec / 1000000, level_names[level], name);
     va_list arguments;
     va_start(arguments, format);
     int wanted = vsnprintf(line + count, sizeof line - count - 1, format, arguments);

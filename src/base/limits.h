@@ -71,12 +71,20 @@ enum {
     LIMIT_PIPELINE = 128,              /* requests of one connection not yet answered */
     LIMIT_REPLY_QUEUE_BYTES = 8 * MIB, /* of one connection; reading stops beyond */
     LIMIT_BODIES_BYTES = 512 * MIB,    /* request bodies of all connections together */
+    LIMIT_REPLY_BYTES = 8 * MIB,       /* one reply: a value of control characters, escaped */
+    LIMIT_SPARE_EXCHANGES = 1024,      /* kept for the next request, each with its buffers */
+    LIMIT_SPARE_BYTES = 16 * KIB,      /* a buffer larger than this is not kept */
+    LIMIT_VERIFICATIONS = 16,          /* announced addresses being asked who they are */
+    LIMIT_VERIFY_BYTES = 4 * KIB,      /* read from one of them */
 };
 
 static_assert(LIMIT_ENTRY_BYTES + 256 <= LIMIT_APPEND_BYTES, "the largest entry fits a message");
 static_assert(LIMIT_APPEND_BYTES + LIMIT_ENTRY_BYTES + 4096 <= LIMIT_FRAME_BYTES,
               "an append message fits a frame");
 static_assert(LIMIT_FRAME_BYTES <= LIMIT_OUTBOX_BYTES, "a frame fits an empty outbox");
+static_assert(LIMIT_VALUE_BYTES * 6 + LIMIT_KEY_BYTES * 6 + 1024 <= LIMIT_REPLY_BYTES &&
+                  LIMIT_LIST_BYTES <= LIMIT_REPLY_BYTES,
+              "any value, and any page, fits a reply");
 static_assert(LIMIT_VALUE_BYTES / 3 * 4 + 8192 <= LIMIT_BODY_BYTES, "a value fits a body");
 
 #endif

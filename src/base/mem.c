@@ -25,6 +25,16 @@ void *mem_alloc_raw(size_t bytes_count)
     return pointer;
 }
 
+void *mem_alloc_aligned(size_t bytes_count, size_t alignment)
+{
+    REQUIRE(alignment != 0);
+    REQUIRE((alignment & (alignment - 1)) == 0);
+    REQUIRE(bytes_count % alignment == 0);
+    void *pointer = aligned_alloc(alignment, bytes_count);
+    INVARIANT(pointer != NULL);
+    return pointer;
+}
+
 void *mem_realloc(void *pointer, size_t bytes_count)
 {
     void *moved = realloc(pointer, bytes_count ? bytes_count : 1);

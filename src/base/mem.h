@@ -13,6 +13,8 @@ void *mem_alloc(size_t bytes_count);
 void *mem_alloc_array(size_t items_count, size_t item_bytes);
 /* Uninitialised memory, never NULL. */
 void *mem_alloc_raw(size_t bytes_count);
+/* Uninitialised, at a multiple of `alignment`, a power of two that divides bytes_count. */
+void *mem_alloc_aligned(size_t bytes_count, size_t alignment);
 void *mem_realloc(void *pointer, size_t bytes_count);
 void mem_free(void *pointer); /* NULL is a no-op */
 

@@ -69,6 +69,7 @@ enum exit_code {
       "unsupported transfer coding")                                                               \
     X(UNSUPPORTED_VERSION, "unsupported-version", 505, NONE, NEVER, USAGE,                         \
       "unsupported HTTP version")                                                                  \
+    X(UNSUPPORTED, "not-supported", 501, NONE, NEVER, USAGE, "not supported by this version")      \
     X(REQUEST_TIMEOUT, "request-timeout", 408, NONE, LATER, UNAVAILABLE,                           \
       "the request did not arrive in time")                                                        \
     X(ADDRESS_MISMATCH, "address-mismatch", 422, NONE, LATER, FAILURE,                             \
@@ -82,6 +83,7 @@ enum exit_code {
       "the request has been forwarded before")                                                     \
     X(BUSY, "busy", 503, NONE, LATER, UNAVAILABLE, "a bounded queue is full")                      \
     X(FENCED, "fenced", 503, NONE, LATER, UNAVAILABLE, "leadership changed before it was taken")   \
+    X(NOT_READY, "not-ready", 503, NONE, LATER, UNAVAILABLE, "the node is still catching up")      \
     X(SHUTTING_DOWN, "shutting-down", 503, NONE, LATER, UNAVAILABLE, "the node is shutting down")  \
     X(NO_SPACE, "no-space", 507, NONE, LATER, UNAVAILABLE, "the disk is full")                     \
     /* It may have happened. */                                                                    \

@@ -24,10 +24,10 @@ enum command_op {
 
 enum condition {
     CONDITION_NONE,
-    CONDITION_REVISION,     /* If-Match: "n": exists and mod_revision is n */
-    CONDITION_EXISTS,       /* If-Match: * */
-    CONDITION_ABSENT,       /* If-None-Match: * */
-    CONDITION_NOT_REVISION  /* If-None-Match: "n": absent, or mod_revision is not n */
+    CONDITION_REVISION,    /* If-Match: "n": exists and mod_revision is n */
+    CONDITION_EXISTS,      /* If-Match: * */
+    CONDITION_ABSENT,      /* If-None-Match: * */
+    CONDITION_NOT_REVISION /* If-None-Match: "n": absent, or mod_revision is not n */
 };
 
 /* Exactly once: which write of which client this is. */
@@ -52,12 +52,15 @@ struct command {
 
 /* Requires a command within the limits; every field that its op does not name is left out. */
 void command_encode(const struct command *command, struct buf *out);
-/* Slices borrow from `in`.
- * return   ST_OK; ST_SHORT; ST_FORMAT for an unknown op, version or condition, trailing bytes;
- *          ST_LIMIT for a key, value or id over its limit. What decodes encodes to the same bytes */
+/* Slices borrow from `in`. What decodes encodes to the same bytes.
+ * return   ST_OK; ST_SHORT; ST_FORMAT for an unknown version, op or condition, a number out of its
+ *          range, an address in another form than address_format's, or trailing bytes; ST_LIMIT
+ *          for an empty key, or a key, value or id over its limit */
 MUST_CHECK enum status command_decode(struct bytes in, struct command *out_command);
 /* The op alone, without decoding the rest; 0 when `in` is no command. */
 enum command_op command_peek(struct bytes in);
+/* The key alone; empty when it has none or `in` is no command. */
+struct bytes command_peek_key(struct bytes in);
 const char *command_op_name(enum command_op op); /* "put", … */
 
 #endif

@@ -21,7 +21,9 @@
 struct kv;
 
 struct kv_options {
-    uint64_t state_bytes_max; /* replicated limit: the same on all nodes; 0: the default */
+    /* Counted as K4 in docs/invariants.md has it; 0: the default. What commands come to depends on
+     * it: it must be the same on all nodes and for all of one log. */
+    uint64_t state_bytes_max;
 };
 
 struct kv_item {
@@ -39,7 +41,7 @@ struct kv_result {
                               UNKNOWN_MEMBER, BAD_REQUEST (a malformed command), ADDRESS_MISMATCH
                               (REGISTER of another identity than the recorded one) */
     bool changed;          /* the revision grew */
-    uint64_t revision;     /* of the state after this command */
+    uint64_t revision;     /* of the state after this command; 1 while nothing has been changed */
     uint64_t mod_revision; /* of the key after this command; 0: it does not exist */
     int64_t number;        /* INCR: the new value */
 };
@@ -60,6 +62,12 @@ void kv_apply(struct kv *kv, struct entry_id id, const struct proposal *proposal
               struct kv_result *out_result);
 void kv_apply_config(struct kv *kv, struct entry_id id, const struct config *config);
 void kv_apply_noop(struct kv *kv, struct entry_id id);
+
+/* Hints, and of no effect but on time: asks for the memory that applying these encoded commands, or
+ * reading these keys, will touch, for all of them at once. For batches, just before they run; any
+ * number is fine, some tens are best. */
+void kv_prefetch(const struct kv *kv, const struct bytes *keys, size_t keys_count);
+void kv_prefetch_commands(const struct kv *kv, const struct bytes *commands, size_t commands_count);
 
 bool kv_get(const struct kv *kv, struct bytes key, struct kv_item *out_item);
 

@@ -34,16 +34,15 @@ struct peers_options {
 };
 
 enum link_state {
-    LINK_UP,      /* the outgoing link is welcomed; what was sent on an older one may be lost */
-    LINK_CLOSED,  /* down for a reason that is no sign of death: bye, newer link, no pong, refusal */
-    LINK_DEAD     /* down by end of file or reset: the process is probably gone */
+    LINK_UP,     /* the outgoing link is welcomed; what was sent on an older one may be lost */
+    LINK_CLOSED, /* down for a reason that is no sign of death: bye, newer link, no pong, refusal */
+    LINK_DEAD    /* down by end of file or reset: the process is probably gone */
 };
 
 struct peers_callbacks {
     void *ctx;
     /* From a welcomed peer: message->from is the peer, to is this node. */
-    void (*on_message)(void *ctx, const struct message *message,
-                       const struct address *leader_http);
+    void (*on_message)(void *ctx, const struct message *message, const struct address *leader_http);
     void (*on_envelope)(void *ctx, node_id from, uint64_t incarnation,
                         const struct envelope *envelope);
     void (*on_refusal)(void *ctx, node_id from, const struct envelope_refusal *refusal);
@@ -56,8 +55,8 @@ struct peers_callbacks {
 
 /* Listens. ST_OK; as env_listen. */
 MUST_CHECK enum status peers_open(struct env *env, const struct peers_options *options,
-                                  const struct peers_callbacks *callbacks,
-                                  struct peers **out_peers, struct errtext *error);
+                                  const struct peers_callbacks *callbacks, struct peers **out_peers,
+                                  struct errtext *error);
 /* Says bye on every link, then closes. NULL is a no-op. */
 void peers_close(struct peers *peers);
 
@@ -79,7 +78,7 @@ struct peer_stats {
     uint64_t sent_bytes, received_bytes;
     uint64_t dropped_count;
     size_t outbox_bytes;
-    time_us round_trip; /* of the last ping */
+    time_us round_trip;   /* of the last ping */
     enum refusal refused; /* why the peer last refused us; 0: it did not */
 };
 size_t peers_stats(const struct peers *peers, struct peer_stats *out_stats, size_t stats_max);

@@ -28,11 +28,11 @@
 struct raft;
 
 enum raft_role { /* moves between them: the table in raft/role.c */
-    RAFT_ROLE_FOLLOWER,
-    RAFT_ROLE_PRE_CANDIDATE,
-    RAFT_ROLE_CANDIDATE,
-    RAFT_ROLE_LEADER,
-    RAFT_ROLE_LEARNER
+                 RAFT_ROLE_FOLLOWER,
+                 RAFT_ROLE_PRE_CANDIDATE,
+                 RAFT_ROLE_CANDIDATE,
+                 RAFT_ROLE_LEADER,
+                 RAFT_ROLE_LEARNER
 };
 const char *raft_role_name(enum raft_role role); /* "follower", "pre-candidate", … */
 
@@ -40,16 +40,17 @@ struct raft_options {
     node_id self;
     uint64_t seed; /* of the election jitter; must differ between nodes */
     time_us heartbeat;
-    time_us election; /* a follower waits between one and two of these */
+    time_us election;       /* a follower waits between one and two of these; above heartbeat */
+    size_t log_cache_bytes; /* applied entries kept in memory; 0: LIMIT_LOG_CACHE_BYTES */
 };
 
 /* What was found on disk: everything durable. */
 struct raft_start {
     struct hard_state hard_state;
-    raft_index commit;       /* known committed; 0 when unknown */
-    struct config config;    /* the newest configuration at or before `base` (empty: none) */
-    struct entry_id base;    /* the entry before the first of `entries`; {0,0} at the very start */
-    struct entry **entries;  /* borrowed, referenced on copy; the tail of the log */
+    raft_index commit;      /* known committed, at least base.index; 0 when unknown */
+    struct config config;   /* the newest configuration at or before `base` (empty: none) */
+    struct entry_id base;   /* the entry before the first of `entries`; {0,0} at the very start */
+    struct entry **entries; /* borrowed, referenced on copy; the tail of the log */
     size_t entries_count;
     time_us now;
 };
@@ -152,9 +153,9 @@ struct raft_view {
     raft_index first_index; /* oldest entry still in memory */
     raft_index last_index;
     raft_index commit;
-    raft_index durable;     /* own disk */
-    raft_index term_start;  /* the leader's no-op of this term; 0 when not leading */
-    node_id transfer_to;    /* leadership is being handed over; proposals are refused */
+    raft_index durable;    /* own disk */
+    raft_index term_start; /* the leader's no-op of this term; 0 when not leading */
+    node_id transfer_to;   /* leadership is being handed over; proposals are refused */
     size_t uncommitted_bytes;
 };
 
@@ -175,7 +176,7 @@ void raft_free(struct raft *raft);
  *          entry of this term is committed); for TRANSFER ST_NOT_LEADER, ST_UNKNOWN_MEMBER.
  *          On failure nothing changed; `out_ready` is valid all the same */
 MUST_CHECK enum status raft_step(struct raft *raft, const struct raft_event *event,
-                                 struct raft_ready *out_ready);
+                      struct raft_ready *out_ready);
 
 void raft_view(const struct raft *raft, struct raft_view *out_view);
 /* The configuration in force: the newest in the log, committed or not (thesis §4.1). */

@@ -11,7 +11,7 @@
  *                 index, which supersedes all from there on
  *              W2 on_durable names (term, index) in the order of wal_append
  *              W3 a failed write or sync is final: on_failed once, and nothing is durable after it
- * Ownership    the wal owns its files and a reference on each queued entry
+ * Ownership    the wal owns its files; entries are copied when they are appended
  * Limits       LIMIT_WAL_QUEUE_BYTES, LIMIT_WAL_FRAME_BYTES, WAL_SEGMENT_BYTES_*
  * Calling      the loop's thread; callbacks may call anything here but wal_close
  * Format       docs/formats/wal.md */
@@ -34,7 +34,8 @@ struct wal_options {
 struct wal_callbacks {
     /* Everything queued by the wal_append that returned `sequence`, and before, is on disk. */
     void (*on_durable)(void *ctx, uint64_t sequence);
-    /* W3. The node must stop. `status` is ST_IO or ST_NO_SPACE. */
+    /* W3. The node must stop. ST_IO, or ST_NO_SPACE when a frame found no room: not in a spare, and
+     * the segment could not grow. Appends of before that stay good; a restart with room goes on. */
     void (*on_failed)(void *ctx, enum status status);
     void *ctx;
 };
@@ -42,10 +43,10 @@ struct wal_callbacks {
 /* What recovery found. */
 struct wal_recovered {
     struct hard_state hard_state;
-    raft_index commit;       /* the highest commit index any frame was built with; a lower bound */
-    struct entry_id last;    /* {0,0}: empty */
-    raft_index first;        /* oldest entry on disk; 0: empty */
-    uint64_t torn_bytes;     /* cut from the tail: never acknowledged */
+    raft_index commit;        /* the highest commit index any frame was built with; a lower bound */
+    struct entry_id last;     /* {0,0}: empty */
+    raft_index first;         /* oldest entry on disk; 0: empty */
+    uint64_t torn_bytes;      /* cut from the tail: never acknowledged */
     struct entry_id snapshot; /* reserved: last SNAPMARK */
 };
 
@@ -60,12 +61,14 @@ MUST_CHECK enum status wal_open(struct env *env, const struct wal_options *optio
                                 void (*on_entry)(void *ctx, struct entry *entry), void *ctx,
                                 struct wal **out_wal, struct wal_recovered *out_recovered,
                                 struct errtext *error);
-/* Drops what is queued and not written; NULL is a no-op. */
+/* Drops what is queued and not written; NULL is a no-op. While a write is under way the memory is
+ * kept until the env reports it; no callback of the log runs. */
 void wal_close(struct wal *wal);
 
 /* Queues a hard state (may be NULL) and `count` consecutive entries (may be 0), written together,
  * the hard state first. The write starts in an env task, so that all appends of one turn share a
- * frame. Takes its own references.
+ * frame. The first index may be that of an entry appended before, which it then supersedes with
+ * all behind it; it may not leave one out.
  *
  * commit   the highest index known committed, stored as a hint for the next start
  * return   ST_OK and `out_sequence`; ST_BUSY with nothing queued when LIMIT_WAL_QUEUE_BYTES would
@@ -76,13 +79,13 @@ MUST_CHECK enum status wal_append(struct wal *wal, const struct hard_state *hard
 
 /* Reads entries back from disk, the newest record of each index, from `first` on: at least one
  * when `first` is durable, then as many as fit `bytes_max`. Blocks. For slow peers and for
- * applying after a restart.
+ * applying after a restart. Trouble behind the first entry is told by the call that begins there.
  *
  * out_entries  an array of `entries_max`; each entry comes with a reference for the caller
  * return       ST_OK; ST_NOT_FOUND when `first` is not in the log on disk; ST_IO; ST_CORRUPT */
 MUST_CHECK enum status wal_read(struct wal *wal, raft_index first, size_t bytes_max,
-                                struct entry **out_entries, size_t entries_max,
-                                size_t *out_count, struct errtext *error);
+                                struct entry **out_entries, size_t entries_max, size_t *out_count,
+                                struct errtext *error);
 
 struct wal_stats {
     uint64_t frames_count, syncs_count, bytes_written, entries_count;

@@ -1,7 +1,6 @@
 #include "types/address.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static bool is_digit(uint8_t c)
@@ -44,8 +43,9 @@ static bool copy_host(struct bytes host, bool (*is_allowed)(uint8_t), char *out)
     for (size_t i = 0; i < host.count; i++)
         if (!is_allowed(host.data[i]))
             return false;
-    if (host.count != 0)
-        memcpy(out, host.data, host.count);
+    for (size_t i = 0; i < host.count; i++) /* names of hosts have no case */
+        out[i] =
+            (char)(host.data[i] >= 'A' && host.data[i] <= 'Z' ? host.data[i] + 32 : host.data[i]);
     out[host.count] = '\0';
     return true;
 }
@@ -64,8 +64,7 @@ enum status address_parse(struct bytes text, struct address *out_address)
     size_t colon = text.count; /* the last one: what follows is the port */
     while (colon > 0 && text.data[colon - 1] != ':')
         colon--;
-    if (colon == 0 ||
-        !parse_port(bytes_of(text.data + colon, text.count - colon), &address.port))
+    if (colon == 0 || !parse_port(bytes_of(text.data + colon, text.count - colon), &address.port))
         return ST_BAD_ADDRESS;
 
     struct bytes host = bytes_of(text.data, colon - 1);
@@ -78,6 +77,17 @@ enum status address_parse(struct bytes text, struct address *out_address)
         is_ok = copy_host(host, is_name_byte, address.host) && !(is_url && host.count == 0);
     }
     if (!is_ok)
+        return ST_BAD_ADDRESS;
+    *out_address = address;
+    return ST_OK;
+}
+
+enum status address_decode(struct bytes text, struct address *out_address)
+{
+    struct address address;
+    char formatted[LIMIT_ADDRESS_BYTES];
+    if (address_parse(text, &address) != ST_OK ||
+        !bytes_equal_text(text, address_format(&address, formatted)))
         return ST_BAD_ADDRESS;
     *out_address = address;
     return ST_OK;
@@ -107,8 +117,22 @@ bool address_is_wildcard(const struct address *address)
            strcmp(address->host, "::") == 0 || strcmp(address->host, "*") == 0;
 }
 
+/* Four numbers of 0 … 255: "127.example.org" is a name, whoever answers to it. */
+static bool is_v4(const char *host)
+{
+    for (int part = 0; part < 4; part++) {
+        unsigned value = 0, digits_count = 0;
+        for (; is_digit((uint8_t)*host) && digits_count < 4; digits_count++)
+            value = value * 10 + (unsigned)(*host++ - '0');
+        if (digits_count == 0 || value > 255 || *host != (part < 3 ? '.' : '\0'))
+            return false;
+        host += part < 3;
+    }
+    return true;
+}
+
 bool address_is_loopback(const struct address *address)
 {
-    return strcmp(address->host, "localhost") == 0 || strncmp(address->host, "127.", 4) == 0 ||
-           strcmp(address->host, "::1") == 0;
+    return strcmp(address->host, "localhost") == 0 || strcmp(address->host, "::1") == 0 ||
+           (strncmp(address->host, "127.", 4) == 0 && is_v4(address->host));
 }

@@ -11,13 +11,16 @@
 #include "base/status.h"
 
 struct address {
-    char host[LIMIT_HOST_BYTES + 1]; /* NUL-terminated, no brackets; "" when only a port was given */
-    uint16_t port;                   /* 1 … 65535; 0 in an unset address */
+    /* NUL-terminated, lower case, no brackets; "" when only a port was given */
+    char host[LIMIT_HOST_BYTES + 1];
+    uint16_t port; /* 1 … 65535; 0 in an unset address */
 };
 
 /* return   ST_OK; ST_BAD_ADDRESS for anything else than the forms above: no port, port 0, a host
  *          of more than LIMIT_HOST_BYTES, characters that no host has, https, user, path, query */
 MUST_CHECK enum status address_parse(struct bytes text, struct address *out_address);
+/* The form that address_format gives and no other: for what comes from another node or a disk. */
+MUST_CHECK enum status address_decode(struct bytes text, struct address *out_address);
 /* "host:port" with brackets around a v6 host; needs LIMIT_ADDRESS_BYTES. Returns `out`. */
 const char *address_format(const struct address *address, char out[LIMIT_ADDRESS_BYTES]);
 bool address_equal(const struct address *a, const struct address *b);

@@ -10,9 +10,9 @@ typedef uint64_t raft_term;
 typedef uint64_t raft_index; /* the first entry has index 1; 0 means before the first */
 typedef uint64_t time_us;    /* microseconds, monotonic unless the name says wall */
 
-#define NODE_NONE   ((node_id)0)
-#define NODE_ID_MAX ((node_id)0x7fffffff)
-#define TIME_NEVER  UINT64_MAX
+#define NODE_NONE      ((node_id)0)
+#define NODE_ID_MAX    ((node_id)0x7fffffff)
+#define TIME_NEVER     UINT64_MAX
 #define TIME_US_PER_MS 1000u
 
 /* Equal ids mean equal entries and equal logs up to them (log matching, Raft §5.3). */

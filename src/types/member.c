@@ -1,7 +1,5 @@
 #include "types/member.h"
 
-#include "base/crc32c.h"
-
 const struct member *config_find(const struct config *config, node_id id)
 {
     for (uint32_t i = 0; i < config->members_count; i++)
@@ -58,7 +56,7 @@ enum status config_decode(struct bytes in, struct config *out_config)
         if (cursor.is_short)
             return ST_SHORT;
         member.is_voter = is_voter == 1;
-        if (is_voter > 1 || address_parse(peer, &member.peer) != ST_OK ||
+        if (is_voter > 1 || address_decode(peer, &member.peer) != ST_OK ||
             (i > 0 && member.id <= config.members[i - 1].id) ||
             config_add(&config, &member) != ST_OK)
             return ST_FORMAT;
@@ -69,14 +67,21 @@ enum status config_decode(struct bytes in, struct config *out_config)
     return ST_OK;
 }
 
+/* FNV-1a (Fowler, Noll, Vo), 64 bits wide. */
+static uint64_t hash_of(struct bytes bytes)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < bytes.count; i++)
+        hash = (hash ^ bytes.data[i]) * 0x100000001b3u;
+    return hash;
+}
+
 uint64_t config_cluster_id(const struct config *config)
 {
     struct buf text;
     buf_init(&text, LIMIT_MEMBERS * (LIMIT_ADDRESS_BYTES + 16));
     config_encode(config, &text);
-    uint32_t low = crc32c(0, buf_bytes(&text));
-    uint32_t high = crc32c(low, buf_bytes(&text));
+    uint64_t id = hash_of(buf_bytes(&text));
     buf_release(&text);
-    uint64_t id = (uint64_t)high << 32 | low;
     return id != 0 ? id : 1;
 }

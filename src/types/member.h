@@ -25,7 +25,8 @@ struct config {
 
 const struct member *config_find(const struct config *config, node_id id); /* NULL: not a member */
 uint32_t config_voters_count(const struct config *config);
-/* Adds a member, keeping the order. ST_LIMIT when full, ST_BAD_REQUEST when the id is taken or 0. */
+/* Adds a member, keeping the order. ST_LIMIT when full, ST_BAD_REQUEST when the id is taken or 0.
+ */
 MUST_CHECK enum status config_add(struct config *config, const struct member *member);
 void config_encode(const struct config *config, struct buf *out);
 /* ST_OK; ST_SHORT; ST_FORMAT for ids out of order or range, or an unusable address. */

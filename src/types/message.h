@@ -10,15 +10,15 @@
 #include "types/ids.h"
 
 enum message_type {
-    MESSAGE_PRE_VOTE = 1,     /* thesis §9.6: would you vote for me in term + 1? */
+    MESSAGE_PRE_VOTE = 1, /* thesis §9.6: would you vote for me in term + 1? */
     MESSAGE_PRE_VOTE_REPLY,
-    MESSAGE_VOTE,             /* Raft §5.2 RequestVote */
+    MESSAGE_VOTE, /* Raft §5.2 RequestVote */
     MESSAGE_VOTE_REPLY,
-    MESSAGE_APPEND,           /* Raft §5.3 AppendEntries; with no entries, a heartbeat */
+    MESSAGE_APPEND, /* Raft §5.3 AppendEntries; with no entries, a heartbeat */
     MESSAGE_APPEND_REPLY,
-    MESSAGE_READ_INDEX,       /* thesis §6.4, asked by a follower for a batch of its reads */
+    MESSAGE_READ_INDEX, /* thesis §6.4, asked by a follower for a batch of its reads */
     MESSAGE_READ_INDEX_REPLY,
-    MESSAGE_TIMEOUT_NOW       /* thesis §3.10: campaign at once, leadership is yours to take */
+    MESSAGE_TIMEOUT_NOW /* thesis §3.10: campaign at once, leadership is yours to take */
 };
 
 /* Names a batch of reads so that a late answer cannot be taken for another's (FAULTS C2). */
@@ -40,7 +40,7 @@ struct message {
             bool is_granted;
         } vote_reply; /* PRE_VOTE_REPLY, VOTE_REPLY */
         struct {
-            struct entry_id prev;   /* the entry just before the first one here */
+            struct entry_id prev; /* the entry just before the first one here */
             raft_index commit;
             uint64_t read_round;    /* newest round of this leader; 0: none yet */
             uint32_t entries_count; /* consecutive from prev.index + 1; 0 … LIMIT_APPEND_ENTRIES */
@@ -48,10 +48,10 @@ struct message {
         } append;
         struct {
             bool is_rejected;
-            raft_index match;        /* accepted: durable here and known equal to the leader's log,
-                                        never beyond what the message covered (FAULTS C7) */
-            raft_index prev;         /* rejected: prev.index of the message, so that a late one is
-                                        told from a current one */
+            raft_index match;         /* accepted: durable here and known equal to the leader's log,
+                                         never beyond what the message covered (FAULTS C7) */
+            raft_index prev;          /* rejected: prev.index of the message, so that a late one is
+                                         told from a current one */
             struct entry_id conflict; /* rejected: term that disagrees here and its first index, or
                                         term 0 and last index + 1 when the log is too short */
             uint64_t read_round;

@@ -19,12 +19,13 @@ enum frame_type {
     FRAME_REFUSED,   /* a batch of envelopes not taken; travels back on the link they came by */
     FRAME_PING,      /* u64, echoed by … */
     FRAME_PONG,
-    FRAME_BYE        /* an orderly end: no sign of death */
+    FRAME_BYE /* an orderly end: no sign of death */
 };
 
 enum { FRAME_HEADER_BYTES = 12 };
 
-/* Starts a frame in `out`; returns where, for frame_end, which fills in length and checksum. */
+/* Starts a frame in `out`; returns where, for frame_end, which fills in length and checksum. When
+ * `out` ran full in between, frame_end takes the unfinished frame out again; is_full stays set. */
 size_t frame_begin(struct buf *out, enum frame_type type);
 void frame_end(struct buf *out, size_t begin);
 
@@ -32,8 +33,10 @@ void frame_end(struct buf *out, size_t begin);
  * return   ST_OK, `out_body` borrows from `in`, `out_bytes` is what to consume; ST_SHORT: more is
  *          needed; ST_LIMIT: longer than `frame_bytes_max`; ST_FORMAT: unknown type or nonzero
  *          padding; ST_CORRUPT: bad checksum */
-MUST_CHECK enum status frame_next(struct bytes in, size_t frame_bytes_max,
-                                  enum frame_type *out_type, struct bytes *out_body,
-                                  size_t *out_bytes);
+MUST_CHECK enum status frame_next(struct bytes in, size_t frame_bytes_max, enum frame_type *out_type,
+                       struct bytes *out_body, size_t *out_bytes);
+/* How many bytes the first frame of `in` has in all; before its header is there, the header's.
+ * Says what to wait for after ST_SHORT, nothing about validity. */
+size_t frame_bytes_wanted(struct bytes in);
 
 #endif

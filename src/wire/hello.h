@@ -40,11 +40,21 @@ enum refusal {
     REFUSAL_MEMBER,      /* is no member */
     REFUSAL_IDENTITY     /* its data directory is not the one recorded: a wiped or copied disk */
 };
+/* Static text for a log line, "another cluster"; never NULL. */
 const char *refusal_text(enum refusal refusal);
 
+enum { HELLO_BYTES = 36, WELCOME_BYTES = 24, REFUSE_BYTES = 1 };
+
 void hello_encode(const struct hello *hello, struct buf *out);
+/* return   ST_OK; ST_SHORT; ST_FORMAT for an id out of range or anything behind the last field. Of
+ *          another version only `version` is known: ST_OK with all other fields 0, so that the
+ *          sender can be told why it is refused */
 MUST_CHECK enum status hello_decode(struct bytes in, struct hello *out_hello);
 void welcome_encode(const struct welcome *welcome, struct buf *out);
+/* return   ST_OK; ST_SHORT; ST_FORMAT for a term out of range or anything behind the last field */
 MUST_CHECK enum status welcome_decode(struct bytes in, struct welcome *out_welcome);
+void refusal_encode(enum refusal refusal, struct buf *out);
+/* return   ST_OK; ST_SHORT; ST_FORMAT for an unknown reason or anything behind it */
+MUST_CHECK enum status refusal_decode(struct bytes in, enum refusal *out_refusal);
 
 #endif

@@ -1,0 +1,156 @@
+"""Runs the stages of script/test, one after the other, and adds up what passed and failed."""
+
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+
+import tree
+
+CHECKS = sorted((tree.ROOT / 'script' / 'checks').iterdir())
+CHECKS_OF_BUILDS = {'purity', 'manuals'}  # these look at what build/release made
+
+
+class Totals:
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def add(self, passed, failed):
+        self.passed += passed
+        self.failed += failed
+
+
+def run(command, **options):
+    """Returns the completed process, output as text."""
+    return subprocess.run(command, cwd=tree.ROOT, text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+
+
+def run_check(path):
+    return path.name, run([str(path)])
+
+
+def check(names, totals):
+    """Checks side by side; each counts as one."""
+    paths = [path for path in CHECKS if path.name in names]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, result in pool.map(run_check, paths):
+            print(result.stdout, end='')
+            if result.returncode and not result.stdout:
+                print(f'{name}: failed without a word')
+            totals.add(*((1, 0) if result.returncode == 0 else (0, 1)))
+
+
+def build(preset, totals):
+    """A build that fails counts as one failure; one that succeeds is no test. Returns success."""
+    result = run(['script/build', preset])
+    if result.returncode != 0:
+        print(result.stdout)
+        print(f'build {preset}: failed')
+        totals.add(0, 1)
+    return result.returncode == 0
+
+
+def count_case(case):
+    """Passed and failed of one ctest: what cmocka says inside, else the program as a whole."""
+    output = case.findtext('system-out') or ''
+    has_failed = case.find('failure') is not None or case.get('status') == 'fail'
+    passed = sum(int(n) for n in re.findall(r'\[  PASSED  \] (\d+) test\(s\)', output))
+    failed = sum(int(n) for n in re.findall(r'\[  FAILED  \] (\d+) test\(s\)', output))
+    if has_failed:
+        return passed, max(failed, 1)  # a crash leaves no count
+    return max(passed, 1), 0
+
+
+def unit(preset, name, totals):
+    if not build(preset, totals):
+        return
+    report = tree.ROOT / 'build' / preset / 'ctest.xml'
+    report.unlink(missing_ok=True)
+    command = ['ctest', '--test-dir', f'build/{preset}', '-j', str(os.cpu_count()),
+               '--output-junit', str(report), '--test-output-size-passed', '10000000',
+               '--test-output-size-failed', '10000000', '--no-tests=ignore']
+    if name:
+        command += ['-R', re.escape(name)]
+    result = run(command)
+    if not report.exists():
+        print(result.stdout)
+        totals.add(0, 1)
+        return
+    for case in xml.parse(report).getroot().iter('testcase'):
+        passed, failed = count_case(case)
+        totals.add(passed, failed)
+        if failed:
+            print(f'---- {case.get("name")} under {preset} failed:')
+            print(case.findtext('system-out') or '')
+
+
+def system(name, totals):
+    """The tests of whole processes, on the release build; each is shown as it ends."""
+    command = [sys.executable, '-u', 'tests/system/run.py', '--build', 'build/release',
+               '-j', str(os.cpu_count())]
+    if name:
+        command.append(name.removeprefix('system/'))
+    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE='1')
+    process = subprocess.Popen(command, cwd=tree.ROOT, text=True, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+    counts = None
+    for line in process.stdout:
+        match = re.match(r'(\d+) passed, (\d+) failed$', line)
+        if match:
+            counts = int(match.group(1)), int(match.group(2))
+        else:
+            print(f'   {line}', end='', flush=True)
+    if process.wait() != 0 and counts == (0, 0) and name:
+        return  # the name belongs to tests of another kind
+    if counts is None or (process.returncode != 0 and counts[1] == 0):
+        print('system tests: ended without a count')
+        counts = (counts or (0, 0))[0], 1
+    totals.add(*counts)
+
+
+def stages(arguments, totals):
+    """(title, function) of each stage, in order."""
+    static = {path.name for path in CHECKS} - CHECKS_OF_BUILDS
+    name = arguments.name
+    if not name:
+        yield 'checks', lambda: check(static, totals)
+    if not name or not name.startswith('system'):
+        yield 'unit tests, dev', lambda: unit('dev', name, totals)
+    if arguments.quick:
+        return
+    if not name or not name.startswith('system'):
+        yield 'unit tests, asan-ubsan', lambda: unit('asan-ubsan', name, totals)
+    if not name or not name.startswith('unit'):
+        yield 'build release', lambda: build('release', totals)
+        if not name:
+            yield 'checks of the build', lambda: check(CHECKS_OF_BUILDS, totals)
+        yield 'system tests', lambda: system(name, totals)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='script/test')
+    parser.add_argument('--quick', action='store_true')
+    parser.add_argument('name', nargs='?')
+    arguments = parser.parse_args()
+
+    totals = Totals()
+    started = time.monotonic()
+    for title, stage in stages(arguments, totals):
+        print(f'== {title}', flush=True)
+        before, stage_started = (totals.passed, totals.failed), time.monotonic()
+        stage()
+        print(f'   {totals.passed - before[0]} passed, {totals.failed - before[1]} failed, '
+              f'{time.monotonic() - stage_started:.1f} s', flush=True)
+    print(f'== all in {time.monotonic() - started:.0f} s')
+    print(f'{totals.passed} passed, {totals.failed} failed', flush=True)
+    return 1 if totals.failed or not totals.passed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,356 @@
+#include "cli/arguments.h"
+
+#include <getopt.h>
+#include <string.h>
+
+#include "program/nearest.h"
+
+#define DEFAULT_ENDPOINTS "127.0.0.1:8081"
+
+const struct option_row option_rows[CLI_OPTIONS_COUNT] = {
+    [CLI_OPTION_ENDPOINTS] = {"endpoints", 'e', "ADDRESS,…",
+                              "Nodes to talk to, asked in turn until one takes the request. Any "
+                              "node will do. Default: MINIKV_ENDPOINTS, else " DEFAULT_ENDPOINTS
+                              "."},
+    [CLI_OPTION_OUTPUT] = {"output", 'o', "plain|table|json",
+                           "How to print the answer. Default: plain for values, table for lists."},
+    [CLI_OPTION_TIMEOUT] = {"timeout", 't', "TIME",
+                            "How long the whole command may take, as in 500ms, 5s or 1m. Default: "
+                            "5s."},
+    [CLI_OPTION_VERBOSE] = {"verbose", 'v', NULL,
+                            "Show on standard error every request made, who answered it, and what "
+                            "came of it."},
+    [CLI_OPTION_STALE] = {"stale", 0, NULL,
+                          "Take what the node has, without asking the leader whether it is the "
+                          "newest."},
+    [CLI_OPTION_RAW] = {"raw", 0, NULL, "Print exactly the bytes of the value, no newline."},
+    [CLI_OPTION_IF_REV] = {"if-rev", 0, "N", "Only if the key was last changed at revision N."},
+    [CLI_OPTION_IF_ABSENT] = {"if-absent", 0, NULL, "Only if the key does not exist."},
+    [CLI_OPTION_BY] = {"by", 0, "N", "How much to add; may be negative. Default: 1."},
+    [CLI_OPTION_LIMIT] = {"limit", 0, "N", "Stop after N keys. Default: all."},
+    [CLI_OPTION_KEYS_ONLY] = {"keys-only", 0, NULL, "Keys without their values."},
+    [CLI_OPTION_REMOVE] = {"remove", 0, NULL, "Take the announced address back."},
+    [CLI_OPTION_NODES] = {"nodes", 0, "N", "How many nodes, 1 to 7. Default: 3."},
+    [CLI_OPTION_DIR] = {"dir", 0, "DIR",
+                        "Keep the data here. Default: a temporary directory, removed at the end."},
+    [CLI_OPTION_BASE_PORT] = {"base-port", 0, "PORT",
+                              "Clients connect to PORT, PORT+1, …; nodes to PORT+100, PORT+101, …. "
+                              "Default: 8081."},
+    [CLI_OPTION_MAN] = {"man", 0, NULL, "Print the manual page, for man -l -."},
+    [CLI_OPTION_HELP] = {"help", 'h', NULL, "Show how to use the command."},
+    [CLI_OPTION_VERSION] = {"version", 'V', NULL, "Show the version."},
+};
+
+/* ---- values ---- */
+
+static bool read_number(const char *text, uint64_t value_min, uint64_t value_max,
+                        uint64_t *out_value)
+{
+    uint64_t value = 0;
+    if (*text == '\0' || strlen(text) > 18)
+        return false;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9')
+            return false;
+        value = value * 10 + (uint64_t)(*text - '0');
+    }
+    *out_value = value;
+    return value >= value_min && value <= value_max;
+}
+
+static bool read_time(const char *text, time_us *out_time)
+{
+    static const struct {
+        const char *unit;
+        uint64_t us;
+    } units[] = {{"ms", 1000}, {"s", 1000000}, {"m", 60000000}, {"", 1000000}};
+    char digits[20] = "";
+    size_t count = strspn(text, "0123456789");
+    uint64_t number;
+    if (count >= sizeof digits)
+        return false;
+    memcpy(digits, text, count);
+    for (size_t i = 0; i < ARRAY_COUNT(units); i++)
+        if (strcmp(text + count, units[i].unit) == 0 && read_number(digits, 1, 3600000, &number)) {
+            *out_time = number * units[i].us;
+            return true;
+        }
+    return false;
+}
+
+static bool read_endpoints(struct cli *cli, const char *text, struct errtext *error)
+{
+    cli->connect.endpoints_count = 0;
+    for (;;) {
+        size_t count = strcspn(text, ",");
+        if (cli->connect.endpoints_count == CLIENT_ENDPOINTS) {
+            errtext_set(error, "more than %d endpoints", CLIENT_ENDPOINTS);
+            return false;
+        }
+        struct address *endpoint = &cli->connect.endpoints[cli->connect.endpoints_count++];
+        if (address_parse(bytes_of(text, count), endpoint) != ST_OK) {
+            errtext_set(error, "\"%.*s\" is no address of a node, such as 127.0.0.1:8081",
+                        (int)MIN(count, 80), text);
+            return false;
+        }
+        if (endpoint->host[0] == '\0') /* a bare ":port" is a node on this machine */
+            (void)snprintf(endpoint->host, sizeof endpoint->host, "127.0.0.1");
+        if (text[count] == '\0')
+            return true;
+        text += count + 1;
+    }
+}
+
+static bool read_output(const char *text, enum cli_output *out_output)
+{
+    static const char *const names[] = {
+        [CLI_OUTPUT_PLAIN] = "plain", [CLI_OUTPUT_TABLE] = "table", [CLI_OUTPUT_JSON] = "json"};
+    for (size_t i = CLI_OUTPUT_PLAIN; i < ARRAY_COUNT(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out_output = (enum cli_output)i;
+            return true;
+        }
+    return false;
+}
+
+static bool is_integer(const char *text)
+{
+    size_t count = strlen(text) - (*text == '-');
+    const char *digits = text + (*text == '-');
+    return count != 0 && count <= 19 && strspn(digits, "0123456789") == count;
+}
+
+/* ---- options ---- */
+
+static bool refuse_value(struct errtext *error, enum cli_option option, const char *text)
+{
+    errtext_set(error, "--%s: \"%.80s\" is not %s", option_rows[option].name, text,
+                option_rows[option].argument);
+    return false;
+}
+
+static bool take_number(enum cli_option option, const char *text, uint64_t value_min,
+                        uint64_t value_max, unsigned *out_value, struct errtext *error)
+{
+    uint64_t value;
+    if (!read_number(text, value_min, value_max, &value)) {
+        errtext_set(error, "--%s: \"%.80s\" is not a number from %llu to %llu",
+                    option_rows[option].name, text, (unsigned long long)value_min,
+                    (unsigned long long)value_max);
+        return false;
+    }
+    *out_value = (unsigned)value;
+    return true;
+}
+
+static bool take_option(struct cli *cli, enum cli_option option, const char *text,
+                        struct errtext *error)
+{
+    uint64_t number;
+    switch (option) {
+    case CLI_OPTION_ENDPOINTS:
+        return read_endpoints(cli, text, error);
+    case CLI_OPTION_OUTPUT:
+        return read_output(text, &cli->output) || refuse_value(error, option, text);
+    case CLI_OPTION_TIMEOUT:
+        return read_time(text, &cli->connect.timeout) || refuse_value(error, option, text);
+    case CLI_OPTION_VERBOSE:
+        cli->is_verbose = true;
+        return true;
+    case CLI_OPTION_STALE:
+        cli->is_stale = true;
+        return true;
+    case CLI_OPTION_RAW:
+        cli->is_raw = true;
+        return true;
+    case CLI_OPTION_IF_REV:
+        cli->if_rev = text;
+        return read_number(text, 1, UINT64_MAX, &number) || refuse_value(error, option, text);
+    case CLI_OPTION_IF_ABSENT:
+        cli->if_absent = true;
+        return true;
+    case CLI_OPTION_BY:
+        cli->by = text;
+        return is_integer(text) || refuse_value(error, option, text);
+    case CLI_OPTION_LIMIT:
+        cli->limit = text;
+        return read_number(text, 1, UINT64_MAX, &number) || refuse_value(error, option, text);
+    case CLI_OPTION_KEYS_ONLY:
+        cli->keys_only = true;
+        return true;
+    case CLI_OPTION_REMOVE:
+        cli->removes = true;
+        return true;
+    case CLI_OPTION_NODES:
+        return take_number(option, text, 1, 7, &cli->nodes_count, error);
+    case CLI_OPTION_DIR:
+        cli->dir = text;
+        return *text != '\0' || refuse_value(error, option, text);
+    case CLI_OPTION_BASE_PORT:
+        return take_number(option, text, 1, 65000, &cli->base_port, error);
+    case CLI_OPTION_MAN:
+        cli->is_man = true;
+        return true;
+    case CLI_OPTION_HELP:
+        cli->wants_help = true;
+        return true;
+    case CLI_OPTION_VERSION:
+        cli->wants_version = true;
+        return true;
+    case CLI_OPTIONS_COUNT:
+        break;
+    }
+    UNREACHABLE();
+}
+
+/* getopt returns a row's letter, or this plus the row. */
+enum { ROW_BASE = 1000 };
+
+static void build_getopt(struct option *options, char *letters)
+{
+    *letters++ = ':'; /* tell a missing value from an unknown option */
+    for (size_t i = 0; i < CLI_OPTIONS_COUNT; i++) {
+        const struct option_row *row = &option_rows[i];
+        options[i] = (struct option){
+            .name = row->name,
+            .has_arg = row->argument != NULL ? required_argument : no_argument,
+            .val = ROW_BASE + (int)i,
+        };
+        if (row->letter == 0)
+            continue;
+        *letters++ = row->letter;
+        if (row->argument != NULL)
+            *letters++ = ':';
+    }
+    options[CLI_OPTIONS_COUNT] = (struct option){0};
+    *letters = '\0';
+}
+
+static enum cli_option option_of(int found)
+{
+    for (int i = 0; i < CLI_OPTIONS_COUNT; i++)
+        if (found == ROW_BASE + i || found == option_rows[i].letter)
+            return (enum cli_option)i;
+    UNREACHABLE();
+}
+
+static void set_unknown_option(struct errtext *error, const char *text)
+{
+    char names_text[CLI_OPTIONS_COUNT][32], word[64];
+    const char *names[CLI_OPTIONS_COUNT];
+    for (size_t i = 0; i < CLI_OPTIONS_COUNT; i++) {
+        (void)snprintf(names_text[i], sizeof names_text[i], "--%s", option_rows[i].name);
+        names[i] = names_text[i];
+    }
+    (void)snprintf(word, sizeof word, "%.*s", (int)MIN(strcspn(text, "="), 60), text);
+    const char *nearest = nearest_name(word, names, CLI_OPTIONS_COUNT);
+    if (nearest != NULL && strlen(word) > 2)
+        errtext_set(error, "unknown option %s; did you mean %s?", word, nearest);
+    else
+        errtext_set(error, "unknown option %s; minikv help lists them", word);
+}
+
+/* Options may stand before, behind and among the words. */
+static bool read_options(struct cli *cli, int argc, char **argv, uint32_t *out_given,
+                         struct errtext *error)
+{
+    struct option options[CLI_OPTIONS_COUNT + 1];
+    char letters[2 * CLI_OPTIONS_COUNT + 2];
+    build_getopt(options, letters);
+    opterr = 0;
+    optind = 0; /* start anew, also when called again */
+    *out_given = 0;
+    for (;;) {
+        int at = optind == 0 ? 1 : optind;
+        int found = getopt_long(argc, argv, letters, options, NULL);
+        if (found == -1)
+            return true;
+        if (found == ':') {
+            errtext_set(error, "%s wants a value", argv[optind - 1]);
+            return false;
+        }
+        if (found == '?') {
+            char letter[3] = {'-', (char)optopt, '\0'};
+            bool is_letter = optopt > 0 && optopt < ROW_BASE;
+            if (optopt >= ROW_BASE)
+                errtext_set(error, "--%s takes no value", option_rows[optopt - ROW_BASE].name);
+            else
+                set_unknown_option(error, is_letter ? letter : argv[MAX(optind - 1, at)]);
+            return false;
+        }
+        enum cli_option option = option_of(found);
+        *out_given |= 1u << option;
+        if (!take_option(cli, option, optarg, error))
+            return false;
+    }
+}
+
+/* ---- command ---- */
+
+static bool find_command(struct cli *cli, const char *name, struct errtext *error)
+{
+    cli->command = command_find(name);
+    if (cli->command != NULL)
+        return true;
+    const char *names[32];
+    REQUIRE(command_table_count <= ARRAY_COUNT(names));
+    for (size_t i = 0; i < command_table_count; i++)
+        names[i] = command_table[i].name;
+    const char *nearest = nearest_name(name, names, command_table_count);
+    if (nearest != NULL)
+        errtext_set(error, "unknown command \"%.64s\"; did you mean %s?", name, nearest);
+    else
+        errtext_set(error, "unknown command \"%.64s\"; minikv help lists them", name);
+    return false;
+}
+
+static bool check_usage(const struct cli *cli, uint32_t given, struct errtext *error)
+{
+    const struct command *command = cli->command;
+    uint32_t extra = given & ~(command->options | CLI_OPTIONS_ALWAYS);
+    for (size_t i = 0; i < CLI_OPTIONS_COUNT; i++)
+        if ((extra & 1u << i) != 0) {
+            errtext_set(error, "--%s does not go with %s", option_rows[i].name, command->name);
+            return false;
+        }
+    if (cli->wants_help)
+        return true;
+    if (cli->arguments_count < command->arguments_min ||
+        cli->arguments_count > command->arguments_max) {
+        errtext_set(error, "usage: minikv %s %s", command->name, command->arguments);
+        return false;
+    }
+    if (cli->if_rev != NULL && cli->if_absent) {
+        errtext_set(error, "--if-rev and --if-absent exclude each other");
+        return false;
+    }
+    return true;
+}
+
+enum status arguments_read(struct cli *cli, int argc, char **argv, const char *endpoints,
+                           struct errtext *error)
+{
+    *cli = (struct cli){.connect.timeout = 5000 * 1000, .nodes_count = 3, .base_port = 8081};
+    uint32_t given;
+    bool has_environment = endpoints != NULL && *endpoints != '\0';
+    if (!read_options(cli, argc, argv, &given, error))
+        return ST_BAD_REQUEST;
+    if ((given & CLI_BIT(ENDPOINTS)) == 0 &&
+        !read_endpoints(cli, has_environment ? endpoints : DEFAULT_ENDPOINTS, error)) {
+        errtext_wrap(error, "environment MINIKV_ENDPOINTS");
+        return ST_BAD_REQUEST;
+    }
+    const char *name = optind < argc ? argv[optind] : NULL;
+    if (cli->wants_version)
+        name = "version";
+    else if (name == NULL)
+        name = "help";
+    if (!find_command(cli, name, error))
+        return ST_BAD_REQUEST;
+    if (cli->wants_version)
+        return ST_OK;
+    int first = MIN(optind + 1, argc);
+    cli->arguments = (const char *const *)argv + first;
+    cli->arguments_count = (size_t)(argc - first);
+    return check_usage(cli, given, error) ? ST_OK : ST_BAD_REQUEST;
+}

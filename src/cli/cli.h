@@ -1,0 +1,89 @@
+/* CLI: what one run of minikv works with, and the table of what it can do.
+ *
+ * Calling      one thread; a command returns the exit code of the process */
+#ifndef MINIKV_CLI_CLI_H
+#define MINIKV_CLI_CLI_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "client/client.h"
+
+enum cli_output { CLI_OUTPUT_DEFAULT, CLI_OUTPUT_PLAIN, CLI_OUTPUT_TABLE, CLI_OUTPUT_JSON };
+
+/* Options, in the order of the table in arguments.c. */
+enum cli_option {
+    CLI_OPTION_ENDPOINTS,
+    CLI_OPTION_OUTPUT,
+    CLI_OPTION_TIMEOUT,
+    CLI_OPTION_VERBOSE,
+    CLI_OPTION_STALE,
+    CLI_OPTION_RAW,
+    CLI_OPTION_IF_REV,
+    CLI_OPTION_IF_ABSENT,
+    CLI_OPTION_BY,
+    CLI_OPTION_LIMIT,
+    CLI_OPTION_KEYS_ONLY,
+    CLI_OPTION_REMOVE,
+    CLI_OPTION_NODES,
+    CLI_OPTION_DIR,
+    CLI_OPTION_BASE_PORT,
+    CLI_OPTION_MAN,
+    CLI_OPTION_HELP,
+    CLI_OPTION_VERSION,
+    CLI_OPTIONS_COUNT
+};
+#define CLI_BIT(option) (1u << CLI_OPTION_##option)
+
+struct cli {
+    const struct command *command;
+    const char *const *arguments; /* borrowed from argv, NULL-terminated */
+    size_t arguments_count;
+
+    struct client_options connect; /* endpoints, timeout */
+    enum cli_output output;
+    bool is_verbose, is_stale, is_raw, if_absent, keys_only, removes, is_man;
+    bool wants_help, wants_version;
+    const char *if_rev; /* digits; NULL: not given */
+    const char *by;     /* an integer; NULL: not given */
+    const char *limit;  /* digits; NULL: not given */
+    const char *dir;    /* NULL: not given */
+    unsigned nodes_count;
+    unsigned base_port;
+
+    struct client client; /* ready when a command runs */
+};
+
+struct command {
+    const char *name;
+    const char *arguments; /* as the help shows them */
+    const char *summary;
+    const char *details; /* sentences for the manual; "" when the summary says all */
+    uint32_t options;    /* bits of enum cli_option, beside those that go with every command */
+    size_t arguments_min, arguments_max;
+    enum exit_code (*run)(struct cli *cli);
+};
+
+/* Every command, and the options that go with all of them. */
+extern const struct command command_table[];
+extern const size_t command_table_count;
+enum { CLI_OPTIONS_ALWAYS = CLI_BIT(HELP) };
+
+const struct command *command_find(const char *name); /* NULL: there is none */
+
+/* The commands, each in the file named after what it is about. */
+enum exit_code data_put(struct cli *cli);
+enum exit_code data_get(struct cli *cli);
+enum exit_code data_del(struct cli *cli);
+enum exit_code data_incr(struct cli *cli);
+enum exit_code keys_ls(struct cli *cli);
+enum exit_code cluster_status(struct cli *cli);
+enum exit_code cluster_members(struct cli *cli);
+enum exit_code cluster_announce(struct cli *cli);
+enum exit_code demo_run(struct cli *cli);
+enum exit_code about_help(struct cli *cli);
+enum exit_code about_version(struct cli *cli);
+enum exit_code about_completion(struct cli *cli);
+
+#endif

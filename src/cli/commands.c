@@ -1,0 +1,51 @@
+/* The table of commands: help, completion and manual page are made from it. */
+#include <string.h>
+
+#include "cli/cli.h"
+
+/* Of every command that asks the cluster something. */
+#define ASKING (CLI_BIT(ENDPOINTS) | CLI_BIT(OUTPUT) | CLI_BIT(TIMEOUT) | CLI_BIT(VERBOSE))
+
+const struct command command_table[] = {
+    {"put", "KEY VALUE|-|@FILE", "store a value",
+     "The value is the argument itself, what standard input gives (-), or what a file holds "
+     "(@FILE). Prints the revision of the change. With --if-rev or --if-absent it is stored only "
+     "if that holds; otherwise nothing changes and the exit code is 4.",
+     ASKING | CLI_BIT(IF_REV) | CLI_BIT(IF_ABSENT), 2, 2, data_put},
+    {"get", "KEY", "print a value",
+     "The newest one, whichever node is asked; with --stale what that node has at once. Exit code "
+     "3 when there is no such key.",
+     ASKING | CLI_BIT(STALE) | CLI_BIT(RAW), 1, 1, data_get},
+    {"del", "KEY", "remove a key", "Also succeeds when there is none.", ASKING | CLI_BIT(IF_REV), 1,
+     1, data_del},
+    {"incr", "KEY", "add to an integer and print the result",
+     "A key that does not exist counts as 0.", ASKING | CLI_BIT(BY), 1, 1, data_incr},
+    {"ls", "[PREFIX]", "list keys in order",
+     "Fetches as many pages as it takes. Keys written meanwhile may or may not be seen.",
+     ASKING | CLI_BIT(STALE) | CLI_BIT(LIMIT) | CLI_BIT(KEYS_ONLY), 0, 1, keys_ls},
+    {"status", "", "ask every node for its role and progress",
+     "Exit code 5 when no node says that it leads.", ASKING, 0, 0, cluster_status},
+    {"members", "", "list the nodes of the cluster and their addresses", "", ASKING, 0, 0,
+     cluster_members},
+    {"announce", "ID ADDRESS | ID --remove", "set the address that clients of a node are sent to",
+     "The leader first asks that address whether it is that node. Nodes announce themselves when "
+     "they start; this is for a node started with --announce off, or one that has moved.",
+     ASKING | CLI_BIT(REMOVE), 1, 2, cluster_announce},
+    {"demo", "", "run a cluster on this machine until Ctrl-C",
+     "Starts real nodes on 127.0.0.1 with the minikvd found beside this program or in PATH, and "
+     "shows what to try.",
+     CLI_BIT(NODES) | CLI_BIT(DIR) | CLI_BIT(BASE_PORT) | CLI_BIT(TIMEOUT), 0, 0, demo_run},
+    {"completion", "bash", "print a script for the shell to complete with",
+     "Use it as in: source <(minikv completion bash).", 0, 1, 1, about_completion},
+    {"help", "[COMMAND]", "show how to use minikv", "", CLI_BIT(MAN), 0, 1, about_help},
+    {"version", "", "show the version", "", CLI_BIT(VERSION), 0, 0, about_version},
+};
+const size_t command_table_count = ARRAY_COUNT(command_table);
+
+const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(command_table); i++)
+        if (strcmp(command_table[i].name, name) == 0)
+            return &command_table[i];
+    return NULL;
+}

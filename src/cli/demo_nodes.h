@@ -1,0 +1,36 @@
+/* Demo nodes: minikvd processes on this machine, started, watched and stopped.
+ *
+ * They die with this process, whatever ends it: the kernel kills them (PR_SET_PDEATHSIG). */
+#ifndef MINIKV_CLI_DEMO_NODES_H
+#define MINIKV_CLI_DEMO_NODES_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "types/ids.h"
+
+enum { DEMO_NODES_MAX = 7 };
+
+struct demo_nodes {
+    unsigned count;
+    unsigned base_port;
+    char program[PATH_MAX]; /* of minikvd */
+    char dir[PATH_MAX - 64];
+    bool removes_dir;
+    pid_t pids[DEMO_NODES_MAX]; /* 0: not running */
+};
+
+/* Finds minikvd and makes the directory; `dir` NULL: a temporary one. False, with a word on
+ * standard error, when that fails. */
+bool demo_nodes_init(struct demo_nodes *nodes, unsigned count, unsigned base_port, const char *dir);
+bool demo_nodes_start(struct demo_nodes *nodes, unsigned index);
+/* Takes note of nodes that have ended, one word on standard error each; with the end of its log
+ * when `shows_log`. Returns how many still run. */
+unsigned demo_nodes_reap(struct demo_nodes *nodes, bool shows_log);
+/* Asks all to stop, waits, kills what is left, removes the temporary directory. */
+void demo_nodes_stop(struct demo_nodes *nodes);
+
+unsigned demo_http_port(const struct demo_nodes *nodes, unsigned index);
+
+#endif

@@ -1,0 +1,46 @@
+#include "client/attempt.h"
+
+static enum attempt_next decide_replied(const struct attempt *attempt)
+{
+    bool is_harmless = attempt->is_repeatable || attempt->effect == EFFECT_NONE;
+    if (attempt->code == 307) {
+        if (attempt->points && attempt->follows_count < CLIENT_FOLLOWS_MAX)
+            return ATTEMPT_NEXT_FOLLOW;
+        return ATTEMPT_NEXT_ELSEWHERE; /* a redirect never did anything */
+    }
+    switch (attempt->code) {
+    case 408: /* the request did not arrive in time */
+    case 502:
+    case 503:
+    case 504:
+        return is_harmless ? ATTEMPT_NEXT_ELSEWHERE : ATTEMPT_NEXT_FINISH;
+    default:
+        return ATTEMPT_NEXT_FINISH;
+    }
+}
+
+enum attempt_next attempt_decide(const struct attempt *attempt)
+{
+    switch (attempt->end) {
+    case ATTEMPT_REPLIED:
+        return decide_replied(attempt);
+    case ATTEMPT_UNSENT:
+        return ATTEMPT_NEXT_ELSEWHERE;
+    case ATTEMPT_LOST:
+        return attempt->is_repeatable ? ATTEMPT_NEXT_ELSEWHERE : ATTEMPT_NEXT_FINISH;
+    }
+    return ATTEMPT_NEXT_FINISH;
+}
+
+const char *attempt_next_name(enum attempt_next next)
+{
+    switch (next) {
+    case ATTEMPT_NEXT_FINISH:
+        return "finish";
+    case ATTEMPT_NEXT_FOLLOW:
+        return "follow";
+    case ATTEMPT_NEXT_ELSEWHERE:
+        return "elsewhere";
+    }
+    return "?";
+}

@@ -1,0 +1,249 @@
+#include "http/api.h"
+
+#include <llhttp.h>
+
+#include "base/check.h"
+
+#define PATH(text) {(const uint8_t *)(text), sizeof(text) - 1}
+#define ROUTE_BIT  QUERY_BIT(ROUTE)
+#define READ_BITS  (QUERY_BIT(CONSISTENCY) | QUERY_BIT(REV) | QUERY_BIT(ROUTE))
+
+/* Busiest first: the search stops at the first that fits. */
+static const struct api_route routes[] = {
+    {.method = API_PUT,
+     .method_name = "PUT",
+     .path = PATH("/v1/kv/"),
+     .pattern = "/v1/kv/{key}",
+     .has_key = true,
+     .is_write = true,
+     .takes_body = true,
+     .takes_condition = true,
+     .query_allowed = ROUTE_BIT,
+     .start = kv_put_start,
+     .answer = kv_put_answer},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/v1/kv/"),
+     .pattern = "/v1/kv/{key}",
+     .has_key = true,
+     .takes_condition = true,
+     .query_allowed = READ_BITS | QUERY_BIT(RAW),
+     .start = kv_get_start,
+     .answer = kv_get_answer},
+    {.method = API_DELETE,
+     .method_name = "DELETE",
+     .path = PATH("/v1/kv/"),
+     .pattern = "/v1/kv/{key}",
+     .has_key = true,
+     .is_write = true,
+     .takes_condition = true,
+     .query_allowed = ROUTE_BIT,
+     .start = kv_delete_start,
+     .answer = kv_delete_answer},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/v1/kv"),
+     .pattern = "/v1/kv",
+     .query_allowed = READ_BITS | QUERY_BIT(PREFIX) | QUERY_BIT(START) | QUERY_BIT(END) |
+                      QUERY_BIT(LIMIT) | QUERY_BIT(AFTER) | QUERY_BIT(KEYS_ONLY),
+     .start = list_start,
+     .answer = list_answer},
+    {.method = API_POST,
+     .method_name = "POST",
+     .path = PATH("/v1/incr/"),
+     .pattern = "/v1/incr/{key}",
+     .has_key = true,
+     .is_write = true,
+     .takes_body = true,
+     .query_allowed = ROUTE_BIT,
+     .start = kv_incr_start,
+     .answer = kv_incr_answer},
+    {.method = API_POST,
+     .method_name = "POST",
+     .path = PATH("/v1/raft/peer_announce"),
+     .pattern = "/v1/raft/peer_announce",
+     .is_write = true,
+     .takes_body = true,
+     .query_allowed = ROUTE_BIT,
+     .start = announce_start,
+     .answer = announce_answer},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/v1/raft/status"),
+     .pattern = "/v1/raft/status",
+     .answer = raft_status_answer},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/v1/raft/members"),
+     .pattern = "/v1/raft/members",
+     .answer = raft_members_answer},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/v1/raft/identity"),
+     .pattern = "/v1/raft/identity",
+     .answer = raft_identity_answer},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/livez"),
+     .pattern = "/livez",
+     .answer = livez_answer},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/readyz"),
+     .pattern = "/readyz",
+     .answer = readyz_answer},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/version"),
+     .pattern = "/version",
+     .answer = version_answer},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/metrics"),
+     .pattern = "/metrics",
+     .answer = metrics_answer},
+};
+
+static_assert(ARRAY_COUNT(routes) <= API_ROUTES_MAX, "metrics have room for every route");
+
+size_t api_routes_count(void)
+{
+    return ARRAY_COUNT(routes);
+}
+
+const struct api_route *api_route_at(size_t index)
+{
+    REQUIRE(index < ARRAY_COUNT(routes));
+    return &routes[index];
+}
+
+size_t api_route_index(const struct api_route *route)
+{
+    return (size_t)(route - routes);
+}
+
+/* ---- finding ---- */
+
+static bool path_fits(const struct api_route *route, struct bytes path)
+{
+    return route->has_key ? bytes_has_prefix(path, route->path) : bytes_equal(path, route->path);
+}
+
+static unsigned method_bit(unsigned method)
+{
+    switch (method) {
+    case HTTP_GET:
+    case HTTP_HEAD:
+        return API_GET;
+    case HTTP_PUT:
+        return API_PUT;
+    case HTTP_POST:
+        return API_POST;
+    case HTTP_DELETE:
+        return API_DELETE;
+    }
+    return 0;
+}
+
+void api_allowed(struct bytes path, struct buf *out)
+{
+    const char *separator = "";
+    for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
+        if (!path_fits(&routes[i], path))
+            continue;
+        buf_put_text(out, separator);
+        buf_put_text(out, routes[i].method_name);
+        if (routes[i].method == API_GET)
+            buf_put_text(out, ", HEAD");
+        separator = ", ";
+    }
+}
+
+static const struct api_route *find(struct bytes path, unsigned method, bool *out_path_fits)
+{
+    unsigned bit = method_bit(method);
+    *out_path_fits = false;
+    for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
+        if (!path_fits(&routes[i], path))
+            continue;
+        *out_path_fits = true;
+        if (((unsigned)routes[i].method & bit) != 0)
+            return &routes[i];
+    }
+    return NULL;
+}
+
+/* ---- checking ---- */
+
+static void take_key(struct exchange *exchange)
+{
+    struct bytes path = exchange->parts.path;
+    size_t prefix = exchange->route->path.count;
+    struct bytes key = bytes_of(path.data + prefix, path.count - prefix);
+    if (key.count != 0 && memchr(key.data, '%', key.count) != NULL) {
+        if (percent_decode(key, false, &exchange->decoded) != ST_OK) {
+            exchange_refuse(exchange, ST_BAD_ENCODING,
+                           "the key holds a %% without two hexadecimal digits");
+            return;
+        }
+        key = buf_bytes(&exchange->decoded);
+    }
+    exchange->key = key;
+    if (key.count == 0)
+        exchange_refuse(exchange, ST_KEY_EMPTY, "%s", "");
+    else if (key.count > LIMIT_KEY_BYTES)
+        exchange_refuse(exchange, ST_KEY_TOO_LONG, "the key has %zu bytes; at most %d are taken",
+                       key.count, LIMIT_KEY_BYTES);
+}
+
+static void take_query(struct exchange *exchange)
+{
+    struct errtext error;
+    enum status status =
+        query_parse(exchange->parts.query, exchange->route->query_allowed, &exchange->query, &error);
+    if (status != ST_OK) {
+        exchange_refuse(exchange, status, "%s", error.text);
+        return;
+    }
+    if (!query_has(&exchange->query, QUERY_ROUTE))
+        return;
+    exchange->has_policy = policy_parse(exchange->query.values[QUERY_ROUTE], &exchange->policy);
+    if (!exchange->has_policy)
+        exchange_refuse(exchange, ST_BAD_QUERY, "route is forward or redirect");
+}
+
+static void check_headers(struct exchange *exchange)
+{
+    if (exchange->condition != CONDITION_NONE && !exchange->route->takes_condition)
+        exchange_refuse(exchange, ST_BAD_CONDITION,
+                       "%s %s takes neither If-Match nor If-None-Match",
+                       exchange->route->method_name, exchange->route->pattern);
+    /* To take the header and not keep its promise would be worse than to refuse. */
+    if (exchange->has_identity && exchange->route->is_write)
+        exchange_refuse(exchange, ST_UNSUPPORTED,
+                       "exactly-once is not there yet: send the write without X-MiniKV-Client-Id, "
+                       "X-MiniKV-Sequence, X-MiniKV-Acked and Idempotency-Key");
+}
+
+void api_match(struct exchange *exchange)
+{
+    bool path_is_known;
+    if (exchange->parts.path.count == 0)
+        return; /* the target is malformed and the request refused */
+    exchange->route = find(exchange->parts.path, exchange->method, &path_is_known);
+    if (exchange->route == NULL) {
+        /* Where there is nothing, or nothing of the kind, other mistakes matter less. */
+        problem_clear(&exchange->problem);
+        exchange_refuse(exchange, path_is_known ? ST_METHOD_NOT_ALLOWED : ST_NO_RESOURCE, "%s", "");
+        return;
+    }
+    if (exchange_is_refused(exchange))
+        return;
+    /* Slices of `decoded` must not move: all that is decoded together is shorter than the target. */
+    (void)buf_reserve(&exchange->decoded, exchange->target.count);
+    take_query(exchange);
+    if (exchange->route->has_key && !exchange_is_refused(exchange))
+        take_key(exchange);
+    if (!exchange_is_refused(exchange))
+        check_headers(exchange);
+}

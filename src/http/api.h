@@ -1,0 +1,71 @@
+/* Api: the one table of what this server answers: method, path, handler, parameters. */
+#ifndef MINIKV_HTTP_API_H
+#define MINIKV_HTTP_API_H
+
+#include "base/bytes.h"
+#include "http/exchange.h"
+
+enum api_method { API_GET = 1, API_PUT = 2, API_POST = 4, API_DELETE = 8 }; /* GET: HEAD too */
+
+enum { API_ROUTES_MAX = 32 };
+
+struct api_route {
+    enum api_method method;
+    const char *method_name;
+    struct bytes path;      /* exact, or what comes before the key */
+    const char *pattern;    /* for people and metrics: /v1/kv/{key} */
+    bool has_key;           /* the rest of the path is the key */
+    bool is_write;
+    bool takes_body;
+    bool takes_condition;   /* If-Match, If-None-Match */
+    unsigned query_allowed; /* QUERY_BIT… */
+    /* The whole request is there: check it, then refuse, submit, or leave it to be answered. */
+    void (*start)(struct exchange *exchange, struct bytes body);
+    /* Its turn has come: write the reply. Not called for what was refused here or by the node. */
+    void (*answer)(struct exchange *exchange);
+};
+
+size_t api_routes_count(void);
+const struct api_route *api_route_at(size_t index);
+size_t api_route_index(const struct api_route *route);
+
+/* Finds the route of a request whose head is known and checks all that the head decides: method,
+ * path, key, parameters, conditions. Refuses it where something is wrong. */
+void api_match(struct exchange *exchange);
+/* For the 405 of this path: "GET, HEAD, PUT"; empty when no route has the path. */
+void api_allowed(struct bytes path, struct buf *out);
+
+/* kv.c */
+void kv_put_start(struct exchange *exchange, struct bytes body);
+void kv_put_answer(struct exchange *exchange);
+void kv_delete_start(struct exchange *exchange, struct bytes body);
+void kv_delete_answer(struct exchange *exchange);
+void kv_get_start(struct exchange *exchange, struct bytes body);
+void kv_get_answer(struct exchange *exchange);
+void kv_incr_start(struct exchange *exchange, struct bytes body);
+void kv_incr_answer(struct exchange *exchange);
+/* ?consistency= and ?rev=, for everything that reads; submits or leaves to be answered. */
+void kv_read_start(struct exchange *exchange);
+/* reply_begin, and how old a stale answer is. */
+struct buf *kv_read_begin(struct exchange *exchange, int code);
+/* Refuses a ?rev= that is not the present; true: go on. */
+bool kv_read_revision_holds(struct exchange *exchange, uint64_t revision);
+
+/* list.c */
+void list_start(struct exchange *exchange, struct bytes body);
+void list_answer(struct exchange *exchange);
+
+/* cluster.c */
+void announce_start(struct exchange *exchange, struct bytes body);
+void announce_answer(struct exchange *exchange);
+void raft_status_answer(struct exchange *exchange);
+void raft_members_answer(struct exchange *exchange);
+void raft_identity_answer(struct exchange *exchange);
+
+/* ops.c */
+void livez_answer(struct exchange *exchange);
+void readyz_answer(struct exchange *exchange);
+void version_answer(struct exchange *exchange);
+void metrics_answer(struct exchange *exchange);
+
+#endif

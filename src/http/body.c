@@ -1,0 +1,193 @@
+#include "http/body.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "http/json.h"
+
+/* ---- the direct path ----
+ * {"value":"plain text"}: nearly all writes look like this. Anything unusual (escapes, other
+ * fields, malformed) is left to jansson, which then also has the better error text. */
+
+static size_t skip_blanks(struct bytes body, size_t at)
+{
+    while (at < body.count && (body.data[at] == ' ' || body.data[at] == '\t' ||
+                               body.data[at] == '\n' || body.data[at] == '\r'))
+        at++;
+    return at;
+}
+
+static bool skip_byte(struct bytes body, size_t *at, uint8_t wanted)
+{
+    size_t found = skip_blanks(body, *at);
+    if (found == body.count || body.data[found] != wanted)
+        return false;
+    *at = found + 1;
+    return true;
+}
+
+static bool is_plain(struct bytes text)
+{
+    for (size_t i = 0; i < text.count; i++)
+        if (text.data[i] < 0x20 || text.data[i] == '\\')
+            return false;
+    return utf8_is_valid(text);
+}
+
+static bool parse_direct(struct bytes body, struct bytes *out_value)
+{
+    static const char name[] = "value\"";
+    size_t at = 0;
+    if (!skip_byte(body, &at, '{') || !skip_byte(body, &at, '"') ||
+        body.count - at < sizeof name - 1 || memcmp(body.data + at, name, sizeof name - 1) != 0)
+        return false;
+    at += sizeof name - 1;
+    if (!skip_byte(body, &at, ':') || !skip_byte(body, &at, '"') || at == body.count)
+        return false;
+    const uint8_t *end = memchr(body.data + at, '"', body.count - at);
+    if (end == NULL)
+        return false;
+    struct bytes value = bytes_of(body.data + at, (size_t)(end - body.data) - at);
+    at += value.count + 1;
+    if (!is_plain(value) || !skip_byte(body, &at, '}') || skip_blanks(body, at) != body.count)
+        return false;
+    *out_value = value;
+    return true;
+}
+
+/* ---- through jansson ---- */
+
+/* An object with no other fields than `names`; NULL and `problem` set otherwise. */
+static json_t *load_object(struct bytes body, const char *const *names, const char *example,
+                           struct problem *problem)
+{
+    if (skip_blanks(body, 0) == body.count) {
+        problem_set(problem, ST_BAD_JSON, "the body is empty; send %s", example);
+        return NULL;
+    }
+    json_error_t error;
+    json_t *root = json_loadb((const char *)body.data, body.count,
+                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (!json_is_object(root)) {
+        problem_set(problem, ST_BAD_JSON, "%s%s; send %s",
+                    root == NULL ? "the body is no JSON: " : "the body is no JSON object",
+                    root == NULL ? error.text : "", example);
+        json_decref(root);
+        return NULL;
+    }
+    const char *field;
+    json_t *value;
+    json_object_foreach(root, field, value) {
+        size_t i = 0;
+        while (names[i] != NULL && strcmp(names[i], field) != 0)
+            i++;
+        if (names[i] == NULL) {
+            problem_set(problem, ST_BAD_FIELD, "unknown field \"%.64s\"; send %s", field, example);
+            json_decref(root);
+            return NULL;
+        }
+    }
+    return root;
+}
+
+static struct bytes string_of(const json_t *string)
+{
+    return bytes_of(json_string_value(string), json_string_length(string));
+}
+
+static bool take_value(const json_t *root, struct buf *store, struct bytes *out_value,
+                       struct problem *problem)
+{
+    const json_t *text = json_object_get(root, "value");
+    const json_t *base64 = json_object_get(root, "value_base64");
+    if ((text == NULL) == (base64 == NULL)) {
+        problem_set(problem, ST_BAD_FIELD, text == NULL
+                                               ? "\"value\" or \"value_base64\" is missing"
+                                               : "send one of \"value\" and \"value_base64\"");
+        return false;
+    }
+    if (!json_is_string(text != NULL ? text : base64)) {
+        problem_set(problem, ST_BAD_FIELD, "\"%s\" must be a string",
+                    text != NULL ? "value" : "value_base64");
+        return false;
+    }
+    size_t start = store->count;
+    if (text != NULL) {
+        buf_put(store, string_of(text));
+    } else if (base64_decode(string_of(base64), store) != ST_OK) {
+        problem_set(problem, ST_BAD_ENCODING,
+                    "\"value_base64\" is not base64 of the standard alphabet, with padding");
+        return false;
+    }
+    INVARIANT(!store->is_full);
+    *out_value = bytes_of(store->data + start, store->count - start);
+    return true;
+}
+
+bool body_parse_value(struct bytes body, struct buf *store, struct bytes *out_value,
+                      struct problem *problem)
+{
+    static const char *const names[] = {"value", "value_base64", NULL};
+    if (parse_direct(body, out_value))
+        return true;
+    json_t *root = load_object(
+        body, names,
+        "{\"value\":\"...\"}, or raw bytes with Content-Type: application/octet-stream", problem);
+    bool is_ok = root != NULL && take_value(root, store, out_value, problem);
+    json_decref(root);
+    return is_ok;
+}
+
+bool body_parse_by(struct bytes body, int64_t *out_by, struct problem *problem)
+{
+    static const char *const names[] = {"by", NULL};
+    if (body.count == 0) {
+        *out_by = 1;
+        return true;
+    }
+    json_t *root = load_object(body, names, "{\"by\":1}", problem);
+    if (root == NULL)
+        return false;
+    const json_t *by = json_object_get(root, "by");
+    bool is_ok = by == NULL || json_is_integer(by);
+    if (is_ok)
+        *out_by = by == NULL ? 1 : (int64_t)json_integer_value(by);
+    else
+        problem_set(problem, ST_BAD_FIELD, "\"by\" must be an integer of 64 bits");
+    json_decref(root);
+    return is_ok;
+}
+
+static bool take_announce(const json_t *root, struct buf *store,
+                          struct body_announce *out_announce, struct problem *problem)
+{
+    const json_t *id = json_object_get(root, "id");
+    const json_t *http = json_object_get(root, "http");
+    if (!json_is_integer(id) || json_integer_value(id) < 1 ||
+        json_integer_value(id) > (json_int_t)NODE_ID_MAX) {
+        problem_set(problem, ST_BAD_FIELD, "\"id\" must be a node id from 1 to 2147483647");
+        return false;
+    }
+    if (!json_is_string(http)) {
+        problem_set(problem, ST_BAD_FIELD,
+                    "\"http\" must be a string: host:port, or empty to remove the address");
+        return false;
+    }
+    size_t start = store->count;
+    buf_put(store, string_of(http));
+    out_announce->id = (node_id)json_integer_value(id);
+    out_announce->http = bytes_of(store->data + start, store->count - start);
+    return true;
+}
+
+bool body_parse_announce(struct bytes body, struct buf *store, struct body_announce *out_announce,
+                         struct problem *problem)
+{
+    static const char *const names[] = {"id", "http", NULL};
+    json_t *root =
+        load_object(body, names, "{\"id\":2,\"http\":\"127.0.0.1:8082\"}", problem);
+    bool is_ok = root != NULL && take_announce(root, store, out_announce, problem);
+    json_decref(root);
+    return is_ok;
+}

@@ -1,0 +1,143 @@
+/* Handlers of /v1/raft/…: who this node is, what it knows, and announcing client addresses. */
+#include "http/api.h"
+#include "http/body.h"
+#include "http/connection.h"
+#include "http/json.h"
+#include "http/reply.h"
+#include "http/server.h"
+
+static struct node *node_of(const struct exchange *exchange)
+{
+    return exchange->connection->http->node;
+}
+
+static void put_address(struct buf *out, const struct address *address)
+{
+    char text[LIMIT_ADDRESS_BYTES];
+    json_put_ascii(out, address_is_set(address) ? address_format(address, text) : "");
+}
+
+/* ---- announce ---- */
+
+/* What an operator typed, as the address that others dial. */
+static bool resolve(struct exchange *exchange, const struct body_announce *announce,
+                    struct address *out_address)
+{
+    struct address typed;
+    struct errtext error = {{0}};
+    *out_address = (struct address){.port = 0};
+    if (announce->http.count == 0)
+        return true; /* the address is removed */
+    if (address_parse(announce->http, &typed) != ST_OK) {
+        exchange_refuse(exchange, ST_BAD_ADDRESS,
+                        "\"http\" is none of host:port, :port, [v6]:port, http://host:port; hosts "
+                        "have at most %d bytes",
+                        LIMIT_HOST_BYTES);
+        return false;
+    }
+    enum status status =
+        node_resolve_http(node_of(exchange), announce->id, &typed, out_address, &error);
+    if (status != ST_OK)
+        exchange_refuse(exchange, status, "%s", error.text);
+    return status == ST_OK;
+}
+
+void announce_start(struct exchange *exchange, struct bytes body)
+{
+    struct body_announce announce;
+    struct command command = {.op = COMMAND_ANNOUNCE, .identity = exchange->identity};
+    if (!body_parse_announce(body, reply_scratch(exchange), &announce, &exchange->problem) ||
+        !resolve(exchange, &announce, &command.http))
+        return;
+    command.member = announce.id;
+    exchange_write(exchange, &command);
+}
+
+void announce_answer(struct exchange *exchange)
+{
+    (void)reply_begin(exchange, 204); /* no headers of its own */
+    reply_end_empty(exchange);
+}
+
+/* ---- status ---- */
+
+static const struct peer_stats *find_stats(const struct peer_stats *stats, size_t count,
+                                           node_id id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (stats[i].id == id)
+            return &stats[i];
+    return NULL;
+}
+
+static void put_peers(struct exchange *exchange, raft_index last_index, struct buf *body)
+{
+    struct raft_peer_view peers[LIMIT_MEMBERS];
+    struct peer_stats stats[LIMIT_MEMBERS];
+    size_t peers_count = raft_peers(node_raft(node_of(exchange)), peers, LIMIT_MEMBERS);
+    size_t stats_count = node_peer_stats(node_of(exchange), stats, LIMIT_MEMBERS);
+    for (size_t i = 0; i < peers_count; i++) {
+        const struct raft_peer_view *peer = &peers[i];
+        const struct peer_stats *link = find_stats(stats, stats_count, peer->id);
+        raft_index lag = last_index > peer->match ? last_index - peer->match : 0;
+        buf_printf(body,
+                   "%s{\"id\":%u,\"voter\":%s,\"match\":%llu,\"next\":%llu,\"state\":\"%s\","
+                   "\"lag\":%llu,\"up\":%s}",
+                   i == 0 ? "" : ",", peer->id, peer->is_voter ? "true" : "false",
+                   (unsigned long long)peer->match, (unsigned long long)peer->next, peer->state,
+                   (unsigned long long)lag, link != NULL && link->is_up ? "true" : "false");
+    }
+}
+
+void raft_status_answer(struct exchange *exchange)
+{
+    const struct node_view *view = node_view(node_of(exchange));
+    struct raft_view raft;
+    raft_view(node_raft(node_of(exchange)), &raft);
+    struct buf *body = reply_scratch(exchange);
+    buf_printf(body,
+               "{\"id\":%u,\"role\":\"%s\",\"term\":%llu,\"leader\":%u,\"commit_index\":%llu,"
+               "\"applied_index\":%llu,\"last_index\":%llu,\"peers\":[",
+               view->self, raft_role_name(raft.role), (unsigned long long)raft.term, raft.leader,
+               (unsigned long long)raft.commit,
+               (unsigned long long)node_applied(node_of(exchange)),
+               (unsigned long long)raft.last_index);
+    if (raft.role == RAFT_ROLE_LEADER)
+        put_peers(exchange, raft.last_index, body);
+    buf_put(body, BYTES_LITERAL("]}\n"));
+    (void)reply_begin(exchange, 200); /* no headers of its own */
+    reply_end(exchange, CONTENT_JSON, buf_bytes(body));
+}
+
+/* ---- members and identity ---- */
+
+void raft_members_answer(struct exchange *exchange)
+{
+    const struct kv *kv = node_kv(node_of(exchange));
+    const struct config *config = kv_config(kv);
+    struct buf *body = reply_scratch(exchange);
+    buf_put(body, BYTES_LITERAL("{\"members\":["));
+    for (uint32_t i = 0; i < config->members_count; i++) {
+        const struct member *member = &config->members[i];
+        const struct kv_member *known = kv_member(kv, member->id);
+        struct address unset = {.port = 0};
+        buf_printf(body, "%s{\"id\":%u,\"peer\":", i == 0 ? "" : ",", member->id);
+        put_address(body, &member->peer);
+        buf_put(body, BYTES_LITERAL(",\"http\":"));
+        put_address(body, known == NULL ? &unset : &known->http);
+        buf_printf(body, ",\"voter\":%s}", member->is_voter ? "true" : "false");
+    }
+    buf_put(body, BYTES_LITERAL("]}\n"));
+    (void)reply_begin(exchange, 200); /* no headers of its own */
+    reply_end(exchange, CONTENT_JSON, buf_bytes(body));
+}
+
+void raft_identity_answer(struct exchange *exchange)
+{
+    const struct node_view *view = node_view(node_of(exchange));
+    struct buf *body = reply_scratch(exchange);
+    buf_printf(body, "{\"node_id\":%u,\"cluster_id\":\"%016llx\"}\n", view->self,
+               (unsigned long long)view->cluster_id);
+    (void)reply_begin(exchange, 200); /* no headers of its own */
+    reply_end(exchange, CONTENT_JSON, buf_bytes(body));
+}

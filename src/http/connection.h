@@ -1,0 +1,56 @@
+/* Connection: one client, its requests in order, and what is on its way back to it. */
+#ifndef MINIKV_HTTP_CONNECTION_H
+#define MINIKV_HTTP_CONNECTION_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "env/env.h"
+#include "http/parse.h"
+#include "http/exchange.h"
+
+enum connection_state {          /* moves between them: the table in connection.c */
+    CONNECTION_FRESH, /* nothing has come yet */
+    CONNECTION_IDLE,  /* between requests */
+    CONNECTION_HEAD,  /* part of a head is here */
+    CONNECTION_BODY,  /* part of a body is here */
+    CONNECTION_LAST   /* nothing more is read; it ends when all is answered */
+};
+
+struct connection {
+    struct env_stream *stream; /* owned until finished or gone */
+    struct parse parse;
+    struct buf out;     /* replies of this turn */
+    struct buf pending; /* received and not parsed: the pipeline was full */
+    size_t pending_at;
+    struct list link;       /* in the server */
+    struct list dirty_link; /* in the server, while there is something to do at the turn's end */
+    struct http *http;      /* borrowed */
+    enum connection_state state;
+    time_us since; /* when it came into this state, or was last busy in it */
+    bool is_paused;
+    struct list exchanges; /* oldest first */
+    size_t exchanges_count;
+    struct exchange *reading; /* the one whose body is coming; NULL */
+    size_t held_bytes;       /* counted in the server */
+
+    /* a reader must take its bytes */
+    uint64_t sent_bytes;
+    time_us watch_since;
+    uint64_t watch_goal; /* taken bytes by the end of the watch */
+};
+
+/* Takes the accepted stream. */
+void connection_open(struct http *http, struct env_stream *stream);
+/* Frees it at once; `stream` is closed if it is still there. */
+void connection_free(struct connection *connection);
+const char *connection_state_name(enum connection_state state);
+/* A request became ready: writes all replies whose turn it is. */
+void connection_answer(struct connection *connection);
+/* At the end of the turn: sends, reads on, or ends. May free the connection. */
+void connection_flush(struct connection *connection);
+/* Looks at the clock; may free the connection. */
+void connection_sweep(struct connection *connection, time_us now);
+/* No further requests; an idle one ends at once. */
+void connection_stop(struct connection *connection);
+
+#endif

@@ -1,0 +1,224 @@
+/* The life of an exchange: head taken, refused or submitted, answered, used again. */
+#include "http/exchange.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "http/api.h"
+#include "http/connection.h"
+#include "http/server.h"
+
+/* ---- life ---- */
+
+static struct exchange *take_spare(struct http *http)
+{
+    if (list_is_empty(&http->spare_exchanges))
+        return NULL;
+    struct exchange *exchange = CONTAINER_OF(http->spare_exchanges.next, struct exchange, link);
+    list_remove(&exchange->link);
+    http->spare_count--;
+    return exchange;
+}
+
+static struct exchange *make(void)
+{
+    struct exchange *exchange = mem_alloc(sizeof *exchange);
+    buf_init(&exchange->target, LIMIT_TARGET_BYTES);
+    buf_init(&exchange->decoded, LIMIT_TARGET_BYTES);
+    buf_init(&exchange->command, LIMIT_COMMAND_BYTES);
+    list_init(&exchange->link);
+    return exchange;
+}
+
+struct exchange *exchange_new(struct connection *connection)
+{
+    struct http *http = connection->http;
+    struct exchange *exchange = take_spare(http);
+    if (exchange == NULL)
+        exchange = make();
+    exchange->connection = connection;
+    exchange->route = NULL;
+    exchange->state = EXCHANGE_READING;
+    exchange->started = env_now(http->env);
+    problem_clear(&exchange->problem);
+    exchange->answer = (struct node_answer){0};
+    exchange->query.present = 0;
+    exchange->is_head_only = exchange->is_http_1_0 = exchange->closes = false;
+    exchange->wants_continue = exchange->is_stale = false;
+    exchange->revision = 0;
+    list_push_back(&connection->exchanges, &exchange->link);
+    connection->exchanges_count++;
+    return exchange;
+}
+
+static void destroy(struct exchange *exchange)
+{
+    buf_release(&exchange->target);
+    buf_release(&exchange->decoded);
+    buf_release(&exchange->command);
+    mem_free(exchange);
+}
+
+/* Large buffers go back to the heap, so that one burst of large values does not stay for ever. */
+static void trim(struct buf *buf)
+{
+    if (buf->capacity > LIMIT_SPARE_BYTES)
+        buf_release(buf);
+}
+
+void exchange_free(struct exchange *exchange)
+{
+    struct connection *connection = exchange->connection;
+    struct http *http = connection->http;
+    if (exchange->state == EXCHANGE_WAITING)
+        node_cancel(http->node, &exchange->submitted);
+    list_remove(&exchange->link);
+    connection->exchanges_count--;
+    http->bodies_bytes -= exchange->command.count;
+    buf_reset(&exchange->command);
+    if (http->spare_count >= LIMIT_SPARE_EXCHANGES) {
+        destroy(exchange);
+        return;
+    }
+    trim(&exchange->command);
+    list_push_back(&http->spare_exchanges, &exchange->link);
+    http->spare_count++;
+}
+
+void exchange_free_spare(struct http *http)
+{
+    struct exchange *exchange;
+    while ((exchange = take_spare(http)) != NULL)
+        destroy(exchange);
+}
+
+/* ---- head ---- */
+
+static time_us timeout_of(const struct http *http, const struct headers *headers)
+{
+    time_us timeout = http->options.request_timeout;
+    if (headers->timeout_ms == 0 || headers->timeout_ms > timeout / TIME_US_PER_MS)
+        return timeout;
+    return headers->timeout_ms * TIME_US_PER_MS;
+}
+
+static bool authority_is_host(struct bytes authority, const struct headers *headers)
+{
+    if (authority.count != headers->host_count)
+        return false;
+    for (size_t i = 0; i < authority.count; i++) {
+        uint8_t a = authority.data[i];
+        uint8_t b = headers->host[i];
+        bool is_letter = (a >= 'a' && a <= 'z') || (a >= 'A' && a <= 'Z');
+        if (a != b && !(is_letter && (a ^ b) == 0x20))
+            return false;
+    }
+    return true;
+}
+
+/* Copies and splits the target. */
+static void take_target(struct exchange *exchange, const struct parse *parse)
+{
+    struct errtext error;
+    buf_reset(&exchange->target);
+    buf_put(&exchange->target, parse_target(parse));
+    buf_reset(&exchange->decoded);
+    exchange->parts = (struct target){0};
+    enum status status = target_split(buf_bytes(&exchange->target), &exchange->parts, &error);
+    if (status != ST_OK)
+        exchange_refuse(exchange, status, "%s", error.text);
+    else if (exchange->parts.authority.count != 0 && parse->headers.has_host &&
+             !authority_is_host(exchange->parts.authority, &parse->headers))
+        exchange_refuse(exchange, ST_BAD_HOST, "the target names another host than Host");
+}
+
+void exchange_take_head(struct exchange *exchange, const struct parse *parse)
+{
+    const struct headers *headers = &parse->headers;
+    exchange->method = parse->llhttp.method;
+    exchange->is_head_only = exchange->method == HTTP_HEAD;
+    exchange->is_http_1_0 = parse->llhttp.http_minor == 0;
+    exchange->is_forwarded = headers->is_forwarded;
+    exchange->is_raw_body = headers->is_raw_body;
+    exchange->has_policy = headers->has_policy;
+    exchange->policy = headers->policy;
+    exchange->accept = headers->accept;
+    exchange->condition = headers->condition;
+    exchange->condition_revision = headers->condition_revision;
+    exchange->has_identity = headers->has_identity;
+    exchange->identity = (struct client_identity){0};
+    exchange->timeout = timeout_of(exchange->connection->http, headers);
+    take_target(exchange, parse);
+    if (headers->soft.status != ST_OK)
+        exchange_refuse(exchange, headers->soft.status, "%s", headers->soft.detail.text);
+}
+
+/* ---- ways it can go ---- */
+
+void exchange_refuse(struct exchange *exchange, enum status status, const char *format, ...)
+{
+    char text[sizeof exchange->problem.detail.text];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    problem_set(&exchange->problem, status, "%s", text);
+}
+
+bool exchange_is_refused(const struct exchange *exchange)
+{
+    return exchange->problem.status != ST_OK;
+}
+
+static void exchange_on_done(void *ctx, const struct node_answer *answer)
+{
+    struct exchange *exchange = ctx;
+    REQUIRE(exchange->state == EXCHANGE_WAITING);
+    exchange->answer = *answer;
+    exchange->state = EXCHANGE_READY;
+    connection_answer(exchange->connection);
+}
+
+static enum route_policy policy_of(const struct exchange *exchange, bool is_internal)
+{
+    if (exchange->has_policy)
+        return exchange->policy;
+    return is_internal ? ROUTE_FORWARD : node_policy(exchange->connection->http->node);
+}
+
+static void submit(struct exchange *exchange, enum node_request_kind kind, bool is_internal)
+{
+    struct http *http = exchange->connection->http;
+    struct node_request *submitted = &exchange->submitted;
+    *submitted = (struct node_request){
+        .kind = kind,
+        .policy = policy_of(exchange, is_internal),
+        .is_forwarded = exchange->is_forwarded,
+        .is_internal = is_internal,
+        .deadline = env_now(http->env) + exchange->timeout,
+        .command = buf_bytes(&exchange->command),
+        .on_done = exchange_on_done,
+        .ctx = exchange,
+    };
+    exchange->state = EXCHANGE_WAITING;
+    node_submit(http->node, submitted);
+}
+
+void exchange_write(struct exchange *exchange, const struct command *command)
+{
+    REQUIRE(exchange->state == EXCHANGE_READING);
+
+    struct http *http = exchange->connection->http;
+    buf_reset(&exchange->command);
+    command_encode(command, &exchange->command);
+    INVARIANT(!exchange->command.is_full);
+    http->bodies_bytes += exchange->command.count;
+    submit(exchange, NODE_WRITE, command->op == COMMAND_ANNOUNCE);
+}
+
+void exchange_read(struct exchange *exchange)
+{
+    REQUIRE(exchange->state == EXCHANGE_READING);
+    submit(exchange, NODE_READ, false);
+}

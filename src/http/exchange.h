@@ -1,0 +1,84 @@
+/* Exchange: one request of a connection from its head to its reply. */
+#ifndef MINIKV_HTTP_EXCHANGE_H
+#define MINIKV_HTTP_EXCHANGE_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "http/headers.h"
+#include "http/problem.h"
+#include "http/target.h"
+#include "node/node.h"
+
+struct api_route;
+struct connection;
+struct http;
+struct parse;
+
+enum exchange_state {
+    EXCHANGE_READING, /* its body is still coming */
+    EXCHANGE_WAITING, /* submitted to the node */
+    EXCHANGE_READY    /* can be answered as soon as those before it are */
+};
+
+struct exchange {
+    struct buf target;  /* owned: as received */
+    struct buf decoded; /* owned: key and parameters after percent-decoding */
+    struct buf command; /* owned: encoded */
+    struct list link;   /* in its connection, oldest first; or among the spare ones */
+    struct connection *connection;
+    const struct api_route *route; /* NULL: none matched */
+    enum exchange_state state;
+    time_us started;
+    struct problem problem;
+    struct node_request submitted;
+    struct node_answer answer;
+
+    /* from the head */
+    struct target parts; /* slices of `target` */
+    struct query query;
+    unsigned method;
+    bool is_head_only; /* HEAD */
+    bool is_http_1_0;
+    bool closes; /* the connection ends with the reply */
+    bool wants_continue;
+    bool is_forwarded;
+    bool is_raw_body;
+    bool has_policy;
+    enum route_policy policy;
+    enum accept accept;
+    enum condition condition;
+    uint64_t condition_revision;
+    struct client_identity identity; /* none yet: exactly-once comes with sessions */
+    bool has_identity;               /* but was asked for */
+    time_us timeout;                 /* at the node */
+
+    /* from the handlers */
+    struct bytes key; /* slice of `target` or `decoded` */
+    bool is_stale;    /* answered from this node alone */
+    bool wants_raw;
+    bool keys_only;
+    uint64_t revision; /* ?rev=; 0: not given */
+    uint64_t items_max;
+    struct kv_range range; /* slices of `decoded` */
+
+    size_t code_index; /* of the reply, for counting */
+};
+
+/* A fresh one for `connection`, at the end of its list. */
+struct exchange *exchange_new(struct connection *connection);
+/* Cancels it at the node if it waits there, and gives it back. */
+void exchange_free(struct exchange *exchange);
+void exchange_free_spare(struct http *http);
+/* What the head says. Borrows nothing. */
+void exchange_take_head(struct exchange *exchange, const struct parse *parse);
+
+/* Ends the request with a refusal; the first one counts. */
+void exchange_refuse(struct exchange *exchange, enum status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool exchange_is_refused(const struct exchange *exchange);
+/* Encodes and submits. */
+void exchange_write(struct exchange *exchange, const struct command *command);
+/* Asks for permission to read this node's state linearizably. */
+void exchange_read(struct exchange *exchange);
+
+#endif

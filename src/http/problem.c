@@ -1,0 +1,87 @@
+#include "http/problem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/check.h"
+
+static const char *const advice[STATUS_COUNT] = {
+    [ST_NOT_FOUND] = "nothing is stored under this key",
+    [ST_CONDITION_FAILED] = "read the key again and retry with the ETag it has now",
+    [ST_NOT_INTEGER] = "only a value that is a decimal 64-bit integer can be incremented",
+    [ST_OVERFLOW] = "increment by less, or store another value first",
+    [ST_UNKNOWN_MEMBER] = "GET /v1/raft/members lists the ids of this cluster",
+    [ST_REVISION_FUTURE] = "ask for a revision that has been reached, or without rev",
+    [ST_COMPACTED] = "no older revisions are kept; ask without rev",
+    [ST_STATE_FULL] = "delete keys, or raise the memory limit of all nodes; reads go on",
+    [ST_BAD_REQUEST] = "the request line or the message is not HTTP/1.1",
+    [ST_BAD_TARGET] = "send a path that begins with / and is percent-encoded",
+    [ST_BAD_HEADER] = "correct the header and send the request again",
+    [ST_BAD_HOST] = "send exactly one Host header: host or host:port",
+    [ST_BAD_LENGTH] = "send one Content-Length of plain digits, or Transfer-Encoding: chunked",
+    [ST_BAD_JSON] = "send one JSON object",
+    [ST_BAD_FIELD] = "send the fields that docs/http-api.md lists for this request",
+    [ST_BAD_QUERY] = "send the parameters that docs/http-api.md lists for this request",
+    [ST_BAD_ENCODING] = "percent-encode as %41, base64 with padding",
+    [ST_BAD_CONDITION] = "send If-Match: \"<revision>\" or If-None-Match: *",
+    [ST_BAD_ADDRESS] = "send host:port, [v6]:port or http://host:port",
+    [ST_KEY_EMPTY] = "put the key behind the slash: 1 to 4096 bytes, percent-encoded",
+    [ST_KEY_TOO_LONG] = "a key has at most 4096 bytes",
+    [ST_VALUE_TOO_LONG] = "a value has at most 1048576 bytes",
+    [ST_BODY_TOO_LONG] = "a body has at most 2097152 bytes",
+    [ST_TARGET_TOO_LONG] = "path and query have at most 16384 bytes together",
+    [ST_HEADERS_TOO_LONG] = "at most 100 headers and 32768 bytes",
+    [ST_NO_RESOURCE] = "docs/http-api.md lists all paths; keys live under /v1/kv/",
+    [ST_METHOD_NOT_ALLOWED] = "the Allow header lists the methods of this path",
+    [ST_NOT_ACCEPTABLE] = "accept application/json or application/octet-stream",
+    [ST_EXPECTATION_FAILED] = "the only expectation known here is 100-continue",
+    [ST_UNSUPPORTED_CODING] = "the only transfer coding known here is chunked",
+    [ST_UNSUPPORTED_VERSION] = "send HTTP/1.1 or HTTP/1.0",
+    [ST_UNSUPPORTED] = "this version of the server cannot do that; send the request without it",
+    [ST_REQUEST_TIMEOUT] = "send the whole request at once, on a new connection",
+    [ST_ADDRESS_MISMATCH] = "announce the address at which that node itself serves HTTP",
+    [ST_NO_LEADER] = "an election is under way; send the request again shortly",
+    [ST_NOT_LEADER] = "send the request to the address in Location",
+    [ST_LEADER_NOT_ANNOUNCED] = "announce the leader's client address "
+                                "(POST /v1/raft/peer_announce), or wait until it does so itself",
+    [ST_ALREADY_FORWARDED] = "send the request to the leader, see X-Leader-HTTP",
+    [ST_BUSY] = "the node has all it can hold; send the request again shortly",
+    [ST_FENCED] = "the leader changed; send the request again",
+    [ST_NOT_READY] = "the node is applying what was committed before it started",
+    [ST_SHUTTING_DOWN] = "send the request to another node",
+    [ST_NO_SPACE] = "free space on the leader's disk, or move leadership",
+    [ST_LINK_LOST] = "read before writing again: the write may have happened or may still happen",
+    [ST_TIMEOUT] = "read before writing again: the write may have happened or may still happen",
+    [ST_IO] = "the node stops; read before writing again on another node",
+    [ST_CORRUPT] = "see the log of this node; send the request to another node",
+    [ST_FORMAT] = "see the log of this node; send the request to another node",
+    [ST_LOCKED] = "see the log of this node; send the request to another node",
+    [ST_LIMIT] = "a limit was passed inside the node; see its log",
+    [ST_SHORT] = "something inside the node ended early; see its log",
+    [ST_NO_MEMORY] = "send the request again shortly, or to another node",
+    [ST_CLOSED] = "send the request again",
+};
+
+void problem_clear(struct problem *problem)
+{
+    problem->status = ST_OK;
+    problem->detail.text[0] = '\0';
+}
+
+void problem_set(struct problem *problem, enum status status, const char *format, ...)
+{
+    REQUIRE(status != ST_OK);
+
+    if (problem->status != ST_OK)
+        return;
+    problem->status = status;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(problem->detail.text, sizeof problem->detail.text, format, arguments);
+    va_end(arguments);
+}
+
+const char *problem_advice(enum status status)
+{
+    return advice[status] == NULL ? "" : advice[status];
+}

@@ -1,0 +1,225 @@
+#include "kv/command.h"
+
+#include "base/limits.h"
+
+enum { COMMAND_VERSION = 1, COMMAND_SEQUENCE_BITS = 63 };
+
+static bool has_condition(enum command_op op)
+{
+    return op == COMMAND_PUT || op == COMMAND_DELETE;
+}
+
+static bool has_key(enum command_op op)
+{
+    return op == COMMAND_PUT || op == COMMAND_DELETE || op == COMMAND_INCR;
+}
+
+static bool names_revision(enum condition condition)
+{
+    return condition == CONDITION_REVISION || condition == CONDITION_NOT_REVISION;
+}
+
+static bool is_sequence(uint64_t number)
+{
+    return number >> COMMAND_SEQUENCE_BITS == 0;
+}
+
+static void encode_head(const struct command *command, struct buf *out)
+{
+    const struct client_identity *identity = &command->identity;
+    REQUIRE(identity->client.count <= LIMIT_CLIENT_ID_BYTES);
+    REQUIRE(is_sequence(identity->sequence));
+    REQUIRE(is_sequence(identity->acked));
+    REQUIRE(IMPLIES(identity->client.count != 0, identity->sequence != 0));
+
+    buf_put_u8(out, COMMAND_VERSION);
+    buf_put_u8(out, (uint8_t)command->op);
+    buf_put_u8(out, has_condition(command->op) ? (uint8_t)command->condition : CONDITION_NONE);
+    buf_put_u8(out, (uint8_t)identity->client.count);
+    if (identity->client.count != 0) {
+        buf_put(out, identity->client);
+        buf_put_u64(out, identity->sequence);
+        buf_put_u64(out, identity->acked);
+    }
+}
+
+static void encode_key(const struct command *command, struct buf *out)
+{
+    REQUIRE(command->key.count >= 1);
+    REQUIRE(command->key.count <= LIMIT_KEY_BYTES);
+    if (has_condition(command->op) && names_revision(command->condition))
+        buf_put_u64(out, command->condition_revision);
+    buf_put_sized(out, command->key);
+}
+
+static void encode_member(const struct command *command, struct buf *out)
+{
+    REQUIRE(command->member != NODE_NONE);
+    REQUIRE(command->member <= NODE_ID_MAX);
+    buf_put_u32(out, command->member);
+}
+
+void command_encode(const struct command *command, struct buf *out)
+{
+    encode_head(command, out);
+    switch (command->op) {
+    case COMMAND_PUT:
+        REQUIRE(command->value.count <= LIMIT_VALUE_BYTES);
+        encode_key(command, out);
+        buf_put_sized(out, command->value);
+        return;
+    case COMMAND_DELETE:
+        encode_key(command, out);
+        return;
+    case COMMAND_INCR:
+        encode_key(command, out);
+        buf_put_u64(out, (uint64_t)command->by);
+        return;
+    case COMMAND_ANNOUNCE: {
+        char text[LIMIT_ADDRESS_BYTES] = "";
+        if (address_is_set(&command->http))
+            (void)address_format(&command->http, text);
+        encode_member(command, out);
+        buf_put_sized(out, bytes_of_text(text));
+        return;
+    }
+    case COMMAND_REGISTER:
+        REQUIRE(command->member_identity != 0);
+        encode_member(command, out);
+        buf_put_u64(out, command->member_identity);
+        return;
+    }
+    UNREACHABLE();
+}
+
+static enum status decode_head(struct cursor *in, struct command *out)
+{
+    uint8_t version = cursor_u8(in);
+    uint8_t op = cursor_u8(in);
+    uint8_t condition = cursor_u8(in);
+    uint8_t client_bytes = cursor_u8(in);
+    if (in->is_short)
+        return ST_SHORT;
+    if (version != COMMAND_VERSION || op < COMMAND_PUT || op > COMMAND_REGISTER ||
+        condition > CONDITION_NOT_REVISION)
+        return ST_FORMAT;
+    out->op = (enum command_op)op;
+    out->condition = (enum condition)condition;
+    if (out->condition != CONDITION_NONE && !has_condition(out->op))
+        return ST_FORMAT;
+    if (client_bytes > LIMIT_CLIENT_ID_BYTES)
+        return ST_LIMIT;
+    if (client_bytes == 0)
+        return ST_OK;
+
+    out->identity.client = cursor_take(in, client_bytes);
+    out->identity.sequence = cursor_u64(in);
+    out->identity.acked = cursor_u64(in);
+    if (in->is_short)
+        return ST_SHORT;
+    if (out->identity.sequence == 0 || !is_sequence(out->identity.sequence) ||
+        !is_sequence(out->identity.acked))
+        return ST_FORMAT;
+    return ST_OK;
+}
+
+/* u32 count, then the bytes. Tells over the limit, which is ST_LIMIT, from missing bytes. */
+static struct bytes decode_sized(struct cursor *in, size_t count_min, size_t count_max,
+                                 enum status *status)
+{
+    uint32_t count = cursor_u32(in);
+    if (!in->is_short && (count < count_min || count > count_max) && *status == ST_OK)
+        *status = ST_LIMIT;
+    return cursor_take(in, *status == ST_OK ? count : 0);
+}
+
+static enum status decode_key(struct cursor *in, struct command *out)
+{
+    enum status status = ST_OK;
+    if (names_revision(out->condition))
+        out->condition_revision = cursor_u64(in);
+    out->key = decode_sized(in, 1, LIMIT_KEY_BYTES, &status);
+    if (out->op == COMMAND_PUT)
+        out->value = decode_sized(in, 0, LIMIT_VALUE_BYTES, &status);
+    else if (out->op == COMMAND_INCR)
+        out->by = (int64_t)cursor_u64(in);
+    return status;
+}
+
+static enum status decode_member(struct cursor *in, struct command *out)
+{
+    enum status status = ST_OK;
+    out->member = cursor_u32(in);
+    if (out->op == COMMAND_ANNOUNCE) {
+        struct bytes text = decode_sized(in, 0, LIMIT_ADDRESS_BYTES - 1, &status);
+        if (status != ST_OK || in->is_short)
+            return status;
+        if (text.count != 0 && address_decode(text, &out->http) != ST_OK)
+            return ST_FORMAT;
+    } else {
+        out->member_identity = cursor_u64(in);
+        if (!in->is_short && out->member_identity == 0)
+            return ST_FORMAT;
+    }
+    if (!in->is_short && (out->member == NODE_NONE || out->member > NODE_ID_MAX))
+        return ST_FORMAT;
+    return ST_OK;
+}
+
+enum status command_decode(struct bytes in, struct command *out_command)
+{
+    struct cursor cursor = cursor_of(in);
+    struct command command = {0};
+    enum status status = decode_head(&cursor, &command);
+    if (status == ST_OK)
+        status =
+            has_key(command.op) ? decode_key(&cursor, &command) : decode_member(&cursor, &command);
+    if (status != ST_OK)
+        return status;
+    if (cursor.is_short)
+        return ST_SHORT;
+    if (!cursor_is_done(&cursor))
+        return ST_FORMAT;
+    *out_command = command;
+    return ST_OK;
+}
+
+enum command_op command_peek(struct bytes in)
+{
+    if (in.count < 2 || in.data[0] != COMMAND_VERSION || in.data[1] < COMMAND_PUT ||
+        in.data[1] > COMMAND_REGISTER)
+        return (enum command_op)0;
+    return (enum command_op)in.data[1];
+}
+
+struct bytes command_peek_key(struct bytes in)
+{
+    struct cursor cursor = cursor_of(in);
+    enum command_op op = command_peek(in);
+    if (op == 0 || !has_key(op))
+        return bytes_of(NULL, 0);
+    (void)cursor_u16(&cursor);
+    uint8_t condition = cursor_u8(&cursor);
+    uint8_t client_bytes = cursor_u8(&cursor);
+    (void)cursor_take(&cursor, client_bytes != 0 ? client_bytes + 16u : 0);
+    if (names_revision((enum condition)condition))
+        (void)cursor_u64(&cursor);
+    return cursor_sized(&cursor, LIMIT_KEY_BYTES);
+}
+
+const char *command_op_name(enum command_op op)
+{
+    switch (op) {
+    case COMMAND_PUT:
+        return "put";
+    case COMMAND_DELETE:
+        return "delete";
+    case COMMAND_INCR:
+        return "incr";
+    case COMMAND_ANNOUNCE:
+        return "announce";
+    case COMMAND_REGISTER:
+        return "register";
+    }
+    UNREACHABLE();
+}

@@ -1,0 +1,29 @@
+/* Directory: who belongs to the cluster, as applied, and what each member has announced of itself.
+ *
+ * The configuration entry sets the members; commands add the client address and the identity. What
+ * is known of a member stays while it is one, and goes with it. */
+#ifndef MINIKV_KV_DIRECTORY_H
+#define MINIKV_KV_DIRECTORY_H
+
+#include "kv/kv.h"
+
+struct directory {
+    struct config config;
+    struct kv_member members[LIMIT_MEMBERS]; /* config.members_count, in its order */
+    uint64_t hash;                           /* its part of the digest */
+};
+
+void directory_init(struct directory *directory);
+void directory_set_config(struct directory *directory, const struct config *config);
+/* ST_OK, ST_UNKNOWN_MEMBER. An unset address takes the announced one away. */
+MUST_CHECK enum status directory_announce(struct directory *directory, node_id id,
+                                          const struct address *http);
+/* ST_OK, also when it is recorded already; ST_UNKNOWN_MEMBER; ST_ADDRESS_MISMATCH when another
+ * identity is. */
+MUST_CHECK enum status directory_register(struct directory *directory, node_id id,
+                                          uint64_t identity);
+const struct kv_member *directory_find(const struct directory *directory, node_id id);
+/* Computed anew. */
+uint64_t directory_hash(const struct directory *directory);
+
+#endif

@@ -1,0 +1,126 @@
+#include "kv/kv.h"
+
+#include <xxhash.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "kv/kv_internal.h"
+
+struct kv *kv_new(const struct kv_options *options)
+{
+    struct kv *kv = mem_alloc(sizeof *kv);
+    kv->tree = tree_new();
+    kv->revision = KV_REVISION_FIRST;
+    kv->state_bytes_max = options->state_bytes_max;
+    if (kv->state_bytes_max == 0)
+        kv->state_bytes_max = (uint64_t)LIMIT_STATE_BYTES_DEFAULT_MIB * MIB;
+    directory_init(&kv->directory);
+    return kv;
+}
+
+void kv_free(struct kv *kv)
+{
+    if (kv == NULL)
+        return;
+    tree_free(kv->tree);
+    mem_free(kv);
+}
+
+/* In a state that the caches hold, a search waits for nothing and the hint would only cost. */
+static bool is_worth_a_hint(const struct kv *kv)
+{
+    enum { CACHED_ITEMS = 10000 };
+    return tree_view(kv->tree).items_count > CACHED_ITEMS;
+}
+
+void kv_prefetch(const struct kv *kv, const struct bytes *keys, size_t keys_count)
+{
+    if (!is_worth_a_hint(kv))
+        return;
+    for (size_t i = 0; i < keys_count; i += TREE_PREFETCH_KEYS)
+        tree_prefetch(tree_view(kv->tree), keys + i,
+                      MIN(keys_count - i, (size_t)TREE_PREFETCH_KEYS));
+}
+
+void kv_prefetch_commands(const struct kv *kv, const struct bytes *commands, size_t commands_count)
+{
+    if (!is_worth_a_hint(kv))
+        return;
+    for (size_t at = 0; at < commands_count;) {
+        struct bytes keys[TREE_PREFETCH_KEYS];
+        size_t keys_count = 0;
+        for (; at < commands_count && keys_count < TREE_PREFETCH_KEYS; at++)
+            keys[keys_count++] = command_peek_key(commands[at]);
+        tree_prefetch(tree_view(kv->tree), keys, keys_count);
+    }
+}
+
+bool kv_get(const struct kv *kv, struct bytes key, struct kv_item *out_item)
+{
+    struct tree_cursor cursor;
+    const struct item *item = item_of(tree_find(tree_view(kv->tree), key, &cursor));
+    if (item == NULL)
+        return false;
+    *out_item = item_content(item);
+    return true;
+}
+
+static struct bytes later_of(struct bytes a, struct bytes b)
+{
+    return bytes_compare(a, b) < 0 ? b : a;
+}
+
+static bool range_goes_on(const struct kv_range *range, struct bytes key)
+{
+    return bytes_has_prefix(key, range->prefix) &&
+           (range->end.count == 0 || bytes_compare(key, range->end) < 0);
+}
+
+void kv_scan(const struct kv *kv, const struct kv_range *range,
+             bool (*on_item)(void *ctx, const struct kv_item *item), void *ctx)
+{
+    /* Keys are in order: all with the prefix stand together, the prefix itself first. */
+    struct bytes first = later_of(range->prefix, later_of(range->start, range->after));
+    struct tree_cursor cursor;
+    const struct item *item;
+    (void)tree_find(tree_view(kv->tree), first, &cursor);
+    while ((item = item_of(tree_next(&cursor))) != NULL) {
+        struct kv_item content = item_content(item);
+        if (!range_goes_on(range, content.key))
+            return;
+        bool is_after = range->after.count == 0 || !bytes_equal(content.key, range->after);
+        if (is_after && !on_item(ctx, &content))
+            return;
+    }
+}
+
+void kv_stats(const struct kv *kv, struct kv_stats *out_stats)
+{
+    *out_stats = (struct kv_stats){.applied = kv->applied,
+                                   .revision = kv->revision,
+                                   .keys_count = tree_view(kv->tree).items_count,
+                                   .state_bytes = kv->state_bytes,
+                                   .stamp_us = kv->stamp_us};
+}
+
+const struct kv_member *kv_member(const struct kv *kv, node_id id)
+{
+    return directory_find(&kv->directory, id);
+}
+
+const struct config *kv_config(const struct kv *kv)
+{
+    return &kv->directory.config;
+}
+
+uint64_t kv_digest(const struct kv *kv)
+{
+    uint8_t raw[48];
+    store_u64(raw, kv->applied.term);
+    store_u64(raw + 8, kv->applied.index);
+    store_u64(raw + 16, kv->revision);
+    store_u64(raw + 24, kv->stamp_us);
+    store_u64(raw + 32, kv->items_hash);
+    store_u64(raw + 40, kv->directory.hash);
+    return XXH3_64bits(raw, sizeof raw);
+}

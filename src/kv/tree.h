@@ -1,0 +1,116 @@
+/* Tree: an ordered map from bytes to records, of which any moment can be kept.
+ *
+ * A B+tree in memory. Each node carries the generation that made it. tree_pin keeps the present
+ * root and starts a new generation; from then on a write copies the nodes on its way from the root
+ * that the pin still sees, and edits in place those that are younger than the newest pin. So a
+ * pin costs nothing to take, what it shows never changes, and without a pin nothing is copied.
+ *
+ *      generation 1          pin          generation 2
+ *          root ◀────────────┘ ┌───────────── root'      put into b: root and b are copied,
+ *         ╱  │  ╲              │             ╱  │  ╲     a and c are shared
+ *        a   b   c             └─▶ shared:  a   b'  c
+ *
+ * What a write replaces is freed at once if no pin sees it; else it waits with the newest pin that
+ * does, and moves on to the next older one, or is freed, after tree_unpin, in small slices.
+ *
+ * Invariants   K10 … K15 in docs/invariants.md; tree_check walks them
+ * Ownership    the tree owns nodes and items; an item given out lives until the write that
+ *              replaces or deletes it, one reached through a pin until tree_unpin
+ * Limits       TREE_LEVELS_MAX
+ * Calling      one thread, the owner's; another may walk a pin's view meanwhile, since nothing in
+ *              it is written to, as long as tree_pin happens before and tree_unpin after that */
+#ifndef MINIKV_KV_TREE_H
+#define MINIKV_KV_TREE_H
+
+#include "base/bytes.h"
+#include "base/check.h"
+
+enum {
+    TREE_LEVELS_MAX = 16, /* 17 children at least: more items than memory can hold */
+    TREE_PREFETCH_KEYS = 32,
+    TREE_COLLECT_PER_WRITE = 8 /* retired objects that each write frees on the side */
+};
+
+struct tree;
+struct tree_node;
+struct tree_pin;
+
+/* What can be retired: the head of nodes and items, each one allocation of mem_alloc. */
+struct tree_object {
+    uint64_t generation;              /* in which it was made */
+    struct tree_object *retired_next; /* not read through a pin */
+};
+
+/* The head of a record. The key lies behind it in the same allocation and never changes. */
+struct tree_item {
+    struct tree_object object; /* the tree's */
+    uint32_t key_offset;       /* from the start of this struct */
+    uint32_t key_bytes;
+};
+
+/* One moment: the present of a tree until its next write, or a pin's until it is unpinned. */
+struct tree_view {
+    struct tree_node *root;
+    uint64_t items_count;
+    uint64_t edit; /* number of the last write; 0: not the present of a tree */
+};
+
+/* A place in a view: at an item, or where an item with the sought key would be. */
+struct tree_cursor {
+    struct tree_node *nodes[TREE_LEVELS_MAX]; /* root first */
+    uint16_t indexes[TREE_LEVELS_MAX];
+    uint16_t levels_count;
+    bool is_equal; /* at an item with the sought key */
+    uint64_t edit; /* of the view; 0: no place to write at */
+};
+
+struct tree *tree_new(void);
+/* Requires that every pin has been unpinned. Frees all items. */
+void tree_free(struct tree *tree);
+
+/* ---- reading ---- */
+
+struct tree_view tree_view(const struct tree *tree);
+/* The item with `key`, or NULL. The cursor is left where it is or would be. */
+const struct tree_item *tree_find(struct tree_view view, struct bytes key,
+                                  struct tree_cursor *out_cursor);
+/* A hint, and of no effect but on time: asks for the memory that finding each of these keys will
+ * touch, all of it at once. Worth while for a handful of keys in a tree beyond the caches, just
+ * before they are found one by one. Requires keys_count <= TREE_PREFETCH_KEYS. */
+void tree_prefetch(struct tree_view view, const struct bytes *keys, size_t keys_count);
+/* The item at or behind the cursor, which steps over it; NULL at the end. */
+const struct tree_item *tree_next(struct tree_cursor *cursor);
+
+static inline struct bytes tree_item_key(const struct tree_item *item)
+{
+    return bytes_of((const uint8_t *)item + item->key_offset, item->key_bytes);
+}
+
+/* ---- writing: at a cursor that tree_find left in the present, with no write since ---- */
+
+/* Puts `item` in the place of the one at the cursor, or inserts it there. Takes the item, whose
+ * key must be the sought one; the one replaced is gone, or kept for the pins that see it. */
+void tree_put_at(struct tree *tree, struct tree_cursor *cursor, struct tree_item *item);
+/* Requires cursor->is_equal. */
+void tree_delete_at(struct tree *tree, struct tree_cursor *cursor);
+
+/* ---- keeping a moment ---- */
+
+struct tree_pin *tree_pin(struct tree *tree);
+struct tree_view tree_pin_view(const struct tree_pin *pin);
+/* The pin is gone; what only it kept is freed by later writes and tree_collect. */
+void tree_unpin(struct tree *tree, struct tree_pin *pin);
+/* Frees at most `objects_max` nodes and items that no pin sees any more; false: none are left. */
+bool tree_collect(struct tree *tree, size_t objects_max);
+
+struct tree_stats {
+    uint64_t items_count;
+    uint64_t retired_count; /* nodes and items kept for pins, or not yet freed */
+    uint32_t pins_count;
+    uint32_t levels_count;
+};
+void tree_stats(const struct tree *tree, struct tree_stats *out_stats);
+/* Walks the present and every pin and aborts if an invariant does not hold. For tests. */
+void tree_check(const struct tree *tree);
+
+#endif

@@ -1,0 +1,301 @@
+#include "minikvd/option_table.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- values ---- */
+
+static bool parse_number(const char *text, uint64_t value_min, uint64_t value_max,
+                         uint64_t *out_value, struct errtext *error)
+{
+    uint64_t value = 0;
+    bool is_number = *text != '\0' && strlen(text) <= 18;
+    for (const char *c = text; is_number && *c != '\0'; c++) {
+        is_number = *c >= '0' && *c <= '9';
+        value = value * 10 + (uint64_t)(*c - '0');
+    }
+    if (!is_number || value < value_min || value > value_max) {
+        errtext_set(error, "\"%s\" is not a whole number from %llu to %llu", text,
+                    (unsigned long long)value_min, (unsigned long long)value_max);
+        return false;
+    }
+    *out_value = value;
+    return true;
+}
+
+static bool parse_ms(const char *text, uint64_t ms_min, uint64_t ms_max, time_us *out_time,
+                     struct errtext *error)
+{
+    uint64_t ms;
+    if (!parse_number(text, ms_min, ms_max, &ms, error))
+        return false;
+    *out_time = ms * TIME_US_PER_MS;
+    return true;
+}
+
+static bool parse_address(struct bytes text, struct address *out_address, struct errtext *error)
+{
+    if (address_parse(text, out_address) == ST_OK)
+        return true;
+    errtext_set(error,
+                "\"%.*s\" is no address: host:port, :port, [v6]:port or http://host:port, with a "
+                "host of at most %d bytes and a port from 1 to 65535",
+                (int)MIN(text.count, 80), (const char *)text.data, LIMIT_HOST_BYTES);
+    return false;
+}
+
+static bool parse_choice(const char *text, const char *first, const char *second,
+                         bool *out_is_first, struct errtext *error)
+{
+    *out_is_first = strcmp(text, first) == 0;
+    if (*out_is_first || strcmp(text, second) == 0)
+        return true;
+    errtext_set(error, "\"%s\" is neither \"%s\" nor \"%s\"", text, first, second);
+    return false;
+}
+
+/* ---- options ---- */
+
+static bool parse_id(struct options *options, const char *text, struct errtext *error)
+{
+    uint64_t id;
+    if (!parse_number(text, 1, NODE_ID_MAX, &id, error))
+        return false;
+    options->id = (node_id)id;
+    return true;
+}
+
+static bool parse_data_dir(struct options *options, const char *text, struct errtext *error)
+{
+    if (*text == '\0') {
+        errtext_set(error, "the name of the directory is empty");
+        return false;
+    }
+    options->data_dir = text;
+    return true;
+}
+
+static bool parse_listen_peer(struct options *options, const char *text, struct errtext *error)
+{
+    return parse_address(bytes_of_text(text), &options->listen_peer, error);
+}
+
+static bool parse_advertise_peer(struct options *options, const char *text, struct errtext *error)
+{
+    return *text == '\0' || parse_address(bytes_of_text(text), &options->advertise_peer, error);
+}
+
+static bool parse_listen_http(struct options *options, const char *text, struct errtext *error)
+{
+    return parse_address(bytes_of_text(text), &options->listen_http, error);
+}
+
+static bool parse_advertise_http(struct options *options, const char *text, struct errtext *error)
+{
+    return *text == '\0' || parse_address(bytes_of_text(text), &options->advertise_http, error);
+}
+
+/* One "2=host:port" of the initial cluster. */
+static bool parse_member(struct options *options, const char *text, size_t count,
+                         struct errtext *error)
+{
+    struct member member = {.is_voter = true};
+    const char *equals = memchr(text, '=', count);
+    char id_text[16] = "";
+    if (equals != NULL && (size_t)(equals - text) < sizeof id_text)
+        memcpy(id_text, text, (size_t)(equals - text));
+    uint64_t id;
+    if (equals == NULL || !parse_number(id_text, 1, NODE_ID_MAX, &id, error)) {
+        errtext_set(error, "\"%.*s\" is not id=address, as in 1=10.0.0.1:7001", (int)MIN(count, 80),
+                    text);
+        return false;
+    }
+    member.id = (node_id)id;
+    struct bytes address = bytes_of(equals + 1, count - (size_t)(equals + 1 - text));
+    if (!parse_address(address, &member.peer, error))
+        return false;
+    if (address_is_wildcard(&member.peer)) {
+        errtext_set(error, "member %u: other nodes cannot dial %.*s; name its host", member.id,
+                    (int)address.count, (const char *)address.data);
+        return false;
+    }
+    for (uint32_t i = 0; i < options->initial.members_count; i++)
+        if (address_equal(&options->initial.members[i].peer, &member.peer)) {
+            errtext_set(error, "members %u and %u have the same address %.*s",
+                        options->initial.members[i].id, member.id, (int)address.count,
+                        (const char *)address.data);
+            return false;
+        }
+    enum status status = config_add(&options->initial, &member);
+    if (status == ST_LIMIT)
+        errtext_set(error, "more than %d members", LIMIT_MEMBERS);
+    else if (status != ST_OK)
+        errtext_set(error, "member %u is named twice", member.id);
+    return status == ST_OK;
+}
+
+static bool parse_initial_cluster(struct options *options, const char *text, struct errtext *error)
+{
+    if (*text == '\0')
+        return true;
+    for (;;) {
+        size_t count = strcspn(text, ",");
+        if (!parse_member(options, text, count, error))
+            return false;
+        if (text[count] == '\0')
+            return true;
+        text += count + 1;
+    }
+}
+
+static bool parse_join(struct options *options, const char *text, struct errtext *error)
+{
+    (void)options;
+    if (*text == '\0')
+        return true;
+    errtext_set(error, "not supported in version " MINIKV_VERSION
+                       "; name all members in --initial-cluster when the cluster is made");
+    return false;
+}
+
+static bool parse_route(struct options *options, const char *text, struct errtext *error)
+{
+    bool is_forward;
+    if (!parse_choice(text, "forward", "redirect", &is_forward, error))
+        return false;
+    options->route = is_forward ? ROUTE_FORWARD : ROUTE_REDIRECT;
+    return true;
+}
+
+static bool parse_announce(struct options *options, const char *text, struct errtext *error)
+{
+    return parse_choice(text, "on", "off", &options->announces, error);
+}
+
+static bool parse_heartbeat(struct options *options, const char *text, struct errtext *error)
+{
+    return parse_ms(text, 1, 10000, &options->heartbeat, error);
+}
+
+static bool parse_election(struct options *options, const char *text, struct errtext *error)
+{
+    return parse_ms(text, 10, 60000, &options->election, error);
+}
+
+static bool parse_hold(struct options *options, const char *text, struct errtext *error)
+{
+    return parse_ms(text, 0, 600000, &options->hold, error);
+}
+
+static bool parse_request_timeout(struct options *options, const char *text, struct errtext *error)
+{
+    return parse_ms(text, 1, 600000, &options->request_timeout, error);
+}
+
+/* Options of features that this version does not have: refused, never silently ignored. */
+static bool parse_fixed(const char *text, const char *fixed, struct errtext *error)
+{
+    if (strcmp(text, fixed) == 0)
+        return true;
+    errtext_set(error, "\"%s\" is not supported in version " MINIKV_VERSION ", only %s", text,
+                fixed);
+    return false;
+}
+
+#define SNAPSHOT_BYTES_TEXT "67108864"
+#define SESSION_TTL_TEXT    "24h"
+
+static bool parse_snapshot_bytes(struct options *options, const char *text, struct errtext *error)
+{
+    (void)options;
+    return parse_fixed(text, SNAPSHOT_BYTES_TEXT, error);
+}
+
+static bool parse_session_ttl(struct options *options, const char *text, struct errtext *error)
+{
+    (void)options;
+    return parse_fixed(text, SESSION_TTL_TEXT, error);
+}
+
+/* The file was found before the values are parsed; options.c reads it. */
+static bool parse_config(struct options *options, const char *text, struct errtext *error)
+{
+    (void)options, (void)text, (void)error;
+    return true;
+}
+
+const struct option_spec option_table[] = {
+    {"id", "N", "1", "This node's id in the cluster, 1 to 2147483647.", parse_id},
+    {"data-dir", "DIR", "./minikv-data",
+     "Where the node keeps its log. Made when missing; locked while in use.", parse_data_dir},
+    {"listen-peer", "ADDRESS", "127.0.0.1:7001", "Where the other nodes connect to.",
+     parse_listen_peer},
+    {"advertise-peer", "ADDRESS", "",
+     "What the other nodes dial, when it differs from --listen-peer.", parse_advertise_peer},
+    {"listen-http", "ADDRESS", "127.0.0.1:8081", "Where clients connect to.", parse_listen_http},
+    {"advertise-http", "ADDRESS", "",
+     "Where clients of other nodes are sent to, when it differs from --listen-http.",
+     parse_advertise_http},
+    {"initial-cluster", "ID=ADDRESS,…", "",
+     "The peer addresses of all members of a new cluster, this node among them, in the same way on "
+     "each. Without it the node is a cluster of its own. Ignored, with a note, once the data "
+     "directory has a cluster.",
+     parse_initial_cluster},
+    {"join", "ADDRESS,…", "",
+     "Client addresses of members of a cluster to join. Not supported in this version.",
+     parse_join},
+    {"route", "forward|redirect", "forward",
+     "What this node does with a request that only the leader can take: carry it there and bring "
+     "the answer back, or send the client there with a 307.",
+     parse_route},
+    {"announce", "on|off", "on",
+     "Whether this node tells the cluster its client address by itself. Until an address is "
+     "announced, the node takes no clients' requests from other nodes when it leads.",
+     parse_announce},
+    {"heartbeat-ms", "MS", "50",
+     "How often a leader shows that it is there. The default suits a LAN, where a round trip takes "
+     "less than 5 ms; set it above the longest round trip between nodes.",
+     parse_heartbeat},
+    {"election-ms", "MS", "500",
+     "After one to two times this long without a word from the leader, a node stands for election. "
+     "At least four heartbeats, so that one lost packet is no reason; the default also rides out a "
+     "disk or a scheduler that stalls for some hundred milliseconds. A leader whose process dies "
+     "is "
+     "noticed at once, by its closed connections, whatever this says.",
+     parse_election},
+    {"hold-ms", "MS", "2000", "How long a request may wait for a leader during an election.",
+     parse_hold},
+    {"request-timeout-ms", "MS", "5000",
+     "A request's whole deadline. A request lowers its own with X-MiniKV-Timeout-Ms.",
+     parse_request_timeout},
+    {"snapshot-bytes", "BYTES", SNAPSHOT_BYTES_TEXT,
+     "Log bytes after which a snapshot is taken. Only the default is supported in this version, "
+     "which takes none.",
+     parse_snapshot_bytes},
+    {"session-ttl", "TIME", SESSION_TTL_TEXT,
+     "How long a client's identity is remembered. Only the default is supported in this version, "
+     "which has no sessions.",
+     parse_session_ttl},
+    {"config", "FILE", "", "Read options from FILE: lines of \"name = value\", # for comments.",
+     parse_config},
+};
+const size_t option_table_count = ARRAY_COUNT(option_table);
+_Static_assert(ARRAY_COUNT(option_table) <= OPTIONS_MAX, "every option has a place for its value");
+
+size_t option_find(const char *name, size_t name_bytes)
+{
+    size_t i = 0;
+    while (i < option_table_count &&
+           !bytes_equal_text(bytes_of(name, name_bytes), option_table[i].name))
+        i++;
+    return i;
+}
+
+const char *option_variable(const struct option_spec *spec, char out[OPTION_VARIABLE_BYTES])
+{
+    (void)snprintf(out, OPTION_VARIABLE_BYTES, "MINIKV_%s", spec->name);
+    for (char *c = out; *c != '\0'; c++)
+        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+    return out;
+}

@@ -1,0 +1,196 @@
+/* Peers: the set of links, and the end of each turn, when what was queued leaves. */
+#include "peer/peer.h"
+
+#include "base/mem.h"
+#include "peer/link.h"
+
+struct link_out *peers_find_out(struct peers *peers, node_id peer)
+{
+    for (size_t i = 0; i < peers->outs_count; i++)
+        if (peers->outs[i]->peer == peer)
+            return peers->outs[i];
+    return NULL;
+}
+
+struct link_in *peers_find_in(struct peers *peers, node_id peer)
+{
+    for (struct list *at = peers->ins.next; at != &peers->ins; at = at->next) {
+        struct link_in *link = CONTAINER_OF(at, struct link_in, link);
+        if (link->is_greeted && link->hello.from == peer)
+            return link;
+    }
+    return NULL;
+}
+
+/* ---- the end of a turn ---- */
+
+void peers_post_turn_end(struct peers *peers)
+{
+    env_task_post(peers->env, &peers->turn_end);
+}
+
+static void free_gone(struct peers *peers)
+{
+    while (!list_is_empty(&peers->gone)) {
+        struct link_gone *gone = CONTAINER_OF(peers->gone.next, struct link_gone, link);
+        list_remove(&gone->link);
+        gone->free(gone);
+    }
+}
+
+static void peers_on_turn_end(void *ctx)
+{
+    struct peers *peers = ctx;
+    /* Flushing may report a link, and that may change the set; whatever is missed for it has
+     * posted this task again. */
+    for (size_t i = 0; i < peers->outs_count; i++)
+        link_out_flush(peers->outs[i]);
+    for (struct list *at = peers->ins.next; at != &peers->ins; at = at->next)
+        link_in_flush(CONTAINER_OF(at, struct link_in, link));
+    free_gone(peers);
+}
+
+/* ---- lifecycle ---- */
+
+static void peers_on_accept(void *ctx, struct env_stream *stream)
+{
+    link_in_accept(ctx, stream);
+}
+
+enum status peers_open(struct env *env, const struct peers_options *options,
+                       const struct peers_callbacks *callbacks, struct peers **out_peers,
+                       struct errtext *error)
+{
+    REQUIRE(options->self != NODE_NONE && options->self <= NODE_ID_MAX);
+    REQUIRE(options->cluster_id != 0);
+    REQUIRE(options->identity != 0);
+    REQUIRE(options->ping > 0 && options->dead_after >= options->ping);
+
+    struct peers *peers = mem_alloc(sizeof *peers);
+    peers->env = env;
+    peers->options = *options;
+    peers->callbacks = *callbacks;
+    list_init(&peers->ins);
+    list_init(&peers->gone);
+    env_task_init(&peers->turn_end, peers_on_turn_end, peers);
+    prng_init(&peers->prng, env_random(env));
+    enum status status =
+        env_listen(env, &options->listen, peers_on_accept, peers, &peers->listener, error);
+    if (status != ST_OK) {
+        mem_free(peers);
+        return status;
+    }
+    peers->message_in = mem_alloc(sizeof *peers->message_in);
+    *out_peers = peers;
+    return ST_OK;
+}
+
+void peers_close(struct peers *peers)
+{
+    if (peers == NULL)
+        return;
+    env_listener_close(peers->listener);
+    for (size_t i = 0; i < peers->outs_count; i++)
+        link_out_remove(peers->outs[i]);
+    while (!list_is_empty(&peers->ins))
+        link_in_close(CONTAINER_OF(peers->ins.next, struct link_in, link));
+    INVARIANT(peers->ins_count == 0);
+    env_task_cancel(peers->env, &peers->turn_end);
+    free_gone(peers);
+    mem_free(peers->message_in);
+    mem_free(peers);
+}
+
+/* ---- whom to dial ---- */
+
+static void remove_others(struct peers *peers, const struct config *config)
+{
+    size_t kept_count = 0;
+    for (size_t i = 0; i < peers->outs_count; i++) {
+        struct link_out *link = peers->outs[i];
+        if (config_find(config, link->peer) != NULL)
+            peers->outs[kept_count++] = link;
+        else
+            link_out_remove(link);
+    }
+    peers->outs_count = kept_count;
+}
+
+void peers_set(struct peers *peers, const struct config *config)
+{
+    REQUIRE(config->members_count <= LIMIT_MEMBERS);
+    remove_others(peers, config);
+    for (uint32_t i = 0; i < config->members_count; i++) {
+        const struct member *member = &config->members[i];
+        if (member->id == peers->options.self)
+            continue;
+        struct link_out *link = peers_find_out(peers, member->id);
+        if (link == NULL)
+            peers->outs[peers->outs_count++] = link_out_new(peers, member);
+        else if (!address_equal(&link->address, &member->peer))
+            link_out_move_to(link, &member->peer);
+    }
+    ENSURE(peers->outs_count <= config->members_count);
+}
+
+/* ---- sending ---- */
+
+void peers_send(struct peers *peers, const struct message *message,
+                const struct address *leader_http)
+{
+    REQUIRE(message->from == peers->options.self);
+    REQUIRE(message->to != peers->options.self);
+    struct link_out *link = peers_find_out(peers, message->to);
+    if (link == NULL)
+        return;
+    if (link->state != OUT_WELCOMED) {
+        link->dropped_count++;
+        return;
+    }
+    message_encode(message, leader_http, outbox_begin(&link->outbox, FRAME_MESSAGE, link->stream));
+    if (!outbox_end(&link->outbox))
+        link->dropped_count++;
+    peers_post_turn_end(peers);
+}
+
+enum status peers_forward(struct peers *peers, const struct envelope *envelope)
+{
+    struct link_out *link = peers_find_out(peers, envelope->to);
+    if (link == NULL || link->state != OUT_WELCOMED)
+        return ST_CLOSED;
+    envelope_encode(envelope, outbox_begin_item(&link->outbox, FRAME_FORWARD, link->stream));
+    if (!outbox_end_item(&link->outbox)) {
+        link->dropped_count++;
+        return ST_BUSY;
+    }
+    peers_post_turn_end(peers);
+    return ST_OK;
+}
+
+void peers_refuse(struct peers *peers, node_id to, const struct envelope_refusal *refusal)
+{
+    struct link_in *link = peers_find_in(peers, to);
+    if (link != NULL)
+        link_in_refuse_envelope(link, refusal);
+}
+
+size_t peers_stats(const struct peers *peers, struct peer_stats *out_stats, size_t stats_max)
+{
+    size_t count = MIN(peers->outs_count, stats_max);
+    for (size_t i = 0; i < count; i++) {
+        const struct link_out *link = peers->outs[i];
+        out_stats[i] = (struct peer_stats){
+            .id = link->peer,
+            .is_up = link->state == OUT_WELCOMED,
+            .links_count = link->links_count,
+            .sent_bytes = link->sent_bytes,
+            .received_bytes = link->received_bytes,
+            .dropped_count = link->dropped_count,
+            .outbox_bytes = link->outbox.frames.count +
+                            (link->stream != NULL ? env_stream_queued(link->stream) : 0),
+            .round_trip = link->round_trip,
+            .refused = link->refused,
+        };
+    }
+    return count;
+}

@@ -1,0 +1,152 @@
+/* Replication: at the end of a leader's step each peer gets what it lacks, in as few messages as
+ * fit, and at most one empty append when there is nothing new but something to tell. */
+#include "raft/raft_internal.h"
+
+/* An append carries three things: entries, the commit index, the newest read round. */
+static struct message *send_append(struct raft *raft, struct raft_peer *peer, struct entry_id prev)
+{
+    struct message *message = raft_send(raft, MESSAGE_APPEND, peer->id);
+    message->append.prev = prev;
+    message->append.commit = raft->commit;
+    message->append.read_round = raft->reads.round;
+    peer->is_heartbeat_due = false;
+    peer->commit_sent = raft->commit;
+    peer->round_sent = raft->reads.round;
+    return message;
+}
+
+/* Puts in as many entries as fit; returns their bytes. */
+static size_t fill_append(struct message *message, struct entry **entries, size_t entries_count)
+{
+    size_t bytes = 0;
+    message->append.entries_count = (uint32_t)raft_entries_fit(entries, entries_count, &bytes);
+    message->append.entries = entries;
+    return bytes;
+}
+
+static struct entry_id last_of(const struct message *message)
+{
+    uint32_t count = message->append.entries_count;
+    return count == 0 ? message->append.prev : message->append.entries[count - 1]->id;
+}
+
+/* Asks whether the peer has everything that was sent; if not it rejects, and is probed. Where the
+ * term of the last entry sent is not known any more it asks nothing: every log has index 0. */
+static void send_empty(struct raft *raft, struct raft_peer *peer)
+{
+    struct entry_id prev = {0};
+    if (raft_log_knows(&raft->log, peer->next - 1))
+        prev = raft_log_id(&raft->log, peer->next - 1);
+    else if (peer->sent.index == peer->next - 1)
+        prev = peer->sent;
+    send_append(raft, peer, prev);
+}
+
+static struct message *send_entries(struct raft *raft, struct raft_peer *peer, size_t *out_bytes)
+{
+    size_t count = 0;
+    struct entry **entries = raft_log_tail(&raft->log, peer->next, &count);
+    struct message *message =
+        send_append(raft, peer, raft_log_id(&raft->log, peer->next - 1));
+    *out_bytes = fill_append(message, entries, count);
+    return message;
+}
+
+/* The first probe carries entries, for it is usually right. Until it is answered only heartbeats
+ * and read rounds follow it, empty. */
+static void feed_probe(struct raft *raft, struct raft_peer *peer, bool must_send)
+{
+    size_t bytes = 0;
+    if (!peer->is_waiting) {
+        peer->sent = last_of(send_entries(raft, peer, &bytes));
+        peer->is_waiting = true;
+    } else if (must_send) {
+        send_empty(raft, peer);
+    }
+}
+
+/* A full window stops entries, never heartbeats (FAULTS C28). A commit advance is told at once:
+ * the followers answer their clients by it. */
+static void feed_stream(struct raft *raft, struct raft_peer *peer, bool must_send)
+{
+    must_send |= peer->commit_sent < raft->commit;
+    while (peer->next <= raft_log_last(&raft->log).index && raft_peer_has_room(peer)) {
+        size_t bytes = 0;
+        raft_index last = last_of(send_entries(raft, peer, &bytes)).index;
+        raft_peer_send(peer, last, bytes);
+        must_send = false;
+    }
+    if (must_send)
+        send_empty(raft, peer);
+}
+
+static void feed_load(struct raft *raft, struct raft_peer *peer, bool must_send)
+{
+    if (peer->is_heartbeat_due && peer->sent.index == 0)
+        peer->is_waiting = false; /* the disk had nothing; perhaps now */
+    if (!peer->is_loading && !peer->is_waiting) {
+        raft_ask_load(raft, peer->id, peer->next);
+        peer->is_loading = true;
+    }
+    if (must_send)
+        send_empty(raft, peer);
+}
+
+/* Loading ends when all loaded entries are acknowledged and the rest is in memory, it starts when
+ * what comes next is not. */
+static void choose_state(struct raft *raft, struct raft_peer *peer)
+{
+    bool is_in_memory = peer->next > raft->log.base.index;
+    if (!is_in_memory && peer->state != RAFT_PEER_LOAD)
+        raft_peer_load(peer);
+    else if (is_in_memory && peer->state == RAFT_PEER_LOAD && !peer->is_waiting)
+        raft_peer_probe(peer, peer->next);
+}
+
+static void feed(struct raft *raft, struct raft_peer *peer)
+{
+    choose_state(raft, peer);
+    bool is_round_due = peer->is_voter && peer->round_sent < raft->reads.round;
+    bool must_send = peer->is_heartbeat_due || is_round_due;
+    switch (peer->state) {
+    case RAFT_PEER_PROBE:
+        feed_probe(raft, peer, must_send);
+        break;
+    case RAFT_PEER_STREAM:
+        feed_stream(raft, peer, must_send);
+        break;
+    case RAFT_PEER_LOAD:
+        feed_load(raft, peer, must_send);
+        break;
+    }
+}
+
+void raft_replicate(struct raft *raft)
+{
+    REQUIRE(raft->role == RAFT_ROLE_LEADER);
+    for (size_t i = 0; i < raft->peers_count; i++)
+        feed(raft, &raft->peers[i]);
+}
+
+/* A disk that had nothing is asked again with the next heartbeat, as is a peer that fell silent. */
+void raft_replicate_on_loaded(struct raft *raft, const struct raft_event *event)
+{
+    struct raft_peer *peer = raft_peer_find(raft, event->loaded.peer);
+    if (raft->role != RAFT_ROLE_LEADER || peer == NULL || peer->state != RAFT_PEER_LOAD ||
+        !peer->is_loading)
+        return;
+    peer->is_loading = false;
+    size_t count = event->loaded.entries_count;
+    if (count > 0 && event->loaded.prev.index + 1 != peer->next)
+        return; /* the answer to an earlier question */
+
+    peer->is_waiting = true;
+    peer->sent = (struct entry_id){0};
+    if (count == 0)
+        return;
+    INVARIANT(event->loaded.entries[0]->id.index == peer->next);
+    struct message *message = send_append(raft, peer, event->loaded.prev);
+    fill_append(message, raft_hold(raft, event->loaded.entries, count), count);
+    peer->sent = last_of(message);
+    peer->next = peer->sent.index + 1;
+}

@@ -1,0 +1,148 @@
+/* Wal, inside: what the files of this module share. Nobody else includes this.
+ *
+ * wal.c appends, writes and reports; wal_segment.c names, creates and enters segments; wal_spare.c
+ * prepares the next one; wal_recover.c replays; wal_read.c reads back. */
+#ifndef MINIKV_STORAGE_WAL_PRIVATE_H
+#define MINIKV_STORAGE_WAL_PRIVATE_H
+
+#include "storage/wal.h"
+#include "storage/wal_batch.h"
+#include "storage/wal_format.h"
+#include "storage/wal_map.h"
+#include "storage/wal_reader.h"
+
+enum {
+    WAL_PATH_BYTES = 192,
+    WAL_DIRECTORY_BYTES = 128,
+    WAL_FIRST_SEGMENT_BYTES = 1024 * 1024, /* docs/decisions/0002-wal-format.md */
+    WAL_RECOVER_CHUNK_BYTES = 1024 * 1024,
+    WAL_READ_CHUNK_BYTES = 256 * 1024
+};
+
+struct wal_segment {
+    uint64_t id;
+    uint64_t salt;
+    uint64_t end; /* of its durable frames */
+};
+
+/* The file that becomes the next segment. */
+struct wal_spare {
+    struct env_file *file; /* owned; NULL: none yet */
+    uint8_t *zeros;        /* owned; while filling */
+    uint64_t filled_bytes;
+    bool is_ready;
+    bool is_filling; /* a write is under way */
+    bool is_out_of_space;
+    struct env_write write;
+    struct env_timer timer;
+};
+
+/* Where the last read ended, so that the next one goes on from there. */
+struct wal_cursor {
+    struct wal_reader reader;
+    struct env_file *file; /* owned; of the segment of `place` */
+    uint64_t file_segment; /* which `file` is; 0: none */
+    struct bytes records; /* of the frame of `place`, in the window of the reader; NULL: not read */
+    uint64_t frame_bytes;
+    struct wal_place place;
+    raft_index next; /* of the record at or after `place`; 0: nowhere */
+};
+
+/* What the frames up to a point say. */
+struct wal_tail {
+    struct hard_state hard_state;
+    struct entry_id last;
+    raft_index commit;
+};
+
+struct wal {
+    struct wal_segment *segments; /* owned; rising id, the last is active */
+    size_t segments_count;
+    size_t segments_capacity;
+    struct env_file *active; /* owned */
+    uint64_t active_bytes;   /* filled with zeros up to here when it was made */
+    struct wal_spare spare;
+    struct wal_queue queue;
+    struct wal_map map;
+    struct wal_cursor cursor;
+
+    /* The frame in flight. */
+    struct wal_batch *writing; /* owned; NULL: none */
+    struct wal_frame_header frame;
+    struct wal_segment target; /* where it goes; `end` is where it will end */
+    bool is_switching;         /* it is the first of a new segment */
+    struct env_write write;
+    time_us write_started_at;
+
+    /* On disk. */
+    uint64_t next_seq;
+    uint32_t chain;
+    struct wal_tail durable;
+    bool is_sealed; /* the last frame is empty: damage to it loses nothing */
+
+    /* Appended: on disk, in flight or queued. */
+    uint64_t sequence;
+    raft_index last_index;
+    raft_index commit;
+
+    struct env_task write_task;
+    struct env_timer idle_timer;
+    bool is_idle_timer_set;
+    time_us appended_at;
+    enum status failure; /* ST_OK while all is well */
+    bool is_closing;
+    struct wal_stats stats;
+
+    char directory[WAL_DIRECTORY_BYTES];
+    struct wal_options options;
+    struct wal_callbacks callbacks;
+
+    struct env *env; /* borrowed */
+};
+
+/* wal.c */
+/* W3: the end of this log's life; on_failed is called the first time. */
+void wal_fail(struct wal *wal, enum status status);
+/* Frees a closing wal once the disk is done with it. */
+void wal_finish_close(struct wal *wal);
+
+/* wal_segment.c */
+const char *wal_segment_path(const struct wal *wal, uint64_t id, char out[WAL_PATH_BYTES]);
+const char *wal_spare_path(const struct wal *wal, char out[WAL_PATH_BYTES]);
+/* The id in "<16 hex digits>.log", 0 when `name` is something else. */
+uint64_t wal_segment_id_of(const char *name);
+void wal_segment_add(struct wal *wal, struct wal_segment segment);
+struct wal_segment *wal_active_segment(struct wal *wal);
+/* The header of the segment that begins with the next frame. */
+void wal_segment_encode_header(const struct wal *wal, const struct wal_segment *segment,
+                               uint8_t out[WAL_BLOCK_BYTES]);
+/* Segment 1 of an empty log, with an empty frame. Blocks. */
+MUST_CHECK enum status wal_segment_create_first(struct wal *wal, struct errtext *error);
+/* The spare, its header and first frame durable, becomes the active segment. Blocks for a rename
+ * and a directory sync. */
+MUST_CHECK enum status wal_segment_enter(struct wal *wal, struct wal_segment segment);
+/* Makes the names durable: of the segments, and of the directory itself. Blocks. */
+MUST_CHECK enum status wal_segment_sync_names(struct wal *wal);
+
+/* wal_spare.c */
+void wal_spare_init(struct wal *wal);
+void wal_spare_release(struct wal *wal);
+/* Prepares one in the background, beginning soon. */
+void wal_spare_start(struct wal *wal);
+void wal_spare_stop(struct wal *wal);
+/* The file of the ready spare; gives ownership. */
+struct env_file *wal_spare_take(struct wal *wal);
+
+/* wal_recover.c */
+/* Replays the segments `ids` (rising) into `wal`. Writes nothing. */
+MUST_CHECK enum status wal_recover(struct wal *wal, const uint64_t *ids, size_t ids_count,
+                                   void (*on_entry)(void *ctx, struct entry *entry), void *ctx,
+                                   uint64_t *out_torn_bytes, struct errtext *error);
+
+/* wal_read.c */
+void wal_cursor_init(struct wal_cursor *cursor);
+void wal_cursor_release(struct wal_cursor *cursor);
+/* Records from `from` on are superseded. */
+void wal_cursor_cut(struct wal_cursor *cursor, raft_index from);
+
+#endif

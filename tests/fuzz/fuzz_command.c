@@ -1,0 +1,68 @@
+/* Any bytes as a command: what decodes encodes to the same bytes, and applying them to two states
+ * never ends the process and leaves both equal.
+ *
+ * The first byte of an input says how many commands follow one another in it, each behind its u16
+ * count of bytes, so that later ones meet what earlier ones have made. */
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/cursor.h"
+#include "base/limits.h"
+#include "kv/kv.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t count);
+
+static void check_codec(struct bytes bytes)
+{
+    struct command command;
+    enum command_op op = command_peek(bytes);
+    if (command_decode(bytes, &command) != ST_OK)
+        return;
+    struct buf again;
+    buf_init(&again, LIMIT_COMMAND_BYTES);
+    command_encode(&command, &again);
+    INVARIANT(bytes_equal(buf_bytes(&again), bytes));
+    INVARIANT(op == command.op);
+    INVARIANT(bytes_equal(command_peek_key(bytes), command.key));
+    buf_release(&again);
+}
+
+static struct kv *new_kv(void)
+{
+    struct kv *kv = kv_new(&(struct kv_options){.state_bytes_max = 2000});
+    struct config config = {.members_count = 2,
+                            .members = {{.id = 1, .is_voter = true, .peer = {"a", 1}},
+                                        {.id = 2, .is_voter = false, .peer = {"b", 2}}}};
+    kv_apply_config(kv, (struct entry_id){1, 1}, &config);
+    return kv;
+}
+
+static void apply(struct kv *kv, uint64_t index, struct bytes bytes, struct kv_result *out_result)
+{
+    struct proposal proposal = {.stamp_us = index, .command = bytes};
+    kv_apply(kv, (struct entry_id){1, index}, &proposal, out_result);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t count)
+{
+    struct cursor cursor = cursor_of(bytes_of(data, count));
+    struct kv *one = new_kv();
+    struct kv *two = new_kv();
+    uint64_t index = 1;
+    for (uint8_t left = cursor_u8(&cursor); left > 0 && !cursor.is_short; left--) {
+        struct kv_result result, same;
+        struct bytes bytes = cursor_take(&cursor, cursor_u16(&cursor));
+        check_codec(bytes);
+        index++;
+        kv_prefetch_commands(one, &bytes, 1);
+        apply(one, index, bytes, &result);
+        apply(two, index, bytes, &same);
+        INVARIANT(result.status == same.status);
+        INVARIANT(kv_digest(one) == kv_digest(two));
+    }
+    check_codec(cursor.rest);
+    kv_check(one);
+    kv_free(one);
+    kv_free(two);
+    return 0;
+}

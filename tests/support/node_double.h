@@ -1,0 +1,247 @@
+/* Node double: the functions of node/node.h that a front door calls, over a real struct kv and
+ * without raft: a test tells it when and how to answer.
+ *
+ * Include it once per program: it defines those functions. */
+#ifndef MINIKV_TESTS_SUPPORT_NODE_DOUBLE_H
+#define MINIKV_TESTS_SUPPORT_NODE_DOUBLE_H
+
+#include "base/mem.h"
+#include "node/node.h"
+
+struct node {
+    struct env *env;
+    struct kv *kv;
+    raft_index applied;
+    struct node_view view;
+    struct env_task answer_task;
+    struct list requests; /* submitted, not answered, in order */
+    size_t requests_count;
+    bool holds;                /* answers only when told to */
+    struct node_answer forced; /* status not ST_OK: answers this and applies nothing */
+    unsigned hops_count;
+    enum route_policy policy;
+    time_us staleness;
+    bool is_ready;
+    enum status resolve_status;
+    size_t submitted_count, cancelled_count;
+    struct node_request last; /* copy of the newest one submitted; its command is in last_command */
+    struct buf last_command;
+    size_t verified_count;
+    enum status verified_status;
+};
+
+static inline void node_double_apply(struct node *node, struct bytes command,
+                                     struct kv_result *out_result)
+{
+    struct proposal proposal = {.origin = {.node = 1, .incarnation = 1, .number = 1},
+                                .stamp_us = 1,
+                                .command = command};
+    node->applied++;
+    kv_apply(node->kv, (struct entry_id){node->view.term, node->applied}, &proposal, out_result);
+}
+
+/* Answers one submitted request, in whatever order the test likes. */
+static inline void node_double_answer(struct node *node, struct node_request *request)
+{
+    struct node_answer answer = node->forced;
+    answer.hops_count = node->hops_count;
+    if (answer.status == ST_OK && request->kind == NODE_WRITE) {
+        node_double_apply(node, request->command, &answer.result);
+        answer.status = answer.result.status;
+        answer.effect = answer.status == ST_OK ? EFFECT_APPLIED : EFFECT_NONE;
+    }
+    list_remove(&request->link);
+    node->requests_count--;
+    request->on_done(request->ctx, &answer);
+}
+
+static inline struct node_request *node_double_at(struct node *node, size_t index)
+{
+    struct list *item = node->requests.next;
+    while (index-- > 0)
+        item = item->next;
+    REQUIRE(item != &node->requests);
+    return CONTAINER_OF(item, struct node_request, link);
+}
+
+static inline void node_double_on_task(void *ctx)
+{
+    struct node *node = ctx;
+    while (!node->holds && node->requests_count != 0)
+        node_double_answer(node, node_double_at(node, 0));
+}
+
+/* Member 1 of three, leading in term 7. */
+static inline struct node *node_double_new(struct env *env)
+{
+    struct kv_options options = {.state_bytes_max = 0};
+    struct node *node = mem_alloc(sizeof *node);
+    struct config config = {.members_count = 3};
+    node->env = env;
+    node->kv = kv_new(&options);
+    node->view = (struct node_view){.version = 1,
+                                    .self = 1,
+                                    .cluster_id = 0x0123456789abcdef,
+                                    .role = RAFT_ROLE_LEADER,
+                                    .term = 7,
+                                    .leader = 1,
+                                    .leader_peer = {"127.0.0.1", 7001},
+                                    .leader_http = {"127.0.0.1", 8081}};
+    for (uint32_t i = 0; i < config.members_count; i++)
+        config.members[i] = (struct member){
+            .id = i + 1, .is_voter = true, .peer = {"127.0.0.1", (uint16_t)(7001 + i)}};
+    kv_apply_config(node->kv, (struct entry_id){7, ++node->applied}, &config);
+    list_init(&node->requests);
+    env_task_init(&node->answer_task, node_double_on_task, node);
+    buf_init(&node->last_command, SIZE_MAX);
+    node->is_ready = true;
+    return node;
+}
+
+static inline void node_double_free(struct node *node)
+{
+    env_task_cancel(node->env, &node->answer_task);
+    kv_free(node->kv);
+    buf_release(&node->last_command);
+    mem_free(node);
+}
+
+static inline void node_double_put(struct node *node, struct bytes key, struct bytes value)
+{
+    struct command command = {.op = COMMAND_PUT, .key = key, .value = value};
+    struct kv_result result;
+    struct buf buf;
+    buf_init(&buf, LIMIT_COMMAND_BYTES);
+    command_encode(&command, &buf);
+    node_double_apply(node, buf_bytes(&buf), &result);
+    REQUIRE(result.status == ST_OK);
+    buf_release(&buf);
+}
+
+/* ---- node.h ---- */
+
+void node_submit(struct node *node, struct node_request *request)
+{
+    node->submitted_count++;
+    node->last = *request;
+    buf_reset(&node->last_command);
+    buf_put(&node->last_command, request->command);
+    list_push_back(&node->requests, &request->link);
+    node->requests_count++;
+    env_task_post(node->env, &node->answer_task);
+}
+
+void node_cancel(struct node *node, struct node_request *request)
+{
+    list_remove(&request->link);
+    node->requests_count--;
+    node->cancelled_count++;
+}
+
+void node_verified(struct node *node, const struct node_verify *verify, enum status status)
+{
+    node->verified_count++;
+    node->verified_status = status;
+}
+
+const struct node_view *node_view(const struct node *node)
+{
+    return &node->view;
+}
+
+const struct kv *node_kv(const struct node *node)
+{
+    return node->kv;
+}
+
+const struct raft *node_raft(const struct node *node)
+{
+    return (const struct raft *)node;
+}
+
+enum route_policy node_policy(const struct node *node)
+{
+    return node->policy;
+}
+
+raft_index node_applied(const struct node *node)
+{
+    return node->applied;
+}
+
+time_us node_staleness(const struct node *node)
+{
+    return node->staleness;
+}
+
+bool node_is_ready(const struct node *node)
+{
+    return node->is_ready;
+}
+
+enum status node_resolve_http(const struct node *node, node_id id, const struct address *typed,
+                              struct address *out_address, struct errtext *error)
+{
+    if (node->resolve_status != ST_OK) {
+        errtext_set(error, "the double was told to refuse");
+        return node->resolve_status;
+    }
+    *out_address = *typed;
+    if (address_is_wildcard(typed))
+        memcpy(out_address->host, "127.0.0.1", sizeof "127.0.0.1");
+    return ST_OK;
+}
+
+void node_stats(const struct node *node, struct node_stats *out_stats)
+{
+    *out_stats = (struct node_stats){.requests_open = node->requests_count,
+                                     .proposed_count = node->submitted_count};
+}
+
+size_t node_peer_stats(const struct node *node, struct peer_stats *out_stats, size_t stats_max)
+{
+    out_stats[0] = (struct peer_stats){.id = 2, .is_up = true, .sent_bytes = 10};
+    out_stats[1] = (struct peer_stats){.id = 3, .round_trip = 1500};
+    return 2;
+}
+
+/* ---- raft.h, of the raft that node_raft gives ---- */
+
+void raft_view(const struct raft *raft, struct raft_view *out_view)
+{
+    const struct node *node = (const struct node *)raft;
+    *out_view = (struct raft_view){.role = node->view.role,
+                                   .term = node->view.term,
+                                   .leader = node->view.leader,
+                                   .last_index = node->applied + 2,
+                                   .commit = node->applied + 1,
+                                   .durable = node->applied + 2};
+}
+
+size_t raft_peers(const struct raft *raft, struct raft_peer_view *out_peers, size_t peers_max)
+{
+    const struct node *node = (const struct node *)raft;
+    out_peers[0] = (struct raft_peer_view){
+        .id = 2, .is_voter = true, .state = "stream", .match = node->applied, .next = 9};
+    out_peers[1] = (struct raft_peer_view){.id = 3, .state = "probe", .next = 1};
+    return 2;
+}
+
+const char *raft_role_name(enum raft_role role)
+{
+    switch (role) {
+    case RAFT_ROLE_FOLLOWER:
+        return "follower";
+    case RAFT_ROLE_PRE_CANDIDATE:
+        return "pre-candidate";
+    case RAFT_ROLE_CANDIDATE:
+        return "candidate";
+    case RAFT_ROLE_LEADER:
+        return "leader";
+    case RAFT_ROLE_LEARNER:
+        return "learner";
+    }
+    UNREACHABLE();
+}
+
+#endif

@@ -1,0 +1,310 @@
+#include "support/wal_rig.h"
+
+#include "base/mem.h"
+
+void wal_rig_init(struct wal_rig *rig, struct env *env)
+{
+    *rig = (struct wal_rig){.env = env,
+                            .options = {.directory = "wal",
+                                        .segment_bytes = RIG_SEGMENT_BYTES,
+                                        .owner = {0x1111, 0x2222},
+                                        .idle_seal = RIG_IDLE_SEAL_US}};
+}
+
+void wal_rig_release(struct wal_rig *rig)
+{
+    wal_rig_close(rig);
+    disk_env_free(rig->env);
+    mem_free(rig->records);
+    mem_free(rig->appends);
+}
+
+static void on_durable(void *ctx, uint64_t sequence)
+{
+    struct wal_rig *rig = ctx;
+    REQUIRE(rig->failures_count == 0);
+    REQUIRE(sequence > rig->sequence_durable);
+    rig->sequence_durable = sequence;
+    size_t done = 0;
+    while (done < rig->appends_count && rig->appends[done].sequence <= sequence)
+        rig->acked_count = rig->appends[done++].records_end;
+    REQUIRE(done > 0);
+    rig->appends_count -= done;
+    memmove(rig->appends, rig->appends + done, rig->appends_count * sizeof *rig->appends);
+}
+
+static void on_failed(void *ctx, enum status status)
+{
+    struct wal_rig *rig = ctx;
+    rig->failure = status;
+    rig->failures_count++;
+}
+
+/* The record of the entry that recovery must give next; NULL when there is none. */
+static const struct rig_record *next_entry_record(struct wal_rig *rig)
+{
+    while (rig->records_seen < rig->records_count)
+        if (rig->records[rig->records_seen++].is_entry)
+            return &rig->records[rig->records_seen - 1];
+    return NULL;
+}
+
+static void on_entry(void *ctx, struct entry *entry)
+{
+    struct wal_rig *rig = ctx;
+    const struct rig_record *record = next_entry_record(rig);
+    rig->entries_seen++;
+    if (record == NULL || !entry_id_equal(record->id, entry->id) ||
+        record->checksum != entry->checksum || record->data_bytes != entry->data_bytes)
+        rig->was_wrong = true;
+}
+
+/* The state after the first `count` records becomes the model's. */
+static void rewind_to(struct wal_rig *rig, size_t count)
+{
+    rig->records_count = count;
+    rig->acked_count = count;
+    rig->hard_state = (struct hard_state){0};
+    rig->last = (struct entry_id){0};
+    rig->commit = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (rig->records[i].is_entry)
+            rig->last = rig->records[i].id;
+        else
+            rig->hard_state = rig->records[i].hard_state;
+        rig->commit = rig->records[i].commit;
+    }
+}
+
+/* The largest number of records after which the state is as found; SIZE_MAX: none. */
+static size_t find_recovered(const struct wal_rig *rig)
+{
+    const struct wal_recovered *found = &rig->recovered;
+    struct hard_state hard_state = {0};
+    struct entry_id last = {0};
+    size_t entries = 0, matching = SIZE_MAX;
+    for (size_t count = 0; count <= rig->records_count; count++) {
+        if (count > 0 && rig->records[count - 1].is_entry) {
+            last = rig->records[count - 1].id;
+            entries++;
+        } else if (count > 0) {
+            hard_state = rig->records[count - 1].hard_state;
+        }
+        if (entries == rig->entries_seen && entry_id_equal(found->last, last) &&
+            found->hard_state.term == hard_state.term && found->hard_state.vote == hard_state.vote)
+            matching = count;
+    }
+    return matching;
+}
+
+/* What recovery found is the state after some number of records, not fewer than were acknowledged.
+ */
+static bool accept_recovered(struct wal_rig *rig)
+{
+    const struct wal_recovered *found = &rig->recovered;
+    raft_index commit_min = rig->acked_count > 0 ? rig->records[rig->acked_count - 1].commit : 0;
+    if (rig->was_wrong || found->commit > rig->commit ||
+        found->commit < MIN(commit_min, found->last.index))
+        return false;
+    size_t count = find_recovered(rig);
+    if (count == SIZE_MAX || count < rig->acked_count)
+        return false;
+    rewind_to(rig, count);
+    rig->commit = MAX(rig->commit, found->commit);
+    return true;
+}
+
+enum status wal_rig_open(struct wal_rig *rig)
+{
+    REQUIRE(rig->wal == NULL);
+    struct wal_callbacks callbacks = {.on_durable = on_durable, .on_failed = on_failed, .ctx = rig};
+    rig->entries_seen = 0;
+    rig->records_seen = 0;
+    rig->was_wrong = false;
+    rig->appends_count = 0;
+    rig->sequence_durable = 0;
+    rig->failure = ST_OK;
+    rig->failures_count = 0;
+    rig->error = (struct errtext){0};
+    struct wal *wal;
+    enum status status = wal_open(rig->env, &rig->options, &callbacks, on_entry, rig, &wal,
+                                  &rig->recovered, &rig->error);
+    if (status != ST_OK)
+        return status;
+    rig->wal = wal;
+    if (!accept_recovered(rig)) {
+        errtext_set(&rig->error, "%s: %zu of %zu records acknowledged, %zu entries found",
+                    rig->was_wrong ? "an entry was invented" : "records were lost or invented",
+                    rig->acked_count, rig->records_count, rig->entries_seen);
+        return ST_CONDITION_FAILED;
+    }
+    return ST_OK;
+}
+
+void wal_rig_close(struct wal_rig *rig)
+{
+    wal_close(rig->wal);
+    rig->wal = NULL;
+}
+
+void wal_rig_kill(struct wal_rig *rig)
+{
+    wal_rig_close(rig);
+    disk_env_kill(rig->env);
+}
+
+void wal_rig_cut_power(struct wal_rig *rig)
+{
+    wal_rig_close(rig);
+    disk_env_cut_power(rig->env);
+}
+
+struct entry *wal_rig_entry(uint64_t seed, struct entry_id id, size_t data_bytes)
+{
+    struct prng prng;
+    prng_init(&prng, seed);
+    struct entry *entry = entry_new(data_bytes == 0 ? ENTRY_NOOP : ENTRY_COMMAND, data_bytes);
+    for (size_t i = 0; i < data_bytes; i += sizeof(uint64_t)) {
+        uint64_t random = prng_next(&prng);
+        memcpy(entry->data + i, &random, MIN(data_bytes - i, sizeof random));
+    }
+    entry_seal(entry, id);
+    return entry;
+}
+
+static void add_record(struct wal_rig *rig, struct rig_record record)
+{
+    if (rig->records_count == rig->records_capacity) {
+        rig->records_capacity = rig->records_capacity * 2 + 64;
+        rig->records = mem_realloc(rig->records, rig->records_capacity * sizeof *rig->records);
+    }
+    rig->records[rig->records_count++] = record;
+}
+
+static void note_append(struct wal_rig *rig, const struct hard_state *hard_state,
+                        struct entry *const *entries, size_t count, uint64_t sequence)
+{
+    if (hard_state != NULL) {
+        rig->hard_state = *hard_state;
+        add_record(rig, (struct rig_record){.hard_state = *hard_state, .commit = rig->commit});
+    }
+    for (size_t i = 0; i < count; i++) {
+        rig->last = entries[i]->id;
+        add_record(rig, (struct rig_record){.is_entry = true,
+                                            .id = entries[i]->id,
+                                            .checksum = entries[i]->checksum,
+                                            .data_bytes = entries[i]->data_bytes,
+                                            .commit = rig->commit});
+    }
+    if (rig->appends_count == rig->appends_capacity) {
+        rig->appends_capacity = rig->appends_capacity * 2 + 64;
+        rig->appends = mem_realloc(rig->appends, rig->appends_capacity * sizeof *rig->appends);
+    }
+    rig->appends[rig->appends_count++] =
+        (struct rig_append){.sequence = sequence, .records_end = rig->records_count};
+}
+
+enum status wal_rig_append(struct wal_rig *rig, const struct hard_state *hard_state,
+                           struct entry_id first, size_t count, size_t data_bytes)
+{
+    struct entry **entries = mem_alloc_array(count + 1, sizeof *entries);
+    for (size_t i = 0; i < count; i++)
+        entries[i] = wal_rig_entry(rig->records_count * 1000 + i,
+                                   (struct entry_id){first.term, first.index + i}, data_bytes);
+    uint64_t sequence;
+    enum status status = wal_append(rig->wal, hard_state, entries, count, rig->commit, &sequence);
+    if (status == ST_OK)
+        note_append(rig, hard_state, entries, count, sequence);
+    for (size_t i = 0; i < count; i++)
+        entry_unref(entries[i]);
+    mem_free(entries);
+    return status;
+}
+
+enum status wal_rig_append_random(struct wal_rig *rig, struct prng *prng)
+{
+    static const size_t sizes[] = {0, 1, 20, 100, 100, 500, 3000, 4096, 9000, 40000};
+    struct hard_state hard_state = rig->hard_state;
+    struct entry_id first = {MAX(rig->last.term, 1), rig->last.index + 1};
+    bool has_hard_state = prng_below(prng, 5) == 0;
+    size_t count = (size_t)prng_below(prng, 4);
+    if (has_hard_state) {
+        hard_state.term += 1 + prng_below(prng, 2);
+        hard_state.vote = (node_id)prng_below(prng, 4);
+        first.term = hard_state.term;
+    }
+    if (has_hard_state && rig->last.index > rig->commit && prng_below(prng, 2) == 0)
+        first.index = rig->commit + 1 + prng_below(prng, rig->last.index - rig->commit);
+    if (!has_hard_state && count == 0)
+        count = 1;
+    if (rig->last.index > rig->commit && prng_below(prng, 3) == 0)
+        rig->commit += prng_below(prng, rig->last.index - rig->commit);
+    return wal_rig_append(rig, has_hard_state ? &hard_state : NULL, first, count,
+                          sizes[prng_below(prng, ARRAY_COUNT(sizes))]);
+}
+
+bool wal_rig_settle(struct wal_rig *rig)
+{
+    while (rig->appends_count > 0)
+        if (rig->failures_count > 0 || !disk_env_step(rig->env))
+            return false;
+    return true;
+}
+
+/* The newest record of each index: the last one that was appended. Gives ownership. */
+static const struct rig_record **newest_records(const struct wal_rig *rig)
+{
+    const struct rig_record **newest = mem_alloc_array(rig->last.index + 1, sizeof(void *));
+    for (size_t i = 0; i < rig->records_count; i++)
+        if (rig->records[i].is_entry && rig->records[i].id.index <= rig->last.index)
+            newest[rig->records[i].id.index] = &rig->records[i];
+    return newest;
+}
+
+static const char *compare_entry(const struct rig_record *record, const struct entry *entry)
+{
+    if (record == NULL || !entry_id_equal(record->id, entry->id))
+        return "another entry was read";
+    return record->checksum == entry->checksum ? NULL : "other data was read";
+}
+
+enum { READ_ENTRIES_MAX = 16 };
+
+/* Reads some entries from `index` on. Returns NULL, or what is wrong. */
+static const char *read_some(struct wal_rig *rig, struct prng *prng, raft_index index,
+                             const struct rig_record **newest, size_t *out_count)
+{
+    struct entry *entries[READ_ENTRIES_MAX];
+    size_t bytes_max = (size_t)prng_below(prng, 100000);
+    size_t entries_max = 1 + (size_t)prng_below(prng, READ_ENTRIES_MAX);
+    const char *wrong = NULL;
+    if (wal_read(rig->wal, index, bytes_max, entries, entries_max, out_count, &rig->error) != ST_OK)
+        return rig->error.text;
+    size_t bytes = 0;
+    for (size_t i = 0; i < *out_count; i++) {
+        if (wrong == NULL)
+            wrong = compare_entry(newest[index + i], entries[i]);
+        bytes += entry_bytes(entries[i]);
+        entry_unref(entries[i]);
+    }
+    if (*out_count == 0 || *out_count > entries_max || (*out_count > 1 && bytes > bytes_max))
+        return "another number of entries was read than asked for";
+    return wrong;
+}
+
+const char *wal_rig_compare(struct wal_rig *rig, struct prng *prng)
+{
+    REQUIRE(rig->appends_count == 0);
+    struct entry *entry;
+    size_t count = 0;
+    if (wal_read(rig->wal, rig->last.index + 1, 1, &entry, 1, &count, &rig->error) != ST_NOT_FOUND)
+        return "an entry behind the last was read";
+    const struct rig_record **newest = newest_records(rig);
+    const char *wrong = NULL;
+    for (raft_index index = 1; index <= rig->last.index && wrong == NULL; index += count)
+        wrong = read_some(rig, prng, index, newest, &count);
+    for (int i = 0; i < 10 && wrong == NULL && rig->last.index > 0; i++)
+        wrong = read_some(rig, prng, 1 + prng_below(prng, rig->last.index), newest, &count);
+    mem_free(newest);
+    return wrong;
+}

@@ -1,0 +1,76 @@
+/* Wal rig: a log on a disk env, next to a model of all that was ever asked of it.
+ *
+ * The model is a list of records in the order of wal_append. What recovery finds must be a prefix
+ * of it that holds every acknowledged record: nothing acknowledged is lost, nothing is invented. */
+#ifndef MINIKV_TESTS_SUPPORT_WAL_RIG_H
+#define MINIKV_TESTS_SUPPORT_WAL_RIG_H
+
+#include "base/prng.h"
+#include "storage/wal.h"
+#include "support/disk_env.h"
+
+struct rig_record {
+    bool is_entry;
+    struct entry_id id;
+    uint32_t checksum;
+    uint32_t data_bytes;
+    struct hard_state hard_state;
+    raft_index commit; /* highest given up to here */
+};
+
+struct rig_append {
+    uint64_t sequence;
+    size_t records_end;
+};
+
+struct wal_rig {
+    struct env *env;
+    struct wal *wal; /* NULL: closed */
+    struct wal_options options;
+    struct wal_recovered recovered;
+    struct errtext error;
+
+    struct rig_record *records;
+    size_t records_count, records_capacity;
+    size_t acked_count;         /* records that must survive */
+    struct rig_append *appends; /* of this life, not yet durable */
+    size_t appends_count, appends_capacity;
+    uint64_t sequence_durable;
+    enum status failure;
+    uint32_t failures_count;
+
+    /* Where the model stands. */
+    struct hard_state hard_state;
+    struct entry_id last;
+    raft_index commit;
+    size_t entries_seen, records_seen; /* during recovery */
+    bool was_wrong;                    /* recovery gave a record that was never appended */
+};
+
+enum { RIG_SEGMENT_BYTES = 128 * 1024, RIG_IDLE_SEAL_US = 50000 };
+
+void wal_rig_init(struct wal_rig *rig, struct env *env);
+/* Frees the log and the env. */
+void wal_rig_release(struct wal_rig *rig);
+/* Opens, and checks what was found against the model when that succeeds. What was found becomes
+ * what must survive. */
+enum status wal_rig_open(struct wal_rig *rig);
+void wal_rig_close(struct wal_rig *rig);
+void wal_rig_kill(struct wal_rig *rig);      /* the process dies */
+void wal_rig_cut_power(struct wal_rig *rig); /* the machine */
+
+/* An entry of `data_bytes` random bytes. Gives one reference. */
+struct entry *wal_rig_entry(uint64_t seed, struct entry_id id, size_t data_bytes);
+/* Appends `count` entries from `first` on, and a hard state if not NULL. */
+enum status wal_rig_append(struct wal_rig *rig, const struct hard_state *hard_state,
+                           struct entry_id first, size_t count, size_t data_bytes);
+/* Anything a follower or leader may do: entries, a new term, a conflict. */
+enum status wal_rig_append_random(struct wal_rig *rig, struct prng *prng);
+/* Steps until all that was appended is durable; false when the log or the process died first. */
+bool wal_rig_settle(struct wal_rig *rig);
+
+/* Reads everything back and compares it with the durable part of the model. Requires that nothing
+ * is waiting. Returns NULL, or what is wrong. */
+const char *wal_rig_compare(struct wal_rig *rig, struct prng *prng);
+
+#endif

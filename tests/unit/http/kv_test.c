@@ -1,0 +1,413 @@
+/* Keys over HTTP: what users of /v1/kv, /v1/incr and listings see. */
+#include "http_fixture.h"
+
+#define H "Host: x\r\n"
+
+static const char *put(struct rig *rig, const char *key, const char *value)
+{
+    static char text[4096];
+    (void)snprintf(text, sizeof text,
+                   "PUT /v1/kv/%s HTTP/1.1\r\n" H
+                   "Content-Type: application/octet-stream\r\nContent-Length: %zu\r\n\r\n%s",
+                   key, strlen(value), value);
+    return ask(rig, text);
+}
+
+static const char *get(struct rig *rig, const char *target)
+{
+    static char text[4096];
+    (void)snprintf(text, sizeof text, "GET %s HTTP/1.1\r\n" H "\r\n", target);
+    return ask(rig, text);
+}
+
+static struct command last_command(struct rig *rig)
+{
+    struct command command;
+    assert_int_equal(command_decode(buf_bytes(&rig->node->last_command), &command), ST_OK);
+    return command;
+}
+
+static void a_put_answers_204_with_the_revision_and_a_get_reads_it_back(void **state)
+{
+    struct rig *rig = *state;
+
+    const char *written = ask(rig, "PUT /v1/kv/a/b%20c HTTP/1.1\r\n" H
+                                   "Content-Length: 15\r\n\r\n{\"value\":\"v\\n\"}");
+    const char *read = get(rig, "/v1/kv/a/b%20c");
+
+    assert_string_equal(written, "HTTP/1.1 204 No Content\r\n"
+                                 "X-MiniKV-Node: 1\r\n"
+                                 "X-MiniKV-Term: 7\r\n"
+                                 "X-Leader: 127.0.0.1:7001\r\n"
+                                 "X-Leader-HTTP: 127.0.0.1:8081\r\n"
+                                 "X-MiniKV-Hops: 0\r\n"
+                                 "ETag: \"2\"\r\n\r\n");
+    assert_has(read, "HTTP/1.1 200 OK\r\n");
+    assert_has(read, "\r\nETag: \"2\"\r\n");
+    assert_has(read, "\r\nContent-Type: application/json\r\n");
+    assert_has(read, "\r\n\r\n{\"key\":\"a/b c\",\"value\":\"v\\n\",\"create_revision\":2,"
+                     "\"mod_revision\":2,\"version\":1,\"lease\":0}\n");
+}
+
+static void raw_bytes_go_in_and_come_out_raw(void **state)
+{
+    struct rig *rig = *state;
+    static const char request[] = "PUT /v1/kv/k HTTP/1.1\r\n" H
+                                  "Content-Type: application/octet-stream; charset=x\r\n"
+                                  "Content-Length: 4\r\n\r\n\0\xff\r\n";
+    struct env_stream *stream = memory_dial(rig->env);
+
+    memory_feed(stream, bytes_of(request, sizeof request - 1));
+    assert_int_equal(code_of(received(stream)), 204);
+
+    const char *by_header = ask(rig, "GET /v1/kv/k HTTP/1.1\r\n" H
+                                     "Accept: application/octet-stream\r\n\r\n");
+    assert_has(by_header, "Content-Type: application/octet-stream\r\nContent-Length: 4\r\n\r\n");
+    assert_memory_equal(strstr(by_header, "\r\n\r\n") + 4, "\0\xff\r\n", 4);
+    assert_has(get(rig, "/v1/kv/k?raw"), "Content-Length: 4\r\n");
+    assert_has(get(rig, "/v1/kv/k?raw=false"), "\"value_base64\":\"AP8NCg==\"");
+}
+
+static void an_empty_raw_value_is_a_value(void **state)
+{
+    struct rig *rig = *state;
+    assert_int_equal(code_of(put(rig, "k", "")), 204);
+    assert_has(get(rig, "/v1/kv/k"), "\"value\":\"\"");
+}
+
+static void any_byte_can_be_in_a_key(void **state)
+{
+    struct rig *rig = *state;
+    for (int c = 0; c < 256; c++) {
+        char key[16], target[32];
+        (void)snprintf(key, sizeof key, "k%%%02x", c);
+        (void)snprintf(target, sizeof target, "/v1/kv/%s", key);
+        uint8_t wanted[] = {'k', (uint8_t)c};
+
+        assert_int_equal(code_of(put(rig, key, "v")), 204);
+
+        struct command command = last_command(rig);
+        assert_true(bytes_equal(command.key, bytes_of(wanted, 2)));
+        assert_int_equal(code_of(get(rig, target)), 200);
+    }
+    assert_has(get(rig, "/v1/kv/k%00"), "\"key\":\"k\\u0000\"");
+    assert_has(get(rig, "/v1/kv/k%0d"), "\"key\":\"k\\r\"");
+    assert_has(get(rig, "/v1/kv/k%ff"), "\"key_base64\":\"a/8=\"");
+}
+
+static void slashes_and_dots_in_a_key_are_just_bytes(void **state)
+{
+    struct rig *rig = *state;
+    assert_int_equal(code_of(put(rig, "a/../b//c%2fd/", "v")), 204);
+    struct command command = last_command(rig);
+    assert_true(bytes_equal_text(command.key, "a/../b//c/d/"));
+    assert_int_equal(code_of(get(rig, "/v1/kv/a%2f..%2Fb//c/d/")), 200);
+}
+
+static void keys_and_values_have_exact_limits(void **state)
+{
+    struct rig *rig = *state;
+    for (size_t over = 0; over < 2; over++) {
+        struct buf request;
+        buf_init(&request, LIMIT_TARGET_BYTES);
+        buf_put_text(&request, "DELETE /v1/kv/");
+        for (size_t i = 0; i < LIMIT_KEY_BYTES + over; i++)
+            buf_put_text(&request, "%6b"); /* counted after decoding */
+        buf_put_text(&request, " HTTP/1.1\r\n" H "\r\n");
+        const char *reply = ask(rig, buf_text(&request));
+        if (over == 0)
+            assert_int_equal(code_of(reply), 204);
+        else
+            assert_problem(reply, 414, "key-too-long");
+        buf_release(&request);
+    }
+
+    for (size_t over = 0; over < 2; over++) {
+        size_t count = LIMIT_VALUE_BYTES + over;
+        struct buf request;
+        buf_init(&request, 2 * LIMIT_BODY_BYTES);
+        buf_printf(&request,
+                   "PUT /v1/kv/k HTTP/1.1\r\n" H "Content-Type: application/octet-stream\r\n"
+                   "Content-Length: %zu\r\n\r\n",
+                   count);
+        buf_put_zeros(&request, count);
+        struct env_stream *stream = memory_dial(rig->env);
+        memory_feed(stream, buf_bytes(&request));
+        if (over == 0)
+            assert_int_equal(code_of(received(stream)), 204);
+        else
+            assert_problem(received(stream), 413, "value-too-long");
+        send_text(stream, "GET /livez HTTP/1.1\r\n" H "\r\n");
+        assert_has(received(stream), "ok\n"); /* the connection is still good */
+        buf_release(&request);
+    }
+}
+
+static void an_empty_key_and_a_bad_escape_are_refused(void **state)
+{
+    struct rig *rig = *state;
+    assert_problem(get(rig, "/v1/kv/"), 400, "key-empty");
+    assert_problem(get(rig, "/v1/kv/a%zz"), 400, "bad-encoding");
+    assert_problem(get(rig, "/v1/kv/a%"), 400, "bad-encoding");
+    assert_problem(put(rig, "", "v"), 400, "key-empty");
+    assert_int_equal(rig->node->submitted_count, 0);
+}
+
+static void a_missing_key_is_404_and_deleting_it_is_204(void **state)
+{
+    struct rig *rig = *state;
+    assert_problem(get(rig, "/v1/kv/nope"), 404, "not-found");
+    assert_string_equal(ask(rig, "DELETE /v1/kv/nope HTTP/1.1\r\n" H "\r\n"),
+                        "HTTP/1.1 204 No Content\r\nX-MiniKV-Node: 1\r\nX-MiniKV-Term: 7\r\n"
+                        "X-Leader: 127.0.0.1:7001\r\nX-Leader-HTTP: 127.0.0.1:8081\r\n"
+                        "X-MiniKV-Hops: 0\r\n\r\n");
+}
+
+static void head_is_get_without_the_body(void **state)
+{
+    struct rig *rig = *state;
+    (void)put(rig, "k", "vvv");
+    const char *got = get(rig, "/v1/kv/k");
+    const char *head = ask(rig, "HEAD /v1/kv/k HTTP/1.1\r\n" H "\r\n");
+    size_t head_count = (size_t)(strstr(got, "\r\n\r\n") + 4 - got);
+    assert_int_equal(strlen(head), head_count);
+    assert_memory_equal(head, got, head_count);
+
+    const char *missing = ask(rig, "HEAD /v1/kv/nope HTTP/1.1\r\n" H "\r\n");
+    assert_int_equal(code_of(missing), 404);
+    assert_lacks(missing, "urn:");
+    assert_lacks(missing, "Content-Length: 0\r\n");
+}
+
+static void compare_and_set_goes_by_the_etag(void **state)
+{
+    struct rig *rig = *state;
+    static const char form[] = "PUT /v1/kv/k HTTP/1.1\r\n" H "%s\r\nContent-Length: 13\r\n\r\n"
+                               "{\"value\":\"v\"}";
+    static const struct {
+        const char *header;
+        int code;
+    } steps[] = {{"If-Match: *", 412},           {"If-Match: \"2\"", 412},
+                 {"If-None-Match: *", 204},      {"If-None-Match: *", 412},
+                 {"If-Match: \"99\"", 412},      {"If-Match: \"2\"", 204},
+                 {"If-Match: \"2\"", 412},       {"If-Match: *", 204},
+                 {"If-None-Match: \"4\"", 412},  {"If-None-Match: \"2\"", 204}};
+    for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
+        char request[256];
+        (void)snprintf(request, sizeof request, form, steps[i].header);
+        const char *reply = ask(rig, request);
+        if (code_of(reply) != steps[i].code)
+            fail_msg("step %zu, %s:\n%s", i, steps[i].header, reply);
+        if (steps[i].code == 412)
+            assert_problem(reply, 412, "condition-failed");
+    }
+    assert_int_equal(
+        code_of(ask(rig, "DELETE /v1/kv/k HTTP/1.1\r\n" H "If-Match: \"2\"\r\n\r\n")), 412);
+    assert_int_equal(
+        code_of(ask(rig, "DELETE /v1/kv/k HTTP/1.1\r\n" H "If-Match: \"5\"\r\n\r\n")), 204);
+}
+
+static void malformed_conditions_are_refused_before_anything_happens(void **state)
+{
+    struct rig *rig = *state;
+    static const char *const headers[] = {"If-Match: 7", "If-Match: W/\"7\"",
+                                          "If-Match: \"1\", \"2\"", "If-None-Match: abc",
+                                          "If-Match: *\r\nIf-None-Match: *"};
+    for (size_t i = 0; i < ARRAY_COUNT(headers); i++) {
+        char request[256];
+        (void)snprintf(request, sizeof request,
+                       "PUT /v1/kv/k HTTP/1.1\r\n" H "%s\r\nContent-Length: 13\r\n\r\n"
+                       "{\"value\":\"v\"}",
+                       headers[i]);
+        assert_problem(ask(rig, request), 400, "bad-condition");
+    }
+    assert_problem(ask(rig, "POST /v1/incr/k HTTP/1.1\r\n" H "If-Match: *\r\n\r\n"), 400,
+                   "bad-condition");
+    assert_int_equal(rig->node->submitted_count, 0);
+}
+
+static void a_get_with_the_current_etag_is_304(void **state)
+{
+    struct rig *rig = *state;
+    (void)put(rig, "k", "v");
+
+    const char *same = ask(rig, "GET /v1/kv/k HTTP/1.1\r\n" H "If-None-Match: \"2\"\r\n\r\n");
+    const char *other = ask(rig, "GET /v1/kv/k HTTP/1.1\r\n" H "If-None-Match: \"1\"\r\n\r\n");
+    const char *wrong = ask(rig, "GET /v1/kv/k HTTP/1.1\r\n" H "If-Match: \"1\"\r\n\r\n");
+
+    assert_int_equal(code_of(same), 304);
+    assert_has(same, "ETag: \"2\"\r\n\r\n");
+    assert_lacks(same, "Content-Length");
+    assert_int_equal(code_of(other), 200);
+    assert_problem(wrong, 412, "condition-failed");
+}
+
+static void an_increment_counts_and_says_so(void **state)
+{
+    struct rig *rig = *state;
+    const char *first =
+        ask(rig, "POST /v1/incr/n HTTP/1.1\r\n" H "Content-Length: 8\r\n\r\n{\"by\":5}");
+    const char *second = ask(rig, "POST /v1/incr/n HTTP/1.1\r\n" H "\r\n");
+    assert_has(first, "\r\n\r\n{\"value\":5}\n");
+    assert_has(second, "\r\n\r\n{\"value\":6}\n");
+
+    (void)put(rig, "word", "w");
+    assert_problem(ask(rig, "POST /v1/incr/word HTTP/1.1\r\n" H "\r\n"), 409, "not-integer");
+    (void)put(rig, "most", "9223372036854775807");
+    assert_problem(ask(rig, "POST /v1/incr/most HTTP/1.1\r\n" H "\r\n"), 409, "overflow");
+    assert_problem(
+        ask(rig, "POST /v1/incr/n HTTP/1.1\r\n" H "Content-Length: 8\r\n\r\n{\"bx\":5}"), 400,
+        "bad-field");
+}
+
+static void a_stale_read_does_not_ask_the_node_and_says_how_old_it_is(void **state)
+{
+    struct rig *rig = *state;
+    (void)put(rig, "k", "v");
+    size_t submitted = rig->node->submitted_count;
+    rig->node->staleness = 12345;
+
+    const char *stale = get(rig, "/v1/kv/k?consistency=stale");
+
+    assert_has(stale, "X-MiniKV-Applied: 2\r\nX-MiniKV-Staleness-Ms: 13\r\n");
+    assert_int_equal(rig->node->submitted_count, submitted);
+    rig->node->staleness = TIME_NEVER;
+    assert_has(get(rig, "/v1/kv?consistency=stale"), "X-MiniKV-Staleness-Ms: unknown\r\n");
+    assert_lacks(get(rig, "/v1/kv/k?consistency=linearizable"), "Staleness");
+    assert_int_equal(rig->node->submitted_count, submitted + 1);
+    assert_problem(get(rig, "/v1/kv/k?consistency=eventual"), 400, "bad-query");
+}
+
+static void a_linearizable_read_answers_what_the_node_says_when_it_may_not(void **state)
+{
+    struct rig *rig = *state;
+    rig->node->forced = (struct node_answer){
+        .status = ST_NO_LEADER, .effect = EFFECT_NONE, .retry_after_ms = 1500};
+
+    const char *reply = get(rig, "/v1/kv/k");
+
+    assert_problem(reply, 503, "no-leader");
+    assert_has(reply, "\r\nRetry-After: 2\r\n");
+    assert_has(reply, "\"retry_after_ms\":1500");
+}
+
+static void only_the_present_revision_can_be_asked_for(void **state)
+{
+    struct rig *rig = *state;
+    (void)put(rig, "k", "a"); /* revision 2 */
+    (void)put(rig, "k", "b"); /* revision 3 */
+    assert_has(get(rig, "/v1/kv/k?rev=3"), "\"value\":\"b\"");
+    assert_problem(get(rig, "/v1/kv/k?rev=2"), 410, "compacted");
+    assert_problem(get(rig, "/v1/kv/k?rev=4"), 400, "revision-future");
+    assert_problem(get(rig, "/v1/kv?rev=2"), 410, "compacted");
+    assert_problem(get(rig, "/v1/kv/k?rev=0"), 400, "bad-query");
+    assert_problem(get(rig, "/v1/kv/k?rev=x"), 400, "bad-query");
+}
+
+static void a_page_lists_keys_in_order_and_says_where_it_goes_on(void **state)
+{
+    struct rig *rig = *state;
+    (void)put(rig, "b/2", "y");
+    (void)put(rig, "a", "x");
+    (void)put(rig, "b/1", "z");
+
+    assert_has(get(rig, "/v1/kv?limit=2"),
+               "{\"items\":[{\"key\":\"a\",\"value\":\"x\",\"create_revision\":3,"
+               "\"mod_revision\":3,\"version\":1,\"lease\":0},{\"key\":\"b/1\",\"value\":\"z\","
+               "\"create_revision\":4,\"mod_revision\":4,\"version\":1,\"lease\":0}],"
+               "\"next\":\"b/1\",\"revision\":4}\n");
+    assert_has(get(rig, "/v1/kv?limit=2&after=b/1"), "{\"items\":[{\"key\":\"b/2\"");
+    assert_has(get(rig, "/v1/kv?after=b/2"), "{\"items\":[],\"next\":null,\"revision\":4}\n");
+    assert_has(get(rig, "/v1/kv?keys_only&prefix=b%2F&limit=1"),
+               "{\"items\":[{\"key\":\"b/1\",\"create_revision\":4,");
+    assert_has(get(rig, "/v1/kv?start=b&end=b/2"), "{\"items\":[{\"key\":\"b/1\"");
+    assert_lacks(get(rig, "/v1/kv?start=b&end=b/2"), "b/2");
+}
+
+static void the_place_to_go_on_from_may_be_bytes(void **state)
+{
+    struct rig *rig = *state;
+    (void)put(rig, "%ff%01", "x");
+    (void)put(rig, "%ff%02", "y");
+    assert_has(get(rig, "/v1/kv?limit=1"), "],\"next_base64\":\"/wE=\",\"revision\":3}");
+    assert_has(get(rig, "/v1/kv?after=%ff%01"), "\"key_base64\":\"/wI=\"");
+    assert_problem(get(rig, "/v1/kv?after=%f"), 400, "bad-encoding");
+    assert_problem(get(rig, "/v1/kv?limit=0"), 400, "bad-query");
+    assert_problem(get(rig, "/v1/kv?limit=1001"), 400, "bad-query");
+    assert_problem(get(rig, "/v1/kv?keys_only=maybe"), 400, "bad-query");
+}
+
+static void a_page_ends_before_it_grows_too_long(void **state)
+{
+    struct rig *rig = *state;
+    struct buf value;
+    buf_init(&value, LIMIT_VALUE_BYTES);
+    buf_put_zeros(&value, LIMIT_VALUE_BYTES); /* as JSON six times as long */
+    for (uint8_t i = 0; i < 3; i++) {
+        node_double_put(rig->node, bytes_of(&i, 1), buf_bytes(&value));
+        for (size_t j = 0; j < value.count; j++)
+            value.data[j] = 'a';
+    }
+    buf_release(&value);
+
+    const char *first = get(rig, "/v1/kv");
+    const char *rest = get(rig, "/v1/kv?after=%00");
+
+    assert_has(first, "],\"next\":\"\\u0000\",");
+    assert_has(rest, "],\"next\":null,");
+}
+
+static void what_is_not_acceptable_is_406_and_raw_wins_over_accept(void **state)
+{
+    struct rig *rig = *state;
+    (void)put(rig, "k", "v");
+    assert_problem(ask(rig, "GET /v1/kv/k HTTP/1.1\r\n" H "Accept: text/html\r\n\r\n"), 406,
+                   "not-acceptable");
+    assert_has(ask(rig, "GET /v1/kv/k?raw HTTP/1.1\r\n" H "Accept: text/html\r\n\r\n"),
+               "\r\n\r\nv");
+}
+
+static void a_write_that_asks_for_exactly_once_is_refused_and_a_read_is_not(void **state)
+{
+    struct rig *rig = *state;
+    static const char *const headers[] = {"X-MiniKV-Client-Id: c", "X-MiniKV-Sequence: 1",
+                                          "X-MiniKV-Acked: 1", "Idempotency-Key: \"k\""};
+    for (size_t i = 0; i < ARRAY_COUNT(headers); i++) {
+        char request[256];
+        (void)snprintf(request, sizeof request, "DELETE /v1/kv/k HTTP/1.1\r\n" H "%s\r\n\r\n",
+                       headers[i]);
+        assert_problem(ask(rig, request), 501, "not-supported");
+        (void)snprintf(request, sizeof request, "GET /v1/kv/k HTTP/1.1\r\n" H "%s\r\n\r\n",
+                       headers[i]);
+        assert_int_equal(code_of(ask(rig, request)), 404);
+    }
+    assert_int_equal(rig->node->last.kind, NODE_READ);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_TEST(a_put_answers_204_with_the_revision_and_a_get_reads_it_back),
+        RIG_TEST(raw_bytes_go_in_and_come_out_raw),
+        RIG_TEST(an_empty_raw_value_is_a_value),
+        RIG_TEST(any_byte_can_be_in_a_key),
+        RIG_TEST(slashes_and_dots_in_a_key_are_just_bytes),
+        RIG_TEST(keys_and_values_have_exact_limits),
+        RIG_TEST(an_empty_key_and_a_bad_escape_are_refused),
+        RIG_TEST(a_missing_key_is_404_and_deleting_it_is_204),
+        RIG_TEST(head_is_get_without_the_body),
+        RIG_TEST(compare_and_set_goes_by_the_etag),
+        RIG_TEST(malformed_conditions_are_refused_before_anything_happens),
+        RIG_TEST(a_get_with_the_current_etag_is_304),
+        RIG_TEST(an_increment_counts_and_says_so),
+        RIG_TEST(a_stale_read_does_not_ask_the_node_and_says_how_old_it_is),
+        RIG_TEST(a_linearizable_read_answers_what_the_node_says_when_it_may_not),
+        RIG_TEST(only_the_present_revision_can_be_asked_for),
+        RIG_TEST(a_page_lists_keys_in_order_and_says_where_it_goes_on),
+        RIG_TEST(the_place_to_go_on_from_may_be_bytes),
+        RIG_TEST(a_page_ends_before_it_grows_too_long),
+        RIG_TEST(what_is_not_acceptable_is_406_and_raw_wins_over_accept),
+        RIG_TEST(a_write_that_asks_for_exactly_once_is_refused_and_a_read_is_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

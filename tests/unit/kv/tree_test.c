@@ -1,0 +1,500 @@
+/* The tree against a model: a table of all keys there can be, in order, with what each holds. */
+#include "tree_fixture.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { PINS_MAX = 8 };
+
+/* ---- keys of several shapes, sorted once ---- */
+
+struct key {
+    uint8_t data[160];
+    size_t count;
+};
+
+static struct bytes bytes_of_key(const struct key *key)
+{
+    return bytes_of(key->data, key->count);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    return bytes_compare(bytes_of_key(a), bytes_of_key(b));
+}
+
+/* Shapes that the heads of a node treat differently: short, all zeros, alike for longer than a
+ * node keeps, different only behind the head, and the everyday one. */
+static void make_key(struct prng *prng, int shape, struct key *key)
+{
+    struct buf buf;
+    buf_init(&buf, sizeof key->data);
+    switch (shape) {
+    case 0: /* 1 … 4 bytes of few values, many of them prefixes of each other */
+        for (uint64_t i = prng_below(prng, 4) + 1; i > 0; i--)
+            buf_put_u8(&buf, (uint8_t)(prng_below(prng, 6) * 51));
+        break;
+    case 1: /* only zeros, which the padding of a head must not hide */
+        buf_put_zeros(&buf, prng_below(prng, 150) + 1);
+        break;
+    case 2:
+        buf_printf(&buf, "key/%08u", (unsigned)prng_below(prng, 100000));
+        break;
+    case 3: /* a common beginning longer than TREE_COMMON_BYTES */
+        for (int i = 0; i < 60; i++)
+            buf_put_u8(&buf, 'p');
+        buf_printf(&buf, "/%u/%u", (unsigned)prng_below(prng, 20),
+                   (unsigned)prng_below(prng, 1000));
+        break;
+    case 4: /* the same eight bytes behind a beginning that is not common */
+        buf_put_u8(&buf, (uint8_t)('a' + prng_below(prng, 3)));
+        buf_printf(&buf, "\xff\xff\xff\xff\xff\xff\xff\xff\xff%u",
+                   (unsigned)prng_below(prng, 2000));
+        break;
+    default:
+        for (uint64_t i = prng_below(prng, 40) + 1; i > 0; i--)
+            buf_put_u8(&buf, (uint8_t)prng_next(prng));
+    }
+    memcpy(key->data, buf.data, buf.count);
+    key->count = buf.count;
+    buf_release(&buf);
+}
+
+struct model {
+    struct key *keys;  /* sorted, distinct */
+    uint64_t *numbers; /* what each holds; 0: absent */
+    size_t keys_count;
+    size_t present_count;
+};
+
+/* shape < 0: all of them. */
+static struct model model_new(struct prng *prng, size_t keys_count, int shape)
+{
+    struct model model = {.keys = mem_alloc_array(keys_count, sizeof(struct key)),
+                          .numbers = mem_alloc_array(keys_count, sizeof(uint64_t))};
+    for (size_t i = 0; i < keys_count; i++)
+        make_key(prng, shape < 0 ? (int)prng_below(prng, 6) : shape, &model.keys[i]);
+    qsort(model.keys, keys_count, sizeof *model.keys, compare_keys);
+    for (size_t i = 0; i < keys_count; i++)
+        if (i == 0 || compare_keys(&model.keys[i], &model.keys[model.keys_count - 1]) != 0)
+            model.keys[model.keys_count++] = model.keys[i];
+    return model;
+}
+
+static void model_release(struct model *model)
+{
+    mem_free(model->keys);
+    mem_free(model->numbers);
+}
+
+static void assert_view_is(struct tree_view view, const uint64_t *numbers, size_t keys_count)
+{
+    struct numbers got = fixture_walk(view);
+    size_t at = 0;
+    for (size_t i = 0; i < keys_count; i++) {
+        if (numbers[i] == 0)
+            continue;
+        assert_true(at < got.count);
+        assert_int_equal(got.values[at], numbers[i]);
+        at++;
+    }
+    assert_int_equal(got.count, at);
+    assert_int_equal(view.items_count, at);
+    mem_free(got.values);
+}
+
+/* ---- the walk: puts, deletes, pins and unpins as the seed has it ---- */
+
+struct kept {
+    struct tree_pin *pin;
+    uint64_t *numbers; /* of the model when it was pinned */
+};
+
+struct play {
+    struct prng prng;
+    struct tree *tree;
+    struct model model;
+    struct kept kept[PINS_MAX];
+    uint64_t number;
+};
+
+static void play_write(struct play *play, unsigned puts_of_100)
+{
+    size_t at = prng_below(&play->prng, play->model.keys_count);
+    struct bytes key = bytes_of_key(&play->model.keys[at]);
+    uint64_t *number = &play->model.numbers[at];
+    if (prng_below(&play->prng, 100) < puts_of_100) {
+        play->model.present_count += *number == 0;
+        *number = ++play->number;
+        fixture_put(play->tree, key, *number);
+    } else {
+        assert_int_equal(fixture_delete(play->tree, key), *number != 0);
+        play->model.present_count -= *number != 0;
+        *number = 0;
+    }
+}
+
+static void play_unpin(struct play *play, struct kept *kept)
+{
+    assert_view_is(tree_pin_view(kept->pin), kept->numbers, play->model.keys_count);
+    tree_unpin(play->tree, kept->pin);
+    mem_free(kept->numbers);
+    *kept = (struct kept){0};
+}
+
+static void play_pin_or_unpin(struct play *play)
+{
+    struct kept *kept = &play->kept[prng_below(&play->prng, PINS_MAX)];
+    if (kept->pin != NULL) {
+        play_unpin(play, kept);
+        return;
+    }
+    size_t bytes = play->model.keys_count * sizeof *kept->numbers;
+    kept->pin = tree_pin(play->tree);
+    kept->numbers = mem_alloc_raw(bytes);
+    memcpy(kept->numbers, play->model.numbers, bytes);
+}
+
+static void play_start(struct play *play, uint64_t seed, size_t keys_count, int shape)
+{
+    *play = (struct play){.tree = tree_new()};
+    print_message("seed %llu\n", (unsigned long long)seed);
+    prng_init(&play->prng, seed);
+    play->model = model_new(&play->prng, keys_count, shape);
+}
+
+static void play_end(struct play *play)
+{
+    for (size_t i = 0; i < PINS_MAX; i++)
+        if (play->kept[i].pin != NULL)
+            play_unpin(play, &play->kept[i]);
+    tree_check(play->tree);
+    while (tree_collect(play->tree, 100))
+        continue;
+    struct tree_stats stats;
+    tree_stats(play->tree, &stats);
+    assert_int_equal(stats.retired_count, 0);
+    assert_int_equal(stats.items_count, play->model.present_count);
+    tree_free(play->tree);
+    model_release(&play->model);
+}
+
+/* Grows, shrinks and grows again, `steps_count` writes in all. */
+static void play_writes(struct play *play, size_t steps_count, size_t check_every,
+                        unsigned pin_every)
+{
+    for (size_t step = 0; step < steps_count; step++) {
+        bool is_shrinking = step * 5 / steps_count % 2 == 1;
+        play_write(play, is_shrinking ? 10 : 70);
+        if (pin_every != 0 && prng_below(&play->prng, pin_every) == 0)
+            play_pin_or_unpin(play);
+        if (step % check_every == 0) {
+            tree_check(play->tree);
+            assert_view_is(tree_view(play->tree), play->model.numbers, play->model.keys_count);
+        }
+    }
+}
+
+static void a_tree_holds_what_a_sorted_table_holds(void **state)
+{
+    (void)state;
+    struct play play;
+    play_start(&play, 1, 8000, -1);
+
+    play_writes(&play, 100000, 2000, 0);
+
+    play_end(&play);
+}
+
+static void pins_show_their_moment_whatever_is_written_and_unpinned_later(void **state)
+{
+    (void)state;
+    struct play play;
+    play_start(&play, 2, 4000, -1);
+
+    play_writes(&play, 60000, 2000, 300);
+
+    play_end(&play);
+}
+
+static void small_trees_with_many_pins_are_right_after_every_step(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 10; seed < 60; seed++) {
+        struct play play;
+        play_start(&play, seed, 1 + seed * 7, (int)(seed % 7) - 1);
+        play_writes(&play, 600, 1, 5);
+        play_end(&play);
+    }
+}
+
+/* ---- finding ---- */
+
+static void a_search_ends_where_the_key_would_be(void **state)
+{
+    (void)state;
+    for (int shape = -1; shape < 6; shape++) {
+        struct play play;
+        play_start(&play, 100 + (uint64_t)shape, 3000, shape);
+        struct model *model = &play.model;
+        for (size_t i = 0; i < model->keys_count; i += 2) {
+            model->numbers[i] = i + 1;
+            model->present_count++;
+            fixture_put(play.tree, bytes_of_key(&model->keys[i]), i + 1);
+        }
+
+        for (size_t i = 0; i < model->keys_count; i++) {
+            struct tree_cursor cursor;
+            const struct tree_item *item =
+                tree_find(tree_view(play.tree), bytes_of_key(&model->keys[i]), &cursor);
+            assert_int_equal(item != NULL, i % 2 == 0);
+            assert_int_equal(cursor.is_equal, i % 2 == 0);
+
+            item = tree_next(&cursor); /* of an absent key: the one behind it */
+            size_t next = i + i % 2;
+            assert_int_equal(item != NULL, next < model->keys_count);
+            if (item != NULL)
+                assert_int_equal(record_of(item)->number, next + 1);
+        }
+        play_end(&play);
+    }
+}
+
+static void an_empty_tree_has_nothing_to_find_and_nothing_next(void **state)
+{
+    (void)state;
+    struct tree *tree = tree_new();
+    struct tree_cursor cursor;
+
+    assert_null(tree_find(tree_view(tree), BYTES_LITERAL("a"), &cursor));
+    assert_null(tree_next(&cursor));
+    assert_null(tree_next(&cursor));
+
+    tree_check(tree);
+    tree_free(tree);
+}
+
+/* ---- shape ---- */
+
+static void keys_in_rising_order_leave_full_nodes(void **state)
+{
+    (void)state;
+    enum { KEYS = 64 * 65 };
+    struct tree *tree = tree_new();
+    for (uint32_t i = 0; i < KEYS; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "k%08u", i);
+        fixture_put(tree, bytes_of_text(text), i + 1);
+    }
+
+    /* Full leaves of 64 under one full inner node of 65 children: half-full ones need a level
+     * more. */
+    struct tree_stats stats;
+    tree_stats(tree, &stats);
+    assert_int_equal(stats.levels_count, 2);
+    tree_check(tree);
+    tree_free(tree);
+}
+
+static void a_tree_emptied_in_any_order_ends_as_one_leaf(void **state)
+{
+    (void)state;
+    for (uint64_t order = 0; order < 3; order++) {
+        struct play play;
+        play_start(&play, 200 + order, 6000, 2);
+        struct model *model = &play.model;
+        for (size_t i = 0; i < model->keys_count; i++)
+            fixture_put(play.tree, bytes_of_key(&model->keys[i]), 1);
+
+        for (size_t left = model->keys_count; left > 0; left--) {
+            size_t at = order == 0   ? left - 1
+                        : order == 1 ? model->keys_count - left
+                                     : prng_below(&play.prng, left);
+            assert_true(fixture_delete(play.tree, bytes_of_key(&model->keys[at])));
+            if (order == 2)
+                model->keys[at] = model->keys[left - 1];
+            if (left % 100 == 0)
+                tree_check(play.tree);
+        }
+
+        struct tree_stats stats;
+        tree_stats(play.tree, &stats);
+        assert_int_equal(stats.items_count, 0);
+        assert_int_equal(stats.levels_count, 1);
+        play_end(&play);
+    }
+}
+
+/* ---- pins and memory ---- */
+
+static void fill(struct tree *tree, uint32_t keys_count, uint64_t number)
+{
+    for (uint32_t i = 0; i < keys_count; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "k%08u", i * 7919u % keys_count);
+        fixture_put(tree, bytes_of_text(text), number);
+    }
+}
+
+static void without_a_pin_nothing_is_kept(void **state)
+{
+    (void)state;
+    struct tree *tree = tree_new();
+    struct tree_stats stats;
+
+    fill(tree, 2000, 1);
+    fill(tree, 2000, 2);
+
+    tree_stats(tree, &stats);
+    assert_int_equal(stats.retired_count, 0);
+    tree_free(tree);
+}
+
+static void what_a_pin_kept_is_freed_in_slices(void **state)
+{
+    (void)state;
+    struct tree *tree = tree_new();
+    struct tree_stats before, after;
+    fill(tree, 2000, 1);
+    struct tree_pin *pin = tree_pin(tree);
+    fill(tree, 2000, 2);
+    tree_stats(tree, &before);
+    assert_true(before.retired_count >= 2000 + 2000 / 64); /* all items, and their leaves */
+
+    tree_unpin(tree, pin);
+    tree_stats(tree, &after);
+    assert_int_equal(before.retired_count - after.retired_count, TREE_COLLECT_PER_WRITE);
+    assert_true(tree_collect(tree, 100));
+    tree_stats(tree, &before);
+    assert_int_equal(after.retired_count - before.retired_count, 100);
+
+    while (tree_collect(tree, 100))
+        tree_check(tree);
+    tree_stats(tree, &after);
+    assert_int_equal(after.retired_count, 0);
+    tree_free(tree);
+}
+
+static void writes_alone_free_what_a_pin_kept(void **state)
+{
+    (void)state;
+    struct tree *tree = tree_new();
+    fill(tree, 2000, 1);
+    struct tree_pin *pin = tree_pin(tree);
+    fill(tree, 2000, 2);
+    tree_unpin(tree, pin);
+
+    fill(tree, 2000, 3);
+
+    struct tree_stats stats;
+    tree_stats(tree, &stats);
+    assert_int_equal(stats.retired_count, 0);
+    assert_false(tree_collect(tree, 1));
+    tree_free(tree);
+}
+
+static void a_node_is_copied_once_for_a_pin_however_often_it_is_written(void **state)
+{
+    (void)state;
+    struct tree *tree = tree_new();
+    struct tree_stats first, second;
+    fill(tree, 60, 1); /* one leaf */
+    struct tree_pin *pin = tree_pin(tree);
+
+    fixture_put(tree, BYTES_LITERAL("k00000001"), 2);
+    tree_stats(tree, &first);
+    for (uint64_t i = 3; i < 100; i++)
+        fixture_put(tree, BYTES_LITERAL("k00000001"), i);
+    tree_stats(tree, &second);
+
+    assert_int_equal(first.retired_count, 2); /* the leaf and the old item */
+    assert_int_equal(second.retired_count, 2);
+    tree_unpin(tree, pin);
+    tree_free(tree);
+}
+
+static void pins_without_writes_between_them_cost_nothing_lasting(void **state)
+{
+    (void)state;
+    struct tree *tree = tree_new();
+    fill(tree, 10, 1);
+
+    for (int i = 0; i < 100; i++)
+        tree_unpin(tree, tree_pin(tree));
+
+    assert_false(tree_collect(tree, 1));
+    tree_free(tree);
+}
+
+/* ---- a second thread ---- */
+
+struct walker {
+    struct tree_view view;
+    uint64_t expected;
+    atomic_bool is_done;
+    uint64_t walks_count;
+    uint64_t errors_count;
+};
+
+static void *walk_until_done(void *ctx)
+{
+    struct walker *walker = ctx;
+    do {
+        struct numbers numbers = fixture_walk(walker->view);
+        walker->errors_count += numbers.count != walker->view.items_count;
+        for (size_t i = 0; i < numbers.count; i++)
+            walker->errors_count += numbers.values[i] != walker->expected;
+        mem_free(numbers.values);
+        walker->walks_count++;
+    } while (!atomic_load(&walker->is_done));
+    return NULL;
+}
+
+static void another_thread_may_walk_a_pin_while_the_owner_writes(void **state)
+{
+    (void)state;
+    struct tree *tree = tree_new();
+    fill(tree, 5000, 1);
+    struct tree_pin *pin = tree_pin(tree);
+    struct walker walker = {.view = tree_pin_view(pin), .expected = 1};
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, walk_until_done, &walker), 0);
+    for (uint64_t round = 2; round < 8; round++) {
+        fill(tree, 5000, round);
+        tree_unpin(tree, tree_pin(tree)); /* a younger pin comes and goes */
+        for (uint32_t i = 0; i < 5000; i += 3) {
+            char text[16];
+            (void)snprintf(text, sizeof text, "k%08u", i);
+            (void)fixture_delete(tree, bytes_of_text(text));
+        }
+    }
+    atomic_store(&walker.is_done, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+
+    assert_int_equal(walker.errors_count, 0);
+    assert_true(walker.walks_count >= 1);
+    tree_unpin(tree, pin);
+    tree_free(tree);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_tree_holds_what_a_sorted_table_holds),
+        cmocka_unit_test(pins_show_their_moment_whatever_is_written_and_unpinned_later),
+        cmocka_unit_test(small_trees_with_many_pins_are_right_after_every_step),
+        cmocka_unit_test(a_search_ends_where_the_key_would_be),
+        cmocka_unit_test(an_empty_tree_has_nothing_to_find_and_nothing_next),
+        cmocka_unit_test(keys_in_rising_order_leave_full_nodes),
+        cmocka_unit_test(a_tree_emptied_in_any_order_ends_as_one_leaf),
+        cmocka_unit_test(without_a_pin_nothing_is_kept),
+        cmocka_unit_test(what_a_pin_kept_is_freed_in_slices),
+        cmocka_unit_test(writes_alone_free_what_a_pin_kept),
+        cmocka_unit_test(a_node_is_copied_once_for_a_pin_however_often_it_is_written),
+        cmocka_unit_test(pins_without_writes_between_them_cost_nothing_lasting),
+        cmocka_unit_test(another_thread_may_walk_a_pin_while_the_owner_writes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

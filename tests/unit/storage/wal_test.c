@@ -1,0 +1,684 @@
+/* The log's contract, case by case. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/crc32c.h"
+#include "base/mem.h"
+#include "storage/wal_format.h"
+#include "support/wal_rig.h"
+
+#define SEGMENT_1 "wal/0000000000000001.log"
+#define SEGMENT_2 "wal/0000000000000002.log"
+#define SEGMENT_3 "wal/0000000000000003.log"
+
+static struct wal_rig rig;
+
+static void start(uint64_t seed)
+{
+    wal_rig_init(&rig, disk_env_new(seed));
+    assert_int_equal(wal_rig_open(&rig), ST_OK);
+}
+
+static void finish(void)
+{
+    wal_rig_release(&rig);
+}
+
+static void append(raft_term term, raft_index index, size_t count, size_t data_bytes)
+{
+    assert_int_equal(wal_rig_append(&rig, NULL, (struct entry_id){term, index}, count, data_bytes),
+                     ST_OK);
+}
+
+static void append_and_wait(raft_term term, raft_index index, size_t count, size_t data_bytes)
+{
+    append(term, index, count, data_bytes);
+    assert_true(wal_rig_settle(&rig));
+}
+
+static void reopen(void)
+{
+    wal_rig_cut_power(&rig);
+    enum status status = wal_rig_open(&rig);
+    if (status != ST_OK)
+        fail_msg("reopen: %s: %s", status_info(status)->name, rig.error.text);
+}
+
+static void assert_reads_back(void)
+{
+    struct prng prng;
+    prng_init(&prng, 1);
+    const char *wrong = wal_rig_compare(&rig, &prng);
+    if (wrong != NULL)
+        fail_msg("%s", wrong);
+}
+
+static struct wal_stats stats(void)
+{
+    struct wal_stats stats;
+    wal_stats(rig.wal, &stats);
+    return stats;
+}
+
+static void a_new_log_is_empty(void **state)
+{
+    start(1);
+
+    assert_int_equal(rig.recovered.last.index, 0);
+    assert_int_equal(rig.recovered.first, 0);
+    assert_int_equal(rig.recovered.hard_state.term, 0);
+    assert_int_equal(rig.recovered.commit, 0);
+    assert_int_equal(rig.recovered.torn_bytes, 0);
+    finish();
+}
+
+static void everything_durable_is_there_after_a_power_cut(void **state)
+{
+    start(1);
+    struct hard_state hard_state = {.term = 7, .vote = 3};
+    rig.commit = 2;
+    assert_int_equal(wal_rig_append(&rig, &hard_state, (struct entry_id){7, 1}, 3, 100), ST_OK);
+    assert_true(wal_rig_settle(&rig));
+
+    reopen();
+
+    assert_int_equal(rig.recovered.first, 1);
+    assert_int_equal(rig.recovered.last.index, 3);
+    assert_int_equal(rig.recovered.last.term, 7);
+    assert_int_equal(rig.recovered.hard_state.term, 7);
+    assert_int_equal(rig.recovered.hard_state.vote, 3);
+    assert_int_equal(rig.recovered.commit, 2);
+    assert_reads_back();
+    finish();
+}
+
+static void a_hard_state_alone_is_durable(void **state)
+{
+    start(1);
+    struct hard_state hard_state = {.term = 5, .vote = 1};
+    assert_int_equal(wal_rig_append(&rig, &hard_state, (struct entry_id){0}, 0, 0), ST_OK);
+    assert_true(wal_rig_settle(&rig));
+
+    reopen();
+
+    assert_int_equal(rig.recovered.hard_state.term, 5);
+    assert_int_equal(rig.recovered.hard_state.vote, 1);
+    assert_int_equal(rig.recovered.last.index, 0);
+    finish();
+}
+
+static void nothing_is_durable_before_the_sync(void **state)
+{
+    start(1);
+
+    append(1, 1, 1, 10);
+    assert_int_equal(rig.sequence_durable, 0);
+    assert_true(disk_env_step(rig.env)); /* the task: the write is in the cache */
+    assert_int_equal(rig.sequence_durable, 0);
+
+    assert_true(wal_rig_settle(&rig));
+    assert_int_equal(rig.sequence_durable, 1);
+    finish();
+}
+
+static void appends_of_one_turn_share_a_frame(void **state)
+{
+    start(1);
+    uint64_t syncs = stats().syncs_count;
+
+    for (raft_index index = 1; index <= 100; index++)
+        append(1, index, 1, 50);
+    assert_true(wal_rig_settle(&rig));
+
+    assert_int_equal(stats().syncs_count, syncs + 1);
+    assert_int_equal(stats().entries_count, 100);
+    assert_int_equal(rig.sequence_durable, 100);
+    finish();
+}
+
+static void what_arrives_while_a_frame_is_written_shares_the_next(void **state)
+{
+    start(1);
+    append(1, 1, 1, 50);
+    assert_true(disk_env_step(rig.env)); /* starts the write */
+
+    for (raft_index index = 2; index <= 50; index++)
+        append(1, index, 1, 50);
+    assert_true(wal_rig_settle(&rig));
+
+    assert_int_equal(stats().frames_count, 2);
+    finish();
+}
+
+static void a_later_record_supersedes_all_from_its_index_on(void **state)
+{
+    start(1);
+    append_and_wait(1, 1, 6, 100);
+    append_and_wait(2, 4, 1, 100); /* 4' takes the place of 4, 5 and 6 */
+    assert_reads_back();
+
+    reopen();
+
+    assert_int_equal(rig.recovered.last.index, 4);
+    assert_int_equal(rig.recovered.last.term, 2);
+    assert_reads_back();
+    append_and_wait(2, 5, 3, 100);
+    reopen();
+    assert_int_equal(rig.recovered.last.index, 7);
+    assert_reads_back();
+    finish();
+}
+
+static void superseding_in_flight_and_queued_entries_reads_back_right(void **state)
+{
+    start(1);
+    append_and_wait(1, 1, 3, 100);
+    append(1, 4, 3, 100); /* 4, 5, 6: in flight */
+    assert_true(disk_env_step(rig.env));
+    append(2, 6, 3, 100); /* 6', 7', 8': queued */
+    append(3, 8, 1, 100); /* 8'': queued behind them */
+    append(4, 5, 2, 100); /* 5''', 6''' */
+
+    assert_true(wal_rig_settle(&rig));
+
+    assert_int_equal(rig.last.index, 6);
+    assert_reads_back();
+    reopen();
+    assert_reads_back();
+    finish();
+}
+
+static void a_superseded_entry_is_not_read_while_its_successor_is_queued(void **state)
+{
+    start(1);
+    struct entry *entries[8];
+    size_t count;
+    append_and_wait(1, 1, 5, 100);
+
+    append(2, 3, 2, 100);
+
+    assert_int_equal(wal_read(rig.wal, 3, 1000, entries, 8, &count, &rig.error), ST_NOT_FOUND);
+    assert_int_equal(wal_read(rig.wal, 1, 1000, entries, 8, &count, &rig.error), ST_OK);
+    assert_int_equal(count, 2);
+    entry_unref(entries[0]);
+    entry_unref(entries[1]);
+    assert_true(wal_rig_settle(&rig));
+    assert_reads_back();
+    finish();
+}
+
+static void a_read_gives_at_least_one_entry_and_no_more_than_asked_for(void **state)
+{
+    start(1);
+    struct entry *entries[8];
+    size_t count;
+    append_and_wait(1, 1, 8, 1000);
+
+    assert_int_equal(wal_read(rig.wal, 1, 0, entries, 8, &count, &rig.error), ST_OK);
+    assert_int_equal(count, 1);
+    entry_unref(entries[0]);
+    assert_int_equal(wal_read(rig.wal, 2, 3 * 1028, entries, 8, &count, &rig.error), ST_OK);
+    assert_int_equal(count, 3);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(entries[i]->id.index, 2 + i);
+        entry_unref(entries[i]);
+    }
+    assert_int_equal(wal_read(rig.wal, 9, 1000, entries, 8, &count, &rig.error), ST_NOT_FOUND);
+    assert_int_equal(wal_read(rig.wal, 0, 1000, entries, 8, &count, &rig.error), ST_NOT_FOUND);
+    finish();
+}
+
+static void a_full_queue_refuses_and_queues_nothing(void **state)
+{
+    start(1);
+    struct entry *entries[16];
+    uint64_t sequence = 0, taken = 0;
+    raft_index index = 1;
+    for (size_t i = 0; i < 16; i++)
+        entries[i] = wal_rig_entry(i, (struct entry_id){1, index + i}, MIB);
+
+    enum status status = ST_OK;
+    while (status == ST_OK) {
+        for (size_t i = 0; i < 16; i++)
+            entry_seal(entries[i], (struct entry_id){1, index + i});
+        status = wal_append(rig.wal, NULL, entries, 16, 0, &sequence);
+        taken += status == ST_OK;
+        index += status == ST_OK ? 16 : 0;
+    }
+
+    assert_int_equal(status, ST_BUSY);
+    assert_int_equal(taken, LIMIT_WAL_QUEUE_BYTES / (16 * MIB) - 1);
+    assert_int_equal(sequence, taken);
+    assert_true(stats().queued_bytes <= LIMIT_WAL_QUEUE_BYTES);
+    for (size_t i = 0; i < 16; i++)
+        entry_unref(entries[i]);
+    finish();
+}
+
+static void a_batch_larger_than_a_frame_is_split_and_complete(void **state)
+{
+    start(1);
+    append_and_wait(1, 1, 20, MIB); /* frames of 8 MiB in a log with segments of 128 KiB */
+    assert_true(stats().frames_count >= 3);
+
+    assert_reads_back();
+    reopen();
+    assert_int_equal(rig.recovered.last.index, 20);
+    assert_reads_back();
+    finish();
+}
+
+static void an_idle_log_is_sealed_once(void **state)
+{
+    start(1);
+    append_and_wait(1, 1, 1, 10);
+    uint64_t frames = stats().frames_count;
+
+    disk_env_run(rig.env, 20 * RIG_IDLE_SEAL_US);
+
+    assert_int_equal(stats().frames_count, frames + 1);
+    append_and_wait(1, 2, 1, 10);
+    disk_env_run(rig.env, 20 * RIG_IDLE_SEAL_US);
+    assert_int_equal(stats().frames_count, frames + 3);
+    finish();
+}
+
+static void an_unsealed_log_is_sealed_after_a_restart(void **state)
+{
+    start(1);
+    append_and_wait(1, 1, 1, 10);
+    reopen();
+
+    disk_env_run(rig.env, 2 * RIG_IDLE_SEAL_US);
+    assert_int_equal(stats().frames_count, 1);
+
+    reopen();
+    disk_env_run(rig.env, 2 * RIG_IDLE_SEAL_US);
+    assert_int_equal(stats().frames_count, 0);
+    finish();
+}
+
+static void without_idle_seal_nothing_is_written_at_rest(void **state)
+{
+    wal_rig_init(&rig, disk_env_new(1));
+    rig.options.idle_seal = 0;
+    assert_int_equal(wal_rig_open(&rig), ST_OK);
+    append_and_wait(1, 1, 1, 10);
+
+    disk_env_run(rig.env, 20 * RIG_IDLE_SEAL_US);
+
+    assert_int_equal(stats().frames_count, 1);
+    finish();
+}
+
+static void a_full_segment_is_followed_by_the_prepared_spare(void **state)
+{
+    start(1);
+    disk_env_run(rig.env, 1000000);
+    assert_int_equal(stats().spares_count, 1);
+    assert_int_equal(disk_env_peek(rig.env, "wal/spare").count, RIG_SEGMENT_BYTES);
+
+    for (raft_index index = 1; index <= 40; index++)
+        append_and_wait(1, index, 1, 4000);
+
+    assert_int_equal(stats().segments_count, 2);
+    assert_true(disk_env_exists(rig.env, SEGMENT_2));
+    assert_reads_back();
+    disk_env_run(rig.env, 1000000);
+    assert_int_equal(stats().spares_count, 1);
+    reopen();
+    assert_int_equal(stats().segments_count, 2);
+    assert_reads_back();
+    finish();
+}
+
+static void segments_switch_wherever_a_frame_ends(void **state)
+{
+    for (size_t data_bytes = 0; data_bytes < 20000; data_bytes += 611) {
+        start(data_bytes);
+        raft_index index = 1;
+        while (stats().segments_count < 4) {
+            append_and_wait(1, index++, 1, data_bytes);
+            if (index % 8 == 0)
+                disk_env_run(rig.env, 10000);
+        }
+        assert_reads_back();
+        reopen();
+        assert_int_equal(stats().segments_count, 4);
+        assert_reads_back();
+        finish();
+    }
+}
+
+static void hard_state_and_commit_outlive_their_segment(void **state)
+{
+    start(1);
+    struct hard_state hard_state = {.term = 6, .vote = 2};
+    rig.commit = 1;
+    assert_int_equal(wal_rig_append(&rig, &hard_state, (struct entry_id){6, 1}, 2, 10), ST_OK);
+    assert_true(wal_rig_settle(&rig));
+    disk_env_run(rig.env, 1000000);
+    for (raft_index index = 3; stats().segments_count < 2; index++)
+        append_and_wait(6, index, 1, 4000);
+
+    struct wal_segment_header header;
+    assert_int_equal(
+        wal_format_decode_segment(disk_env_peek(rig.env, SEGMENT_2), &header, &rig.error), ST_OK);
+
+    assert_int_equal(header.hard_state.term, 6);
+    assert_int_equal(header.hard_state.vote, 2);
+    assert_int_equal(header.commit, 1);
+    assert_int_equal(header.last.index, rig.last.index - 1);
+    finish();
+}
+
+static void superseding_across_segments_reads_back_right(void **state)
+{
+    start(1);
+    disk_env_run(rig.env, 1000000);
+    for (raft_index index = 1; stats().segments_count < 3; index++) {
+        append_and_wait(1, index, 1, 4000);
+        disk_env_run(rig.env, 20000);
+    }
+    append_and_wait(2, 10, 3, 4000);
+    assert_reads_back();
+
+    reopen();
+
+    assert_int_equal(rig.recovered.last.index, 12);
+    assert_reads_back();
+    append_and_wait(3, 1, 1, 10); /* and everything */
+    assert_reads_back();
+    reopen();
+    assert_int_equal(rig.recovered.last.index, 1);
+    assert_reads_back();
+    finish();
+}
+
+static void without_a_spare_the_segment_grows(void **state)
+{
+    /* given a disk with room for the log, but not for a spare */
+    wal_rig_init(&rig, disk_env_new(1));
+    disk_env_set_capacity(rig.env, 2 * RIG_SEGMENT_BYTES - 4096);
+    assert_int_equal(wal_rig_open(&rig), ST_OK);
+    disk_env_run(rig.env, 1000000);
+    assert_true(stats().is_out_of_space);
+    assert_int_equal(stats().spares_count, 0);
+    assert_false(disk_env_exists(rig.env, "wal/spare"));
+
+    /* when more is appended than the segment was made for */
+    for (raft_index index = 1; index <= 40; index++)
+        append_and_wait(1, index, 1, 4000);
+
+    /* then it is there, and once there is room the log goes on in a spare */
+    assert_int_equal(stats().segments_count, 1);
+    assert_reads_back();
+    disk_env_set_capacity(rig.env, 0);
+    disk_env_run(rig.env, 3000000);
+    assert_false(stats().is_out_of_space);
+    append_and_wait(1, 41, 1, 4000);
+    assert_int_equal(stats().segments_count, 2);
+    reopen();
+    assert_reads_back();
+    finish();
+}
+
+static void a_disk_without_any_room_fails_the_log_for_good(void **state)
+{
+    wal_rig_init(&rig, disk_env_new(1));
+    disk_env_set_capacity(rig.env, RIG_SEGMENT_BYTES);
+    assert_int_equal(wal_rig_open(&rig), ST_OK);
+
+    raft_index index = 1;
+    while (rig.failures_count == 0) {
+        assert_int_equal(wal_rig_append(&rig, NULL, (struct entry_id){1, index++}, 1, 4000), ST_OK);
+        (void)wal_rig_settle(&rig);
+    }
+
+    assert_int_equal(rig.failure, ST_NO_SPACE);
+    assert_int_equal(wal_rig_append(&rig, NULL, (struct entry_id){1, index}, 1, 1), ST_IO);
+    disk_env_set_capacity(rig.env, 0);
+    reopen();
+    append_and_wait(1, rig.last.index + 1, 1, 4000);
+    assert_reads_back();
+    finish();
+}
+
+static void a_failed_sync_is_final(void **state)
+{
+    start(1);
+    append_and_wait(1, 1, 1, 10);
+    append(1, 2, 1, 10);
+    disk_env_fail_at(rig.env, disk_env_ops(rig.env) + 2, ST_IO); /* the write, then its sync */
+
+    assert_false(wal_rig_settle(&rig));
+
+    assert_int_equal(rig.failures_count, 1);
+    assert_int_equal(rig.failure, ST_IO);
+    assert_int_equal(rig.sequence_durable, 1);
+    assert_int_equal(wal_rig_append(&rig, NULL, (struct entry_id){1, 3}, 1, 1), ST_IO);
+    disk_env_run(rig.env, 10 * RIG_IDLE_SEAL_US);
+    assert_int_equal(rig.failures_count, 1);
+    assert_int_equal(rig.sequence_durable, 1);
+    finish();
+}
+
+static void closing_drops_what_is_queued(void **state)
+{
+    start(1);
+    append_and_wait(1, 1, 1, 10);
+    append(1, 2, 1, 10);
+    assert_true(disk_env_step(rig.env)); /* 2 is in flight */
+    append(1, 3, 1, 10);
+
+    wal_rig_close(&rig);
+    while (disk_env_step(rig.env))
+        continue;
+
+    assert_int_equal(wal_rig_open(&rig), ST_OK);
+    assert_int_equal(rig.recovered.last.index, 2);
+    finish();
+}
+
+static void another_owner_is_refused(void **state)
+{
+    start(1);
+    append_and_wait(1, 1, 1, 10);
+    wal_rig_close(&rig);
+    disk_env_kill(rig.env);
+    uint32_t digest = disk_env_digest(rig.env);
+
+    rig.options.owner[1] ^= 1;
+
+    assert_int_equal(wal_rig_open(&rig), ST_FORMAT);
+    assert_non_null(strstr(rig.error.text, SEGMENT_1));
+    assert_int_equal(disk_env_digest(rig.env), digest);
+    finish();
+}
+
+static void another_version_is_refused_by_its_number(void **state)
+{
+    start(1);
+    append_and_wait(1, 1, 1, 10);
+    wal_rig_kill(&rig);
+    uint8_t block[WAL_BLOCK_BYTES];
+    memcpy(block, disk_env_peek(rig.env, SEGMENT_1).data, sizeof block);
+    store_u32(block + 4, 2);
+    store_u32(block, crc32c(0, bytes_of(block + 4, sizeof block - 4)));
+    disk_env_poke(rig.env, SEGMENT_1, 0, bytes_of(block, sizeof block));
+    uint32_t digest = disk_env_digest(rig.env);
+
+    assert_int_equal(wal_rig_open(&rig), ST_FORMAT);
+    assert_non_null(strstr(rig.error.text, "version 2"));
+    assert_int_equal(disk_env_digest(rig.env), digest);
+    finish();
+}
+
+static void fill_segments(uint64_t segments_count)
+{
+    raft_index index = rig.last.index + 1;
+    while (stats().segments_count < segments_count) {
+        append_and_wait(1, index++, 1, 4000);
+        disk_env_run(rig.env, 20000);
+    }
+}
+
+static void a_missing_segment_is_damage(void **state)
+{
+    static const char *const paths[] = {SEGMENT_1, SEGMENT_2};
+    for (size_t i = 0; i < 2; i++) {
+        start(1);
+        fill_segments(3);
+        wal_rig_kill(&rig);
+        disk_env_remove(rig.env, paths[i]);
+        uint32_t digest = disk_env_digest(rig.env);
+
+        assert_int_equal(wal_rig_open(&rig), ST_CORRUPT);
+        assert_non_null(strstr(rig.error.text, paths[i]));
+        assert_int_equal(disk_env_digest(rig.env), digest);
+        finish();
+    }
+}
+
+static void swapped_segments_are_damage(void **state)
+{
+    start(1);
+    fill_segments(3);
+    wal_rig_kill(&rig);
+    struct env *copy = disk_env_copy(rig.env, 1);
+
+    disk_env_put(rig.env, SEGMENT_2, disk_env_peek(copy, SEGMENT_3));
+    disk_env_put(rig.env, SEGMENT_3, disk_env_peek(copy, SEGMENT_2));
+
+    assert_int_equal(wal_rig_open(&rig), ST_CORRUPT);
+    disk_env_free(copy);
+    finish();
+}
+
+static void names_that_are_no_segments_are_left_alone(void **state)
+{
+    start(1);
+    append_and_wait(1, 1, 1, 10);
+    wal_rig_kill(&rig);
+    disk_env_put(rig.env, "wal/notes.txt", BYTES_LITERAL("mine"));
+    disk_env_put(rig.env, "wal/0000000000000009.log.bak", BYTES_LITERAL("mine"));
+    disk_env_put(rig.env, "wal/000000000000000A.log", BYTES_LITERAL("mine"));
+
+    assert_int_equal(wal_rig_open(&rig), ST_OK);
+    assert_true(bytes_equal_text(disk_env_peek(rig.env, "wal/notes.txt"), "mine"));
+    finish();
+}
+
+/* As recycling will do: the spare is full of frames of a former life, with the very numbers that
+ * are to come, so that only the salt tells them apart. */
+static void stale_frames_of_a_spare_are_never_taken_for_new_ones(void **state)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        /* given a spare with a valid frame of its old life in each block */
+        start(seed);
+        append_and_wait(1, 1, 3, 4000);
+        uint64_t next_seq = stats().frames_count + 2;
+        wal_rig_kill(&rig);
+        uint8_t *stale = mem_alloc(RIG_SEGMENT_BYTES);
+        for (uint64_t block = 1; block < RIG_SEGMENT_BYTES / WAL_BLOCK_BYTES; block++) {
+            struct wal_frame_header header = {
+                .segment = 2, .seq = next_seq + 29 + block, .durable_seq = next_seq + 28 + block};
+            wal_format_seal_frame(&header, 0x01d, block * WAL_BLOCK_BYTES,
+                                  stale + block * WAL_BLOCK_BYTES);
+        }
+        disk_env_put(rig.env, "wal/spare", bytes_of(stale, RIG_SEGMENT_BYTES));
+        mem_free(stale);
+
+        /* when the log moves into it, and the power fails */
+        assert_int_equal(wal_rig_open(&rig), ST_OK);
+        disk_env_run(rig.env, 100000);
+        fill_segments(2);
+        append_and_wait(1, rig.last.index + 1, 1, (size_t)seed * 100);
+        append(1, rig.last.index + 1, 2, 3000);
+        (void)disk_env_step(rig.env);
+        reopen();
+
+        /* then the log ends where it ended */
+        assert_reads_back();
+        append_and_wait(1, rig.last.index + 1, 1, 10);
+        reopen();
+        finish();
+    }
+}
+
+static void a_leftover_spare_is_used_again(void **state)
+{
+    start(1);
+    disk_env_run(rig.env, 7000); /* a piece or two */
+    wal_rig_kill(&rig);
+    assert_true(disk_env_exists(rig.env, "wal/spare"));
+
+    assert_int_equal(wal_rig_open(&rig), ST_OK);
+    disk_env_run(rig.env, 1000000);
+
+    assert_int_equal(stats().spares_count, 1);
+    fill_segments(3);
+    reopen();
+    assert_reads_back();
+    finish();
+}
+
+static void many_restarts_with_appends_between_keep_everything(void **state)
+{
+    struct prng prng;
+    prng_init(&prng, 42);
+    start(42);
+    for (int life = 0; life < 60; life++) {
+        for (int i = 0; i < 6; i++) {
+            assert_int_equal(wal_rig_append_random(&rig, &prng), ST_OK);
+            disk_env_run(rig.env, 1000);
+        }
+        assert_true(wal_rig_settle(&rig));
+        assert_reads_back();
+        reopen();
+    }
+    assert_reads_back();
+    finish();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_new_log_is_empty),
+        cmocka_unit_test(everything_durable_is_there_after_a_power_cut),
+        cmocka_unit_test(a_hard_state_alone_is_durable),
+        cmocka_unit_test(nothing_is_durable_before_the_sync),
+        cmocka_unit_test(appends_of_one_turn_share_a_frame),
+        cmocka_unit_test(what_arrives_while_a_frame_is_written_shares_the_next),
+        cmocka_unit_test(a_later_record_supersedes_all_from_its_index_on),
+        cmocka_unit_test(superseding_in_flight_and_queued_entries_reads_back_right),
+        cmocka_unit_test(a_superseded_entry_is_not_read_while_its_successor_is_queued),
+        cmocka_unit_test(a_read_gives_at_least_one_entry_and_no_more_than_asked_for),
+        cmocka_unit_test(a_full_queue_refuses_and_queues_nothing),
+        cmocka_unit_test(a_batch_larger_than_a_frame_is_split_and_complete),
+        cmocka_unit_test(an_idle_log_is_sealed_once),
+        cmocka_unit_test(an_unsealed_log_is_sealed_after_a_restart),
+        cmocka_unit_test(without_idle_seal_nothing_is_written_at_rest),
+        cmocka_unit_test(a_full_segment_is_followed_by_the_prepared_spare),
+        cmocka_unit_test(segments_switch_wherever_a_frame_ends),
+        cmocka_unit_test(hard_state_and_commit_outlive_their_segment),
+        cmocka_unit_test(superseding_across_segments_reads_back_right),
+        cmocka_unit_test(without_a_spare_the_segment_grows),
+        cmocka_unit_test(a_disk_without_any_room_fails_the_log_for_good),
+        cmocka_unit_test(a_failed_sync_is_final),
+        cmocka_unit_test(closing_drops_what_is_queued),
+        cmocka_unit_test(another_owner_is_refused),
+        cmocka_unit_test(another_version_is_refused_by_its_number),
+        cmocka_unit_test(a_missing_segment_is_damage),
+        cmocka_unit_test(swapped_segments_are_damage),
+        cmocka_unit_test(names_that_are_no_segments_are_left_alone),
+        cmocka_unit_test(stale_frames_of_a_spare_are_never_taken_for_new_ones),
+        cmocka_unit_test(a_leftover_spare_is_used_again),
+        cmocka_unit_test(many_restarts_with_appends_between_keep_everything),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
