@@ -223,9 +223,19 @@ enum status env_lock(struct env *env, const char *path, struct errtext *error)
 static void on_written(void *ctx)
 {
     struct env_write *write = ctx;
+    list_remove(&write->link);
     if (!write->skip_sync)
         sync_now(write->file->file);
     write->on_done(write->ctx, ST_OK);
+}
+
+void disk_end_writes(struct env *env)
+{
+    while (!list_is_empty(&env->writes)) {
+        struct env_write *write = CONTAINER_OF(env->writes.next, struct env_write, link);
+        list_remove(&write->link);
+        write->on_done(write->ctx, ST_IO);
+    }
 }
 
 void env_write_start(struct env *env, struct env_write *write)
@@ -238,5 +248,6 @@ void env_write_start(struct env *env, struct env_write *write)
     env->disk_free_at = MAX(env->disk_free_at, world->now) + duration;
 
     write_bytes(write->file->file, write->offset, write->bytes);
+    list_push_back(&env->writes, &write->link);
     world_schedule(world, env, env->disk_free_at, on_written, write);
 }

@@ -113,6 +113,8 @@ void world_free(struct world *world)
         if (world->machines[i].env != NULL)
             world_crash(world, i);
     REQUIRE(list_is_empty(&world->streams)); /* whoever opened one has closed it */
+    for (struct list *at = world->envs.next; at != &world->envs; at = at->next)
+        disk_end_writes(CONTAINER_OF(at, struct env, link));
     disk_free(world);
     while (world->heap_count > 0)
         world_unschedule(world, world->heap[1]);
@@ -133,6 +135,7 @@ struct env *world_boot(struct world *world, unsigned machine)
     env->world = world;
     env->machine = machine;
     list_init(&env->tasks);
+    list_init(&env->writes);
     list_push_back(&world->envs, &env->link);
     world->machines[machine].env = env;
     world->machines[machine].is_locked = false;

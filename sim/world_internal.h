@@ -54,6 +54,7 @@ struct env {
     bool is_off;
     struct list tasks;
     time_us disk_free_at; /* writes complete in order */
+    struct list writes;   /* struct env_write, started and not completed */
 };
 
 struct event *world_schedule(struct world *world, struct env *env, time_us at,
@@ -65,6 +66,7 @@ time_us world_delay(struct world *world);
 
 void net_crash(struct world *world, unsigned machine);
 void disk_crash(struct world *world, unsigned machine);
+void disk_end_writes(struct env *env);
 void disk_free(struct world *world);
 
 #endif
