@@ -21,17 +21,15 @@ static void check_key(const struct tree_node *node, size_t at, const struct walk
         INVARIANT(bytes_compare(key, tree_item_key(walk->high)) < 0);
 
     /* K11: heads and the common beginning say what the keys say. */
-    INVARIANT(key.count >= node->common_bytes);
-    for (size_t i = 0; i < node->common_bytes; i++) {
-        INVARIANT(key.data[i] == tree_item_key(node->keys[0]).data[i]);
-        if (i < TREE_COMMON_BYTES)
-            INVARIANT(key.data[i] == node->common[i]);
-    }
-    for (size_t i = 0; i < 8; i++) {
-        size_t from = node->common_bytes + i;
-        uint8_t byte = from < key.count ? key.data[from] : 0;
-        INVARIANT((uint8_t)(node->heads[at] >> (56 - 8 * i)) == byte);
-    }
+    size_t common_bytes = node->common_bytes;
+    struct bytes first = tree_item_key(node->keys[0]);
+    INVARIANT(key.count >= common_bytes);
+    INVARIANT(memcmp(key.data, first.data, common_bytes) == 0);
+    INVARIANT(memcmp(key.data, node->common, MIN(common_bytes, (size_t)TREE_COMMON_BYTES)) == 0);
+    uint64_t head = 0;
+    for (size_t i = common_bytes; i < common_bytes + 8; i++)
+        head = head << 8 | (i < key.count ? key.data[i] : 0);
+    INVARIANT(node->heads[at] == head);
     if (at % TREE_GROUP_HEADS == 0)
         INVARIANT(node->samples[at / TREE_GROUP_HEADS] == node->heads[at]);
     INVARIANT(node->keys[at]->object.generation <= walk->generation_max);

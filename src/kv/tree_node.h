@@ -40,7 +40,8 @@ struct tree_node {
     struct tree_node *children[]; /* keys_count + 1; keys[i] <= all keys of children[i + 1] */
 };
 
-static_assert(sizeof(struct tree_node) == 18 * TREE_LINE_BYTES, "as in the picture");
+static_assert(offsetof(struct tree_node, samples) == TREE_LINE_BYTES, "as in the picture");
+static_assert(offsetof(struct tree_node, heads) == 2 * TREE_LINE_BYTES, "as in the picture");
 
 struct tree_node *tree_node_new(uint16_t level, uint64_t generation);
 struct tree_node *tree_node_copy(const struct tree_node *node, uint64_t generation);

@@ -91,7 +91,6 @@ struct node_options {
     enum route_policy policy; /* default for front doors: node_policy */
     time_us heartbeat, election, hold;
     uint64_t wal_segment_bytes; /* 0: the default */
-    uint64_t state_bytes_max;   /* 0: the default */
 };
 
 struct node_callbacks {

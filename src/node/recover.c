@@ -113,7 +113,7 @@ static enum status start_raft(struct node *node, const struct wal_recovered *rec
 
 static void found_state(struct node *node)
 {
-    struct kv_options options = {.state_bytes_max = node->options.state_bytes_max};
+    struct kv_options options = {0}; /* the default: it decides results, so all nodes share it */
     node->kv = kv_new(&options);
     kv_apply_config(node->kv, FOUNDATION, &node->meta.initial);
     node->applied = node->applied_told = FOUNDATION.index;

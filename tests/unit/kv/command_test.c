@@ -227,7 +227,7 @@ static void what_decodes_encodes_to_the_same_bytes(void **state)
     struct prng prng;
     prng_init(&prng, 3);
     unsigned decoded_count = 0;
-    for (int i = 0; i < 200000; i++) {
+    for (int i = 0; i < 50000; i++) {
         struct room room;
         struct command command = random_command(&prng, &room);
         struct buf bytes = encode(&command);
@@ -245,7 +245,7 @@ static void what_decodes_encodes_to_the_same_bytes(void **state)
         }
         buf_release(&bytes);
     }
-    assert_in_range(decoded_count, 10000, 190000);
+    assert_in_range(decoded_count, 2000, 48000);
 }
 
 /* ---- refusals ---- */

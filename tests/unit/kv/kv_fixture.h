@@ -74,13 +74,17 @@ static inline struct kv_result fixture_announce(struct kv *kv, node_id id, const
     struct command command = {.op = COMMAND_ANNOUNCE, .member = id};
     if (http != NULL)
         command.http = fixture_address(http);
-    return fixture_apply(kv, &command);
+    struct kv_result result = fixture_apply(kv, &command);
+    kv_check(kv);
+    return result;
 }
 
 static inline struct kv_result fixture_register(struct kv *kv, node_id id, uint64_t identity)
 {
-    return fixture_apply(
+    struct kv_result result = fixture_apply(
         kv, &(struct command){.op = COMMAND_REGISTER, .member = id, .member_identity = identity});
+    kv_check(kv);
+    return result;
 }
 
 /* Members with these ids, voters all, at 10.0.0.<id>:7000. */
