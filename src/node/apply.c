@@ -97,9 +97,9 @@ void apply_committed(struct node *node)
     struct raft_view view;
     raft_view(node->raft, &view);
     struct address http_before = {0};
-    const struct kv_member *self = kv_member(node->kv, node->options.self);
-    if (self != NULL)
-        http_before = self->http;
+    const struct kv_member *leader = kv_member(node->kv, node->view.leader);
+    if (leader != NULL)
+        http_before = leader->http;
 
     size_t batch_count = 0;
     while (node->applied < view.commit && batch_count < NODE_APPLY_BATCH && !node->is_fatal) {
@@ -116,9 +116,9 @@ void apply_committed(struct node *node)
     if (node->is_fatal || node->applied == node->applied_told)
         return;
 
-    self = kv_member(node->kv, node->options.self);
-    if (self != NULL && !address_equal(&http_before, &self->http))
-        node_view_refresh(node);
+    leader = kv_member(node->kv, node->view.leader);
+    if (leader != NULL && !address_equal(&http_before, &leader->http))
+        node_on_leader_http(node);
     read_complete(node);
     node->applied_told = node->applied;
     struct raft_event event = {

@@ -40,16 +40,30 @@ static void submit_own(struct node *node, const struct command *command)
     node_submit(node, &node->own_request);
 }
 
+/* What this node has to announce, if anything. */
+static bool own_http(struct node *node, struct address *out_http)
+{
+    struct errtext error;
+    if (!node->options.announces || !address_is_set(&node->options.advertise_http))
+        return false;
+    enum status status = node_resolve_http(node, node->options.self, &node->options.advertise_http,
+                                           out_http, &error);
+    if (status != ST_OK && !node->own_is_unusable)
+        diag(DIAG_WARN, "announces no client address: %s (--advertise-http)", error.text);
+    node->own_is_unusable = status != ST_OK;
+    return status == ST_OK;
+}
+
 void directory_refresh(struct node *node)
 {
     const struct kv_member *self = kv_member(node->kv, node->options.self);
     if (node->own_is_open || node->is_stopping || node->view.leader == NODE_NONE || self == NULL ||
         !node->is_caught_up)
         return;
+    struct address http;
     bool must_register = self->identity == 0;
-    bool must_announce = node->options.announces && self->identity == node->meta.identity &&
-                         address_is_set(&node->options.advertise_http) &&
-                         !address_equal(&self->http, &node->options.advertise_http);
+    bool must_announce = self->identity == node->meta.identity && own_http(node, &http) &&
+                         !address_equal(&self->http, &http);
     if (!must_register && !must_announce)
         return;
     if (env_now(node->env) < node->own_not_before) {
@@ -60,7 +74,7 @@ void directory_refresh(struct node *node)
                               .member = node->options.self,
                               .member_identity = must_register ? node->meta.identity : 0};
     if (!must_register)
-        command.http = node->options.advertise_http;
+        command.http = http;
     submit_own(node, &command);
 }
 

@@ -90,6 +90,7 @@ static void follow_hint(struct node *node, const struct message *message,
     node->hint_leader = message->from;
     node->hint_term = message->term;
     node->hint_http = http;
+    node->leader_http = http;
     node_view_refresh(node);
 }
 
@@ -131,17 +132,23 @@ static void take_office(struct node *node)
     node->stats.elections_count++;
 }
 
-static struct address leader_http_of(const struct node *node, const struct raft_view *view)
+static struct address directory_http(const struct node *node, node_id id)
 {
-    struct address none = {0};
-    if (view->leader == NODE_NONE)
-        return none;
-    if (view->role == RAFT_ROLE_LEADER) {
-        const struct kv_member *self = kv_member(node->kv, node->options.self);
-        return self != NULL ? self->http : none;
-    }
-    bool is_known = node->hint_leader == view->leader && node->hint_term == view->term;
-    return is_known ? node->hint_http : none;
+    const struct kv_member *member = kv_member(node->kv, id);
+    return member != NULL ? member->http : (struct address){0};
+}
+
+void node_on_leader_http(struct node *node)
+{
+    node->leader_http = directory_http(node, node->view.leader);
+    node_view_refresh(node);
+}
+
+static struct address leader_http_of(struct node *node, const struct raft_view *raft)
+{
+    if (raft->leader != node->view.leader)
+        node->leader_http = directory_http(node, raft->leader); /* until its first append */
+    return raft->leader != NODE_NONE ? node->leader_http : (struct address){0};
 }
 
 void node_view_refresh(struct node *node)

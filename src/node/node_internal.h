@@ -87,10 +87,12 @@ struct node {
     struct node_callbacks callbacks;
     uint64_t incarnation;
     struct node_view view;
-    /* what the appends of the current leader say of its client address */
-    node_id hint_leader;
+    /* The leader's client address comes from its appends and from the directory applied here;
+     * whichever changed last is the newer word. */
+    node_id hint_leader; /* whose last append said `hint_http`, in which term */
     raft_term hint_term;
     struct address hint_http;
+    struct address leader_http;
     bool must_reroute; /* the view changed: look at everything held in the next turn */
 
     /* ready.c */
@@ -147,6 +149,7 @@ struct node {
     struct buf own_command;
     bool own_is_open;
     enum status own_status; /* of the last one */
+    bool own_is_unusable;   /* the advertised client address names no host; said once */
     time_us own_not_before;
 
     struct node_stats stats;
@@ -159,6 +162,8 @@ MUST_CHECK enum status node_recover(struct node *node, struct errtext *error);
 void node_fail(struct node *node, enum status status, const char *what);
 void node_wake(struct node *node); /* run a turn after this batch of events */
 void node_view_refresh(struct node *node);
+/* The directory applied here has changed what it says of the leader. */
+void node_on_leader_http(struct node *node);
 /* Looks at everything that waits again after NODE_RETRY_US. */
 void node_arm_retry(struct node *node);
 

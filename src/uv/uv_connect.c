@@ -131,13 +131,12 @@ static void dial_on_resolved(uv_getaddrinfo_t *resolve, int status, struct addri
     struct env_dial *dial = stream->dial;
     dial->is_resolving = false;
     dial->found = dial->next = found;
-    if (stream->state == STREAM_CLOSED) {
+    if (stream->state == STREAM_CLOSED)
         env_stream_release(stream);
-    } else if (status != 0 || found == NULL) {
+    else if (status != 0 || found == NULL)
         dial_end(stream);
-    } else {
+    else
         connect_next(stream);
-    }
 }
 
 static void dial_on_begin(void *ctx)

@@ -18,6 +18,19 @@ struct env_signal {
     void *ctx;
 };
 
+/* One uv_env_run_until. */
+struct env_run {
+    struct env_timer timer;
+    bool is_late;
+    bool (*is_done)(void *ctx);
+    void *ctx;
+};
+
+static bool is_run_over(const struct env_run *run)
+{
+    return run->is_late || run->is_done(run->ctx);
+}
+
 static time_us clock_us(clockid_t clock)
 {
     struct timespec time;
@@ -81,7 +94,7 @@ static void env_on_prepare(uv_prepare_t *prepare)
 {
     struct env *env = prepare->data;
     bool has_work = !list_is_empty(&env->tasks) || env_writer_has_work(env) ||
-                    (env->is_done != NULL && env->is_done(env->is_done_ctx));
+                    (env->run != NULL && is_run_over(env->run));
     int rc = has_work ? uv_idle_start(&env->idle, idle_on_turn) : uv_idle_stop(&env->idle);
     INVARIANT(rc == 0);
     env_timers_arm(env);
@@ -193,26 +206,26 @@ void uv_env_stop(struct env *env)
     uv_stop(&env->loop);
 }
 
-static void timeout_on_fire(void *ctx)
+static void run_on_late(void *ctx)
 {
-    (void)ctx; /* it only ends the wait */
+    struct env_run *run = ctx;
+    run->is_late = true;
 }
 
 bool uv_env_run_until(struct env *env, bool (*is_done)(void *ctx), void *ctx, time_us timeout)
 {
-    struct env_timer timer;
+    REQUIRE(env->run == NULL);
+
+    struct env_run run = {.is_done = is_done, .ctx = ctx};
     env_clock_expire(env);
-    time_us deadline = env_now(env) + timeout;
-    env_timer_init(&timer, timeout_on_fire, NULL);
-    env_timer_set(env, &timer, deadline);
-    env->is_done = is_done;
-    env->is_done_ctx = ctx;
-    while (!is_done(ctx) && env_now(env) < deadline) {
+    env_timer_init(&run.timer, run_on_late, &run);
+    env_timer_set(env, &run.timer, env_now(env) + timeout);
+    env->run = &run;
+    while (!is_run_over(&run))
         (void)uv_run(&env->loop, UV_RUN_ONCE); /* tells only that handles are still open */
-        env_clock_expire(env);
-    }
-    env->is_done = NULL;
-    env_timer_set(env, &timer, TIME_NEVER);
+    env->run = NULL;
+    env_timer_set(env, &run.timer, TIME_NEVER);
+    env_clock_expire(env);
     return is_done(ctx);
 }
 

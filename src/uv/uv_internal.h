@@ -24,6 +24,8 @@ struct env_timers {
     uv_timer_t uv_timer;
 };
 
+struct env_run;
+
 /* Writes in the order started, either by one thread or by the loop. */
 struct env_writer {
     struct list queued; /* with a thread: guarded by `mutex` */
@@ -55,8 +57,7 @@ struct env {
 
     time_us now;
     bool is_now_stale;
-    bool (*is_done)(void *ctx); /* of uv_env_run_until: the loop does not wait once it is true */
-    void *is_done_ctx;          /* borrowed */
+    struct env_run *run; /* borrowed; the loop does not wait once this run is over */
 };
 
 enum stream_state {

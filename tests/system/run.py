@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Runs the system tests: every function test_* of every test_*.py here, each in its own process.
+
+  run.py [--build DIR] [-j N] [--list] [FILTER ...]
+
+A FILTER is a part of `file.function`. A test that outlives its limit is ended, with the servers it
+started. The last line is `N passed, N failed`; the exit status is 1 when one failed.
+"""
+import argparse
+import glob
+import importlib
+import os
+import select
+import signal
+import sys
+import tempfile
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+import testing  # noqa: E402
+
+LIMIT_SECONDS = 60
+GRACE_SECONDS = 5  # between the polite and the final end of a test that is over its limit
+
+
+def discover(filters):
+    tests = []
+    for path in sorted(glob.glob(os.path.join(HERE, "test_*.py"))):
+        name = os.path.basename(path)[:-3]
+        module = importlib.import_module(name)
+        for function_name, function in vars(module).items():
+            full_name = f"{name}.{function_name}"
+            if (function_name.startswith("test_") and callable(function)
+                    and function.__module__ == name
+                    and (not filters or any(f in full_name for f in filters))):
+                tests.append((full_name, function))
+    return tests
+
+
+class Run:
+    """One test in a forked child; its output goes to a file, its figures to a pipe."""
+
+    def __init__(self, name, function):
+        self.name = name
+        self.begin = time.monotonic()
+        slowdown = float(os.environ.get("MINIKV_TEST_SLOWDOWN", "1"))
+        self.end = self.begin + getattr(function, "limit", LIMIT_SECONDS) * slowdown
+        self.output = tempfile.TemporaryFile("w+")
+        self.notes, notes_in = os.pipe()
+        self.is_over_limit = False
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self.notes)
+            self._child(function, notes_in)
+        os.close(notes_in)
+
+    def _child(self, function, notes_in):
+        status = 1
+        try:
+            os.setpgid(0, 0)
+            os.dup2(self.output.fileno(), 1)
+            os.dup2(self.output.fileno(), 2)
+            os.environ[testing.NOTES_DESCRIPTOR] = str(notes_in)
+            signal.signal(signal.SIGTERM, _raise_over_limit)
+            function()
+            status = 0
+        except BaseException:  # the process ends here in any case
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def poll(self):
+        """None while it runs, then whether it passed."""
+        now = time.monotonic()
+        if now > self.end + GRACE_SECONDS:
+            os.kill(self.pid, signal.SIGKILL)
+        elif now > self.end and not self.is_over_limit:
+            self.is_over_limit = True
+            os.kill(self.pid, signal.SIGTERM)
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid == 0:
+            return None
+        return status == 0
+
+    def finish(self, passed):
+        seconds = time.monotonic() - self.begin
+        notes = os.read(self.notes, 65536).decode().splitlines() if self._has_notes() else []
+        os.close(self.notes)
+        mark = "ok  " if passed else "FAIL"
+        note = f"  ({'; '.join(notes)})" if notes else ""
+        late = "  (over its time limit)" if self.is_over_limit else ""
+        print(f"{mark} {seconds:6.2f} s  {self.name}{note}{late}", flush=True)
+        if not passed:
+            self.output.seek(0)
+            print("".join(f"    {line}" for line in self.output.readlines()[-120:]), flush=True)
+        self.output.close()
+
+    def _has_notes(self):
+        return bool(select.select([self.notes], [], [], 0)[0])
+
+
+def _raise_over_limit(*_):
+    raise TimeoutError("the test is over its time limit")
+
+
+def run_all(tests, jobs):
+    """(passed, failed). Tests marked `alone` come last, one at a time."""
+    counts = {True: 0, False: 0}
+    together = [t for t in tests if not getattr(t[1], "alone", False)]
+    apart = [t for t in tests if getattr(t[1], "alone", False)]
+    for queue, width in ((together, jobs), (apart, 1)):
+        running = []
+        while queue or running:
+            while queue and len(running) < width:
+                running.append(Run(*queue.pop(0)))
+            for run in list(running):
+                passed = run.poll()
+                if passed is not None:
+                    running.remove(run)
+                    run.finish(passed)
+                    counts[passed] += 1
+            time.sleep(0.005)
+    return counts[True], counts[False]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", help="directory with minikvd (default: build/release)")
+    parser.add_argument("-j", "--jobs", type=int, default=1)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("filters", nargs="*", metavar="FILTER")
+    options = parser.parse_args()
+    if options.build:
+        os.environ["MINIKV_BUILD"] = os.path.abspath(options.build)
+    tests = discover(options.filters)
+    if options.list:
+        print(*(name for name, _ in tests), sep="\n")
+        return 0
+    import cluster
+    if not os.access(cluster.program("minikvd"), os.X_OK):
+        print(f"no minikvd in {cluster.build_directory()}: build it, or name it with --build")
+        return 1
+    begin = time.monotonic()
+    passed, failed = run_all(tests, options.jobs)
+    print(f"{time.monotonic() - begin:.0f} s")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,437 @@
+"""The command line: what it prints, where it goes and how it exits, against real nodes."""
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from cluster import HOST, Cluster, PortClaim, eventually, program, scaled
+
+OK, FAILURE, USAGE, NOT_FOUND, CONDITION, UNAVAILABLE, UNKNOWN = range(7)
+
+
+class Result:
+    def __init__(self, completed):
+        self.code = completed.returncode
+        self.out = completed.stdout
+        self.err = completed.stderr.decode()
+
+    @property
+    def text(self):
+        return self.out.decode()
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+    def __repr__(self):
+        return f"<exit {self.code} out={self.out!r} err={self.err!r}>"
+
+
+def minikv(*arguments, at=(), stdin=b"", timeout=None):
+    """Runs minikv against the nodes `at`; without a timeout of its own, 5 s."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MINIKV_")}
+    environment["MINIKV_ENDPOINTS"] = ",".join(n if isinstance(n, str) else n.http_text for n in at)
+    if timeout:
+        arguments += ("--timeout", timeout)
+    return Result(subprocess.run([program("minikv"), *arguments], input=stdin, env=environment,
+                                 capture_output=True, timeout=scaled(30)))
+
+
+def closed_address():
+    return f"{HOST}:{PortClaim().port}"
+
+
+# ---- data ----
+
+def test_values_go_in_and_out_at_every_node():
+    with Cluster(3).start() as cluster:
+        for node in cluster.nodes:
+            put = minikv("put", f"a key/{node.id}", "välue\n", at=[node])
+            assert put.code == OK and re.fullmatch(r"ok, revision \d+\n", put.text), put
+            for reader in cluster.nodes:
+                assert minikv("get", f"a key/{node.id}", at=[reader]).out == "välue\n\n".encode()
+                raw = minikv("get", "--raw", f"a key/{node.id}", at=[reader])
+                assert raw.out == "välue\n".encode(), raw
+            item = minikv("get", f"a key/{node.id}", "-o", "json", at=[node]).json
+            assert item["value"] == "välue\n" and item["version"] == 1, item
+            table = minikv("get", f"a key/{node.id}", "-o", "table", at=[node]).text
+            assert table.splitlines()[0].split() == ["KEY", "REVISION", "VERSION", "VALUE"]
+            assert table.splitlines()[1].endswith("välue\\n"), table
+            assert minikv("del", f"a key/{node.id}", at=[node]).text == "ok\n"
+            assert minikv("get", f"a key/{node.id}", at=[node]).code == NOT_FOUND
+
+
+def test_values_come_from_standard_input_and_files():
+    value = bytes(range(256)) * 1000
+    with Cluster(1).start() as cluster, tempfile.NamedTemporaryFile() as file:
+        file.write(value[::-1])
+        file.flush()
+
+        assert minikv("put", "in", "-", at=cluster.nodes, stdin=value).code == OK
+        assert minikv("put", "file", "@" + file.name, at=cluster.nodes).code == OK
+        assert minikv("put", "empty", "", at=cluster.nodes).code == OK
+
+        assert minikv("get", "in", "--raw", at=cluster.nodes).out == value
+        assert minikv("get", "file", "--raw", at=cluster.nodes).out == value[::-1]
+        assert minikv("get", "empty", "--raw", at=cluster.nodes).out == b""
+        assert minikv("get", "empty", at=cluster.nodes).out == b"\n"
+        missing = minikv("put", "k", "@/nonexistent", at=cluster.nodes)
+        assert missing.code == USAGE and "No such file" in missing.err, missing
+        for size, code in ((1 << 20, OK), ((1 << 20) + 1, USAGE)):
+            put = minikv("put", "large", "-", at=cluster.nodes, stdin=b"x" * size)
+            assert put.code == code, (size, put)
+
+
+def test_conditions_hold_or_exit_with_4():
+    with Cluster(1).start() as cluster:
+        at = cluster.nodes
+        assert minikv("put", "k", "1", "--if-absent", at=at).code == OK
+        refused = minikv("put", "k", "2", "--if-absent", at=at)
+        assert refused.code == CONDITION and "condition not met" in refused.err, refused
+        revision = str(minikv("get", "k", "-o", "json", at=at).json["mod_revision"])
+        assert minikv("put", "k", "3", "--if-rev", revision, at=at).code == OK
+        assert minikv("put", "k", "4", "--if-rev", revision, at=at).code == CONDITION
+        assert minikv("del", "k", "--if-rev", revision, at=at).code == CONDITION
+        assert minikv("get", "k", at=at).text == "3\n"
+
+
+def test_increments_print_the_sum():
+    with Cluster(1).start() as cluster:
+        at = cluster.nodes
+        assert minikv("incr", "n", at=at).text == "1\n"
+        assert minikv("incr", "n", "--by", "-43", at=at).text == "-42\n"
+        assert minikv("incr", "n", "--by", "1", "-o", "json", at=at).json == {"value": -41}
+        minikv("put", "word", "x", at=at)
+        refused = minikv("incr", "word", at=at)
+        assert refused.code == FAILURE and "not an integer" in refused.err, refused
+
+
+def test_a_listing_goes_through_all_pages():
+    with Cluster(1).start() as cluster:
+        at = cluster.nodes
+        keys = [f"p/{i:05}" for i in range(2300)] + ["q"]
+        for key in keys:
+            assert at[0].put(key, "v" + key).status == 204
+
+        whole = minikv("ls", "-o", "json", at=at).json
+        assert [item["key"] for item in whole["items"]] == keys
+        assert whole["revision"] == at[0].revision()
+        plain = minikv("ls", "p/", "-o", "plain", at=at).text.splitlines()
+        assert plain == [f"{key}\tv{key}" for key in keys[:-1]]
+        names = minikv("ls", "--keys-only", "--limit", "1500", "-o", "plain", at=at).text
+        assert names.splitlines() == keys[:1500]
+        table = minikv("ls", "q", at=at).text.splitlines()
+        assert len(table) == 2 and table[1].split()[0] == "q", table
+        assert minikv("ls", "nothing", "-o", "json", at=at).json["items"] == []
+
+
+def test_keys_that_are_no_text_are_listed_across_pages():
+    with Cluster(1).start() as cluster:
+        node = cluster.nodes[0]
+        for i in range(1100):
+            assert node.put(f"%FF%{i % 256:02X}{i}", "v").status == 204
+
+        lines = minikv("ls", "-o", "plain", "--keys-only", at=[node]).text.splitlines()
+
+        assert len(lines) == 1100 and all(line.startswith("\\xff") for line in lines), lines[:3]
+        items = minikv("ls", "-o", "json", at=[node]).json["items"]
+        assert len({item["key_base64"] for item in items}) == 1100
+
+
+# ---- the way there ----
+
+def test_a_redirect_is_followed_and_shown():
+    with Cluster(3, ["--route", "redirect"]).start() as cluster:
+        leader, follower = cluster.leader(), cluster.followers()[0]
+
+        put = minikv("put", "-v", "k", "v", at=[follower])
+
+        assert put.code == OK, put
+        assert f"> PUT /v1/kv/k to {follower.http_text}\n" in put.err, put
+        assert re.search(rf"< 307 from node {follower.id}, term \d+, hops 0, effect none, "
+                         rf"Location http://{leader.http_text}/v1/kv/k\n", put.err), put
+        assert f"> PUT /v1/kv/k to {leader.http_text}\n" in put.err, put
+        assert re.search(rf"< 204 from node {leader.id}, term \d+, hops 0, ETag ", put.err), put
+        assert put.out.startswith(b"ok"), put
+
+
+def test_an_endpoint_that_refuses_is_passed_by():
+    with Cluster(1).start() as cluster:
+        closed = closed_address()
+        put = minikv("put", "-v", "k", "v", at=[closed, cluster.nodes[0]])
+        assert put.code == OK, put
+        assert f"! {closed}: Connection refused\n* trying the next endpoint\n" in put.err, put
+
+
+def test_without_any_node_the_exit_code_is_5_when_the_time_is_up():
+    begin = time.monotonic()
+    put = minikv("put", "k", "v", at=[closed_address()], timeout="300ms")
+    assert put.code == UNAVAILABLE, put
+    assert "no node answered" in put.err, put
+    assert 0.1 < time.monotonic() - begin < scaled(3), put
+
+
+def test_a_write_during_an_election_succeeds_by_itself():
+    with Cluster(3).start() as cluster:
+        leader, survivors = cluster.leader(), cluster.followers()
+        leader.kill()
+        put = minikv("put", "k", "v", at=[leader, *survivors], timeout="10s")
+        assert put.code == OK, put
+
+
+def test_a_write_whose_fate_is_unknown_exits_with_6_and_is_sent_once():
+    with Cluster(3).start() as cluster:
+        leader, others = cluster.leader(), cluster.followers()
+        leader.pause()
+
+        incr = minikv("incr", "-v", "n", at=[leader, *others], timeout="700ms")
+
+        assert incr.code == UNKNOWN, incr
+        assert "may or may not have happened" in incr.err, incr
+        assert incr.err.count("> POST") == 1, incr
+        read = minikv("get", "n", at=[leader, *others], timeout="8s")
+        leader.resume()
+        assert read.code in (OK, NOT_FOUND), read  # a read may be asked again elsewhere
+
+
+def test_a_cluster_without_quorum_exits_with_5_or_6_and_still_serves_stale_reads():
+    with Cluster(3).start() as cluster:
+        leader, others = cluster.leader(), cluster.followers()
+        minikv("put", "k", "v", at=[leader])
+        cluster.wait_caught_up()
+        leader.kill()
+        others[0].kill()
+
+        put = minikv("put", "k", "w", at=[others[1]], timeout="500ms")
+        stale = minikv("get", "--stale", "k", at=[others[1]])
+        status = minikv("status", at=[others[1]])
+
+        assert put.code == UNAVAILABLE, put
+        assert stale.code == OK and stale.text == "v\n", stale
+        assert status.code == UNAVAILABLE and status.text.count("unreachable") == 2, status
+
+
+# ---- cluster ----
+
+def test_status_and_members_show_every_node():
+    with Cluster(3).start() as cluster:
+        leader = cluster.leader()
+        status = minikv("status", at=cluster.nodes)
+        assert status.code == OK, status
+        lines = [line.split() for line in status.text.splitlines()]
+        assert lines[0][:4] == ["ID", "CLIENTS", "ROLE", "TERM"], lines
+        assert [line[2] for line in lines[1:]].count("leader") == 1, lines
+        assert lines[leader.id][1:3] == [leader.http_text, "leader"], lines
+        nodes = minikv("status", "-o", "json", at=cluster.nodes).json["nodes"]
+        assert [n["leader"] for n in nodes] == [leader.id] * 3, nodes
+
+        members = minikv("members", at=cluster.nodes).text.splitlines()
+        assert members[1].split() == ["1", "yes", cluster.nodes[0].http_text,
+                                      cluster.nodes[0].peer_text], members
+        assert minikv("members", "-o", "json", at=cluster.nodes).json["members"][2]["id"] == 3
+
+
+def test_addresses_are_announced_and_removed():
+    with Cluster(3, ["--announce", "off"]).start(announced=False) as cluster:
+        node = cluster.nodes[1]
+        assert "(not announced)" in minikv("members", at=cluster.nodes).text
+        assert minikv("announce", "2", node.http_text, at=cluster.nodes).code == OK
+        eventually(lambda: all(n.members()[2]["http"] == node.http_text for n in cluster.nodes),
+                   "the address is known everywhere")
+        wrong = minikv("announce", "3", node.http_text, at=cluster.nodes)
+        assert wrong.code == FAILURE and "does not answer as that node" in wrong.err, wrong
+        assert minikv("announce", "9", node.http_text, at=cluster.nodes).code == NOT_FOUND
+        assert minikv("announce", "2", "nonsense", at=cluster.nodes).code == USAGE
+        assert minikv("announce", "2", at=cluster.nodes).code == USAGE
+        assert minikv("announce", "2", "--remove", at=cluster.nodes).code == OK
+        eventually(lambda: cluster.nodes[2].members()[2]["http"] == "", "it is removed")
+
+
+# ---- about itself ----
+
+def test_mistakes_exit_with_2_and_name_what_was_meant():
+    for arguments, words in ((("gte", "k"), "did you mean get?"),
+                             (("get", "k", "--tiemout", "1s"), "did you mean --timeout?"),
+                             (("get",), "usage: minikv get KEY"),
+                             (("get", "k", "--endpoints", "x"), "no address of a node")):
+        result = minikv(*arguments)
+        assert result.code == USAGE and words in result.err and result.out == b"", result
+
+
+def test_help_and_version_are_there_without_a_cluster():
+    assert "Commands" in minikv().text
+    assert minikv("help", "put").text.startswith("minikv put KEY VALUE")
+    assert minikv("help", "put").text == minikv("put", "--help").text
+    assert minikv("version").text == minikv("--version").text
+    assert minikv("help", "nothing").code == USAGE
+
+
+def test_bash_completes_commands_and_options():
+    script = minikv("completion", "bash").text + """
+        complete_line() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _minikv; echo "${COMPREPLY[@]}"; }
+        complete_line minikv st
+        complete_line minikv get k --st
+    """
+    result = subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True)
+    assert result.stdout == "status\n--stale\n", result
+
+
+def test_an_answer_that_cannot_be_written_is_a_failure():
+    with open("/dev/full", "w") as full:
+        code = subprocess.run([program("minikv"), "help"], stdout=full,
+                              stderr=subprocess.DEVNULL).returncode
+        assert code == FAILURE, code
+
+
+# ---- minikvd ----
+
+def minikvd(*arguments, **environment):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MINIKV_")}
+    return Result(subprocess.run([program("minikvd"), *arguments], capture_output=True,
+                                 env={**kept, **environment}, timeout=scaled(10)))
+
+
+def test_minikvd_refuses_what_it_does_not_know():
+    assert minikvd("--listn-http", ":1").err == \
+        "minikvd: unknown option --listn-http; did you mean --listen-http?\n"
+    assert minikvd("--join", "127.0.0.1:8081").code == USAGE
+    assert "MINIKV_ROUTES; did you mean MINIKV_ROUTE?" in minikvd(MINIKV_ROUTES="forward").err
+    assert minikvd("--version").text == minikv("version").text.replace("minikv", "minikvd", 1)
+
+
+def test_minikvd_shows_where_each_value_came_from():
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write("hold-ms = 1500\nroute = redirect # here\n")
+        file.flush()
+        printed = minikvd("--print-config", "--config", file.name, "--id=4", MINIKV_HOLD_MS="1600")
+        assert printed.code == OK, printed
+        lines = {line.split(" = ")[0]: re.split(r" = |\s+# ", line)[1:]
+                 for line in printed.text.splitlines()}
+        assert lines["id"] == ["4", "flag"], lines
+        assert lines["hold-ms"] == ["1600", "environment MINIKV_HOLD_MS"], lines
+        assert lines["route"] == ["redirect", f"{file.name}:2"], lines
+        assert lines["election-ms"][1] == "default", lines
+
+
+def test_minikvd_names_an_address_that_is_taken():
+    with socket.socket() as taken, tempfile.TemporaryDirectory() as directory:
+        taken.bind((HOST, 0))
+        taken.listen()
+        address = f"{HOST}:{taken.getsockname()[1]}"
+        peer = closed_address()
+        for arguments in (["--listen-http", address, "--listen-peer", peer],
+                          ["--listen-http", peer, "--listen-peer", address]):
+            result = minikvd("--data-dir", directory + "/data", *arguments)
+            assert result.code == FAILURE and address in result.err, result
+
+
+# ---- demo ----
+
+class Demo:
+    """A running `minikv demo`, on ports of its own."""
+
+    def __init__(self, *arguments, temporary=None):
+        self.port = free_range()
+        self.temporary = temporary or tempfile.mkdtemp(prefix="minikv-test-demo-")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MINIKV_")}
+        self.process = subprocess.Popen(
+            [program("minikv"), "demo", "--base-port", str(self.port), *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**environment, "TMPDIR": self.temporary})
+        self.endpoints = [f"{HOST}:{self.port + i}" for i in range(3)]
+        self.welcome = ""
+
+    def wait_welcome(self):
+        while "Ctrl-C stops" not in self.welcome:
+            line = self.process.stdout.readline().decode()
+            assert line, self.process.stderr.read()
+            self.welcome += line
+        self.pids = [int(pid) for pid in re.findall(r"pid (\d+)", self.welcome)]
+        return self
+
+    def is_gone(self):
+        return not any(os.path.exists(f"/proc/{pid}") and not is_zombie(pid) for pid in self.pids)
+
+
+def is_zombie(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def free_range():
+    """A base port with room for three nodes' client and peer ports."""
+    for base in range(20000 + os.getpid() % 5000, 30000, 7):
+        try:
+            for port in [base + i for i in (0, 1, 2, 100, 101, 102)]:
+                with socket.socket() as probe:
+                    probe.bind((HOST, port))
+        except OSError:
+            continue
+        return base
+    raise RuntimeError("no free ports")
+
+
+def test_a_demo_runs_until_interrupted_and_leaves_nothing():
+    demo = Demo("--timeout", "20s").wait_welcome()
+    assert len(demo.pids) == 3 and demo.welcome.count("leader") >= 1, demo.welcome
+    for endpoint in demo.endpoints:
+        assert minikv("put", "k", "v", at=[endpoint]).code == OK
+
+    demo.process.send_signal(signal.SIGINT)
+
+    assert demo.process.wait(scaled(20)) == 0, demo.process.stderr.read()
+    assert demo.is_gone()
+    assert os.listdir(demo.temporary) == []
+    os.rmdir(demo.temporary)
+
+
+def test_a_demo_that_is_killed_takes_its_nodes_with_it():
+    demo = Demo("--timeout", "20s").wait_welcome()
+    demo.process.kill()
+    demo.process.wait()
+    eventually(demo.is_gone, "the nodes are gone")
+    subprocess.run(["rm", "-rf", demo.temporary], check=True)
+
+
+def test_a_demo_reports_a_node_that_dies_and_goes_on():
+    demo = Demo("--timeout", "20s").wait_welcome()
+    os.kill(demo.pids[1], signal.SIGKILL)
+    line = demo.process.stderr.readline().decode()
+    assert "node 2 was ended by signal 9" in line, line
+    assert minikv("put", "k", "v", at=demo.endpoints, timeout="10s").code == OK
+    demo.process.terminate()
+    assert demo.process.wait(scaled(20)) == 0
+    assert demo.is_gone()
+    subprocess.run(["rm", "-rf", demo.temporary], check=True)
+
+
+def test_a_demo_whose_port_is_taken_says_so():
+    with tempfile.TemporaryDirectory() as directory, socket.socket() as taken:
+        port = free_range()
+        taken.bind((HOST, port + 101))
+        taken.listen()
+        demo = minikv("demo", "--base-port", str(port), "--dir", directory + "/demo")
+        assert demo.code == FAILURE, demo
+        assert f"{HOST}:{port + 101}" in demo.err and "--base-port" in demo.err, demo
+        assert os.path.exists(directory + "/demo/node-1.log")  # --dir is kept
+
+
+def test_a_demo_keeps_the_data_in_a_given_directory():
+    with tempfile.TemporaryDirectory() as directory:
+        for turn in range(2):
+            demo = Demo("--dir", directory, "--nodes", "1", "--timeout", "20s").wait_welcome()
+            demo.endpoints = demo.endpoints[:1]
+            if turn == 0:
+                assert minikv("put", "k", "v", at=demo.endpoints).code == OK
+            else:
+                assert minikv("get", "k", at=demo.endpoints).text == "v\n"
+            demo.process.send_signal(signal.SIGINT)
+            assert demo.process.wait(scaled(20)) == 0
+            os.rmdir(demo.temporary)

@@ -1,0 +1,31 @@
+"""What a test may tell the runner: marks on functions, and figures for the report line."""
+import os
+
+NOTES_DESCRIPTOR = "MINIKV_TEST_NOTES_FD"
+
+
+def alone(function):
+    """Timing matters: no other test runs at the same time."""
+    function.alone = True
+    return function
+
+
+def limit(seconds):
+    """The test may take this long instead of the default."""
+    def mark(function):
+        function.limit = seconds
+        return function
+    return mark
+
+
+def report(text):
+    """A measured figure, printed on the test's line."""
+    descriptor = os.environ.get(NOTES_DESCRIPTOR)
+    if descriptor:
+        os.write(int(descriptor), (text + "\n").encode())
+    else:
+        print(text)
+
+
+def count_from_environment(name, default):
+    return int(os.environ.get(name, default))
