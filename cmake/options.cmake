@@ -6,6 +6,7 @@ set(CMAKE_C_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 set(MINIKV_SANITIZE "" CACHE STRING "address;undefined or thread")
+option(MINIKV_TESTS "build the unit tests (cmocka)" ON)
 option(MINIKV_FUZZ "build the libFuzzer targets (clang)" OFF)
 option(MINIKV_COVERAGE "instrument for coverage" OFF)
 

@@ -121,7 +121,10 @@ void raft_lead_on_link(struct raft *raft, const struct raft_event *event)
     if (peer == NULL)
         return;
     bool is_guess = peer->state == RAFT_PEER_PROBE;
-    raft_peer_probe(peer, is_guess ? peer->next : peer->match + 1);
+    raft_index next = is_guess ? peer->next : peer->match + 1;
+    if (event->link.is_up)
+        peer->match = 0; /* its disk may have lost what it had acknowledged (FAULTS S8): ask */
+    raft_peer_probe(peer, next);
     peer->is_waiting = !event->link.is_up; /* for the heartbeat */
 }
 

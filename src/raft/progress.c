@@ -64,6 +64,8 @@ void raft_peer_accept(struct raft_peer *peer, raft_index match)
     switch (peer->state) {
     case RAFT_PEER_PROBE: {
         raft_index next = MAX(peer->sent.index, peer->match) + 1;
+        /* What the first probe carried may be on its way to that disk, or lost. Ask at once. */
+        peer->is_heartbeat_due |= peer->sent.index > peer->match;
         enter(peer, RAFT_PEER_STREAM);
         peer->next = next;
         break;

@@ -5,6 +5,9 @@
 /* "MKVWAL" and two bytes that no text file has. */
 #define WAL_MAGIC 0x1a0a4c4157564b4dull
 
+/* Far above any index that will be reached, so that the one after it is still a number. */
+#define WAL_INDEX_MAX ((raft_index)INT64_MAX)
+
 enum { RECORD_ALIGN = 8 };
 
 static_assert(WAL_SEGMENT_HEADER_BYTES <= WAL_BLOCK_BYTES, "the header fits its block");
@@ -242,7 +245,7 @@ enum status wal_format_decode_entry(struct bytes payload, struct entry **out_ent
     struct entry *entry;
     if (entry_decode(&cursor, &entry) != ST_OK)
         return ST_CORRUPT;
-    if (!cursor_is_done(&cursor)) {
+    if (!cursor_is_done(&cursor) || entry->id.index > WAL_INDEX_MAX) {
         entry_unref(entry);
         return ST_CORRUPT;
     }

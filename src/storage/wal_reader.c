@@ -72,7 +72,8 @@ enum status wal_reader_get(struct wal_reader *reader, uint64_t offset, size_t co
         reader->window_bytes += got;
     }
     size_t skip = (size_t)(offset - reader->window_offset);
-    *out_bytes = bytes_of(reader->window + skip, reader->window_bytes - skip);
+    size_t rest = reader->window_bytes - skip;
+    *out_bytes = rest > 0 ? bytes_of(reader->window + skip, rest) : bytes_of(NULL, 0);
     return ST_OK;
 }
 

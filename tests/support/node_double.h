@@ -33,9 +33,8 @@ struct node {
 static inline void node_double_apply(struct node *node, struct bytes command,
                                      struct kv_result *out_result)
 {
-    struct proposal proposal = {.origin = {.node = 1, .incarnation = 1, .number = 1},
-                                .stamp_us = 1,
-                                .command = command};
+    struct proposal proposal = {
+        .origin = {.node = 1, .incarnation = 1, .number = 1}, .stamp_us = 1, .command = command};
     node->applied++;
     kv_apply(node->kv, (struct entry_id){node->view.term, node->applied}, &proposal, out_result);
 }

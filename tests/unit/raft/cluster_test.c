@@ -124,6 +124,27 @@ static struct replica *any_replica(struct cluster *cluster)
     return &cluster->world.replicas[below(cluster, cluster->world.replicas_count)];
 }
 
+static bool is_awake(const struct cluster *cluster, const struct replica *replica)
+{
+    return replica->raft != NULL && cluster->paused_until[replica->id - 1] <= cluster->world.now;
+}
+
+/* One that leads, or thinks so; else any. More than one may: all are worth asking. */
+static struct replica *any_leader(struct cluster *cluster)
+{
+    struct replica *chosen = any_replica(cluster);
+    size_t leaders_count = 0;
+    for (size_t i = 0; i < cluster->world.replicas_count; i++) {
+        struct replica *replica = &cluster->world.replicas[i];
+        struct raft_view view = {0};
+        if (is_awake(cluster, replica))
+            raft_view(replica->raft, &view);
+        if (view.role == RAFT_ROLE_LEADER && below(cluster, ++leaders_count) == 0)
+            chosen = replica;
+    }
+    return chosen;
+}
+
 /* ---- network and disk ---- */
 
 static void send_once(struct cluster *cluster, struct packet *packet)
@@ -236,9 +257,12 @@ static void restart(struct cluster *cluster, struct replica *replica)
             reset_link(cluster, i, replica->id - 1, true, false);
 }
 
+/* Into two sides, mostly. Silently, or with notice, or as if the processes had died. */
 static void cut_links(struct cluster *cluster)
 {
     bool is_one_way = chance(cluster, 200);
+    bool is_noticed = !is_one_way && chance(cluster, 600);
+    bool is_dead = chance(cluster, 600);
     uint64_t side = prng_next(&cluster->prng);
     for (size_t a = 0; a < cluster->world.replicas_count; a++) {
         for (size_t b = 0; b < a; b++) {
@@ -249,8 +273,8 @@ static void cut_links(struct cluster *cluster)
             bool b_sends = is_one_way && !a_sends;
             cluster->is_cut[a][b] = !a_sends;
             cluster->is_cut[b][a] = !b_sends;
-            if (!is_one_way && chance(cluster, 500))
-                reset_link(cluster, a, b, false, chance(cluster, 200));
+            if (is_noticed)
+                reset_link(cluster, a, b, false, is_dead);
         }
     }
 }
@@ -321,8 +345,8 @@ static void act(struct cluster *cluster)
         cluster->paused_until[replica->id - 1] =
             cluster->world.now + below(cluster, 3 * ELECTION);
 
-    replica = any_replica(cluster);
-    if (replica->raft == NULL || cluster->paused_until[replica->id - 1] > cluster->world.now)
+    replica = chance(cluster, 700) ? any_leader(cluster) : any_replica(cluster);
+    if (!is_awake(cluster, replica))
         return;
     if (chance(cluster, plan->propose))
         propose(cluster, replica);
@@ -401,8 +425,7 @@ static time_us tick_at(const struct cluster *cluster, const struct replica *repl
 {
     if (replica->raft == NULL || replica->deadline == TIME_NEVER)
         return TIME_NEVER;
-    time_us at = replica->deadline + cluster->plan.lateness;
-    return MAX(at, cluster->paused_until[replica->id - 1]);
+    return MAX(replica->deadline, cluster->paused_until[replica->id - 1]) + cluster->plan.lateness;
 }
 
 static struct replica *next_tick(struct cluster *cluster, time_us *out_at)
@@ -456,6 +479,7 @@ static struct replica *leader_of(struct cluster *cluster)
 static void heal(struct cluster *cluster)
 {
     cluster->is_healed = true;
+    cluster->world.load_count = 200;
     cluster->plan.loss = cluster->plan.doubling = 0;
     cluster->plan.delay_max = MIN(cluster->plan.delay_max, (time_us)5000);
     cluster->plan.sync_max = MIN(cluster->plan.sync_max, (time_us)5000);
@@ -532,8 +556,8 @@ static void draw_plan(struct cluster *cluster)
     plan->change = (uint32_t)pick(cluster, rates, 4);
     plan->transfer = (uint32_t)pick(cluster, rates, 4);
     plan->campaign = (uint32_t)pick(cluster, rates, 4);
-    plan->propose = 200;
-    plan->read = 150;
+    plan->propose = 250;
+    plan->read = 400;
     plan->length = 1500000 + below(cluster, 2500000);
 }
 

@@ -87,6 +87,7 @@ struct world {
     raft_index *read_floors;     /* by number of the read */
     uint64_t reads_count, reads_done, reads_refused;
     size_t leaders_count;
+    size_t load_count; /* entries a disk gives back at once */
 
     void (*on_packet)(struct world *world, struct packet *packet); /* takes it */
     void (*on_write)(struct world *world, struct replica *replica);
@@ -444,7 +445,7 @@ static inline void replica_answer_load(struct replica *replica, struct raft_load
 {
     struct raft_event event = {.type = RAFT_EVENT_LOADED, .loaded.peer = load.peer};
     if (load.first <= replica->disk_last) {
-        size_t count = MIN((size_t)3, replica->disk_last - load.first + 1);
+        size_t count = MIN(replica->world->load_count, replica->disk_last - load.first + 1);
         event.loaded.entries = &replica->disk[load.first];
         event.loaded.entries_count = count;
     }
@@ -548,6 +549,7 @@ static inline void world_init(struct world *world, size_t replicas_count,
                               const struct raft_options *options)
 {
     world->replicas_count = replicas_count;
+    world->load_count = 3;
     world->replicas = mem_alloc_array(REPLICAS_MAX, sizeof *world->replicas);
     world->indexes = mem_alloc_array(WORLD_INDEX_MAX + 1, sizeof *world->indexes);
     world->leaders = mem_alloc_array(WORLD_TERM_MAX + 1, sizeof *world->leaders);

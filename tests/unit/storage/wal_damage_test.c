@@ -197,6 +197,45 @@ static void the_next_frame_proves_its_predecessor(void **state)
     wal_rig_release(&rig);
 }
 
+/* A log that has just moved into segment 2, with one frame there. */
+static void make_log_of_two_segments(struct wal_rig *rig)
+{
+    wal_rig_init(rig, disk_env_new(1));
+    rig->options.idle_seal = 0;
+    assert_int_equal(wal_rig_open(rig), ST_OK);
+    disk_env_run(rig->env, 1000000);
+    for (raft_index index = 1; !disk_env_exists(rig->env, SEGMENT_2); index++) {
+        assert_int_equal(wal_rig_append(rig, NULL, (struct entry_id){1, index}, 1, 4000), ST_OK);
+        assert_true(wal_rig_settle(rig));
+    }
+    wal_rig_kill(rig);
+}
+
+static void damage_to_the_first_frame_of_a_segment_is_never_a_torn_tail(void **state)
+{
+    struct wal_rig rig;
+    make_log_of_two_segments(&rig);
+
+    disk_env_poke(rig.env, SEGMENT_2, WAL_BLOCK_BYTES + 60, BYTES_LITERAL("rot"));
+
+    assert_int_equal(wal_rig_open(&rig), ST_CORRUPT);
+    assert_non_null(strstr(rig.error.text, SEGMENT_2 ": at offset 4096"));
+    wal_rig_release(&rig);
+}
+
+static void damage_to_the_last_frame_of_a_full_segment_is_named_there(void **state)
+{
+    struct wal_rig rig;
+    make_log_of_two_segments(&rig);
+
+    disk_env_poke(rig.env, SEGMENT_1, RIG_SEGMENT_BYTES - 2 * WAL_BLOCK_BYTES + 60,
+                  BYTES_LITERAL("rot"));
+
+    assert_int_equal(wal_rig_open(&rig), ST_CORRUPT);
+    assert_non_null(strstr(rig.error.text, SEGMENT_1 ": at offset 122880"));
+    wal_rig_release(&rig);
+}
+
 /* A log of several segments and many kinds of records, at rest. */
 static void make_log(struct wal_rig *rig, uint64_t seed, bool is_sealed)
 {
@@ -469,6 +508,8 @@ int main(void)
         cmocka_unit_test(a_frame_that_counts_its_records_wrong_is_damage),
         cmocka_unit_test(later_blocks_of_an_unsynced_frame_prove_nothing),
         cmocka_unit_test(the_next_frame_proves_its_predecessor),
+        cmocka_unit_test(damage_to_the_first_frame_of_a_segment_is_never_a_torn_tail),
+        cmocka_unit_test(damage_to_the_last_frame_of_a_full_segment_is_named_there),
         cmocka_unit_test(a_flipped_bit_in_a_sealed_log_is_found_or_harmless),
         cmocka_unit_test(a_lost_or_overwritten_sector_in_a_sealed_log_is_found_or_harmless),
         cmocka_unit_test(a_whole_frame_in_another_place_is_found_or_harmless),

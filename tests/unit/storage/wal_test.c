@@ -211,6 +211,28 @@ static void a_superseded_entry_is_not_read_while_its_successor_is_queued(void **
     finish();
 }
 
+static void a_read_does_not_go_on_among_superseded_records(void **state)
+{
+    /* given a read that ended in front of 8 */
+    start(1);
+    struct entry *entries[8];
+    size_t count;
+    append_and_wait(1, 1, 10, 100);
+    assert_int_equal(wal_read(rig.wal, 1, 10000, entries, 7, &count, &rig.error), ST_OK);
+    assert_int_equal(count, 7);
+    for (size_t i = 0; i < count; i++)
+        entry_unref(entries[i]);
+
+    /* when 5 and all behind it are superseded */
+    append_and_wait(2, 5, 6, 100);
+
+    /* then the next read gives the new 8 */
+    assert_int_equal(wal_read(rig.wal, 8, 10000, entries, 1, &count, &rig.error), ST_OK);
+    assert_int_equal(entries[0]->id.term, 2);
+    entry_unref(entries[0]);
+    finish();
+}
+
 static void a_read_gives_at_least_one_entry_and_no_more_than_asked_for(void **state)
 {
     start(1);
@@ -657,6 +679,7 @@ int main(void)
         cmocka_unit_test(a_later_record_supersedes_all_from_its_index_on),
         cmocka_unit_test(superseding_in_flight_and_queued_entries_reads_back_right),
         cmocka_unit_test(a_superseded_entry_is_not_read_while_its_successor_is_queued),
+        cmocka_unit_test(a_read_does_not_go_on_among_superseded_records),
         cmocka_unit_test(a_read_gives_at_least_one_entry_and_no_more_than_asked_for),
         cmocka_unit_test(a_full_queue_refuses_and_queues_nothing),
         cmocka_unit_test(a_batch_larger_than_a_frame_is_split_and_complete),
