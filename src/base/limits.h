@@ -71,6 +71,8 @@ enum {
     LIMIT_PIPELINE = 128,              /* requests of one connection not yet answered */
     LIMIT_REPLY_QUEUE_BYTES = 8 * MIB, /* of one connection; reading stops beyond */
     LIMIT_BODIES_BYTES = 512 * MIB,    /* request bodies of all connections together */
+    LIMIT_REPLIES_BYTES = 512 * MIB,   /* replies that connections have not yet taken, together */
+    LIMIT_EXCHANGES = 131072,          /* requests of all connections, being read or answered */
     LIMIT_REPLY_BYTES = 8 * MIB,       /* one reply: a value of control characters, escaped */
     LIMIT_SPARE_EXCHANGES = 1024,      /* kept for the next request, each with its buffers */
     LIMIT_SPARE_BYTES = 16 * KIB,      /* a buffer larger than this is not kept */

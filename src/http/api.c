@@ -4,9 +4,12 @@
 
 #include "base/check.h"
 
-#define PATH(text) {(const uint8_t *)(text), sizeof(text) - 1}
-#define ROUTE_BIT  QUERY_BIT(ROUTE)
-#define READ_BITS  (QUERY_BIT(CONSISTENCY) | QUERY_BIT(REV) | QUERY_BIT(ROUTE))
+#define PATH(text)                                                                                 \
+    {                                                                                              \
+        (const uint8_t *)(text), sizeof(text) - 1                                                  \
+    }
+#define ROUTE_BIT QUERY_BIT(ROUTE)
+#define READ_BITS (QUERY_BIT(CONSISTENCY) | QUERY_BIT(REV) | QUERY_BIT(ROUTE))
 
 /* Busiest first: the search stops at the first that fits. */
 static const struct api_route routes[] = {
@@ -28,6 +31,7 @@ static const struct api_route routes[] = {
      .has_key = true,
      .takes_condition = true,
      .query_allowed = READ_BITS | QUERY_BIT(RAW),
+     .has_large_reply = true,
      .start = kv_get_start,
      .answer = kv_get_answer},
     {.method = API_DELETE,
@@ -46,6 +50,7 @@ static const struct api_route routes[] = {
      .pattern = "/v1/kv",
      .query_allowed = READ_BITS | QUERY_BIT(PREFIX) | QUERY_BIT(START) | QUERY_BIT(END) |
                       QUERY_BIT(LIMIT) | QUERY_BIT(AFTER) | QUERY_BIT(KEYS_ONLY),
+     .has_large_reply = true,
      .start = list_start,
      .answer = list_answer},
     {.method = API_POST,
@@ -183,7 +188,7 @@ static void take_key(struct exchange *exchange)
     if (key.count != 0 && memchr(key.data, '%', key.count) != NULL) {
         if (percent_decode(key, false, &exchange->decoded) != ST_OK) {
             exchange_refuse(exchange, ST_BAD_ENCODING,
-                           "the key holds a %% without two hexadecimal digits");
+                            "the key holds a %% without two hexadecimal digits");
             return;
         }
         key = buf_bytes(&exchange->decoded);
@@ -193,14 +198,14 @@ static void take_key(struct exchange *exchange)
         exchange_refuse(exchange, ST_KEY_EMPTY, "%s", "");
     else if (key.count > LIMIT_KEY_BYTES)
         exchange_refuse(exchange, ST_KEY_TOO_LONG, "the key has %zu bytes; at most %d are taken",
-                       key.count, LIMIT_KEY_BYTES);
+                        key.count, LIMIT_KEY_BYTES);
 }
 
 static void take_query(struct exchange *exchange)
 {
     struct errtext error;
-    enum status status =
-        query_parse(exchange->parts.query, exchange->route->query_allowed, &exchange->query, &error);
+    enum status status = query_parse(exchange->parts.query, exchange->route->query_allowed,
+                                     &exchange->query, &error);
     if (status != ST_OK) {
         exchange_refuse(exchange, status, "%s", error.text);
         return;
@@ -216,13 +221,13 @@ static void check_headers(struct exchange *exchange)
 {
     if (exchange->condition != CONDITION_NONE && !exchange->route->takes_condition)
         exchange_refuse(exchange, ST_BAD_CONDITION,
-                       "%s %s takes neither If-Match nor If-None-Match",
-                       exchange->route->method_name, exchange->route->pattern);
+                        "%s %s takes neither If-Match nor If-None-Match",
+                        exchange->route->method_name, exchange->route->pattern);
     /* To take the header and not keep its promise would be worse than to refuse. */
     if (exchange->has_identity && exchange->route->is_write)
         exchange_refuse(exchange, ST_UNSUPPORTED,
-                       "exactly-once is not there yet: send the write without X-MiniKV-Client-Id, "
-                       "X-MiniKV-Sequence, X-MiniKV-Acked and Idempotency-Key");
+                        "exactly-once is not there yet: send the write without X-MiniKV-Client-Id, "
+                        "X-MiniKV-Sequence, X-MiniKV-Acked and Idempotency-Key");
 }
 
 void api_match(struct exchange *exchange)
@@ -239,7 +244,8 @@ void api_match(struct exchange *exchange)
     }
     if (exchange_is_refused(exchange))
         return;
-    /* Slices of `decoded` must not move: all that is decoded together is shorter than the target. */
+    /* Slices of `decoded` must not move: all that is decoded together is shorter than the target.
+     */
     (void)buf_reserve(&exchange->decoded, exchange->target.count);
     take_query(exchange);
     if (exchange->route->has_key && !exchange_is_refused(exchange))

@@ -12,11 +12,12 @@ enum { API_ROUTES_MAX = 32 };
 struct api_route {
     enum api_method method;
     const char *method_name;
-    struct bytes path;      /* exact, or what comes before the key */
-    const char *pattern;    /* for people and metrics: /v1/kv/{key} */
-    bool has_key;           /* the rest of the path is the key */
+    struct bytes path;   /* exact, or what comes before the key */
+    const char *pattern; /* for people and metrics: /v1/kv/{key} */
+    bool has_key;        /* the rest of the path is the key */
     bool is_write;
     bool takes_body;
+    bool has_large_reply;   /* not made while replies that nobody takes fill the memory */
     bool takes_condition;   /* If-Match, If-None-Match */
     unsigned query_allowed; /* QUERY_BIT… */
     /* The whole request is there: check it, then refuse, submit, or leave it to be answered. */

@@ -78,7 +78,8 @@ static json_t *load_object(struct bytes body, const char *const *names, const ch
     }
     const char *field;
     json_t *value;
-    json_object_foreach(root, field, value) {
+    json_object_foreach(root, field, value)
+    {
         size_t i = 0;
         while (names[i] != NULL && strcmp(names[i], field) != 0)
             i++;
@@ -102,9 +103,9 @@ static bool take_value(const json_t *root, struct buf *store, struct bytes *out_
     const json_t *text = json_object_get(root, "value");
     const json_t *base64 = json_object_get(root, "value_base64");
     if ((text == NULL) == (base64 == NULL)) {
-        problem_set(problem, ST_BAD_FIELD, text == NULL
-                                               ? "\"value\" or \"value_base64\" is missing"
-                                               : "send one of \"value\" and \"value_base64\"");
+        problem_set(problem, ST_BAD_FIELD,
+                    text == NULL ? "\"value\" or \"value_base64\" is missing"
+                                 : "send one of \"value\" and \"value_base64\"");
         return false;
     }
     if (!json_is_string(text != NULL ? text : base64)) {
@@ -159,8 +160,8 @@ bool body_parse_by(struct bytes body, int64_t *out_by, struct problem *problem)
     return is_ok;
 }
 
-static bool take_announce(const json_t *root, struct buf *store,
-                          struct body_announce *out_announce, struct problem *problem)
+static bool take_announce(const json_t *root, struct buf *store, struct body_announce *out_announce,
+                          struct problem *problem)
 {
     const json_t *id = json_object_get(root, "id");
     const json_t *http = json_object_get(root, "http");
@@ -185,8 +186,7 @@ bool body_parse_announce(struct bytes body, struct buf *store, struct body_annou
                          struct problem *problem)
 {
     static const char *const names[] = {"id", "http", NULL};
-    json_t *root =
-        load_object(body, names, "{\"id\":2,\"http\":\"127.0.0.1:8082\"}", problem);
+    json_t *root = load_object(body, names, "{\"id\":2,\"http\":\"127.0.0.1:8082\"}", problem);
     bool is_ok = root != NULL && take_announce(root, store, out_announce, problem);
     json_decref(root);
     return is_ok;

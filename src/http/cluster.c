@@ -61,8 +61,7 @@ void announce_answer(struct exchange *exchange)
 
 /* ---- status ---- */
 
-static const struct peer_stats *find_stats(const struct peer_stats *stats, size_t count,
-                                           node_id id)
+static const struct peer_stats *find_stats(const struct peer_stats *stats, size_t count, node_id id)
 {
     for (size_t i = 0; i < count; i++)
         if (stats[i].id == id)
@@ -99,8 +98,7 @@ void raft_status_answer(struct exchange *exchange)
                "{\"id\":%u,\"role\":\"%s\",\"term\":%llu,\"leader\":%u,\"commit_index\":%llu,"
                "\"applied_index\":%llu,\"last_index\":%llu,\"peers\":[",
                view->self, raft_role_name(raft.role), (unsigned long long)raft.term, raft.leader,
-               (unsigned long long)raft.commit,
-               (unsigned long long)node_applied(node_of(exchange)),
+               (unsigned long long)raft.commit, (unsigned long long)node_applied(node_of(exchange)),
                (unsigned long long)raft.last_index);
     if (raft.role == RAFT_ROLE_LEADER)
         put_peers(exchange, raft.last_index, body);

@@ -2,7 +2,8 @@
  *
  * Replies go out in the order of the requests. What came to an end early waits as an exchange that
  * is ready, not as bytes: a read is carried out when its turn comes, which is later than the moment
- * at which it was allowed and so just as linearizable, and no reply is buffered behind a slow one. */
+ * at which it was allowed and so just as linearizable, and no reply is buffered behind a slow one.
+ */
 #include "http/connection.h"
 
 #include "base/mem.h"
@@ -16,10 +17,10 @@ static const struct {
     const char *name;
     unsigned next; /* a bit per state */
 } states[] = {
-    [CONNECTION_FRESH] = {"fresh", 1u << CONNECTION_HEAD | 1u << CONNECTION_BODY |
-                                       1u << CONNECTION_LAST},
-    [CONNECTION_IDLE] = {"idle", 1u << CONNECTION_HEAD | 1u << CONNECTION_BODY |
-                                     1u << CONNECTION_LAST},
+    [CONNECTION_FRESH] = {"fresh",
+                          1u << CONNECTION_HEAD | 1u << CONNECTION_BODY | 1u << CONNECTION_LAST},
+    [CONNECTION_IDLE] = {"idle",
+                         1u << CONNECTION_HEAD | 1u << CONNECTION_BODY | 1u << CONNECTION_LAST},
     [CONNECTION_HEAD] = {"head", 1u << CONNECTION_BODY | 1u << CONNECTION_LAST},
     [CONNECTION_BODY] = {"body", 1u << CONNECTION_IDLE | 1u << CONNECTION_LAST},
     [CONNECTION_LAST] = {"last", 0},
@@ -65,6 +66,15 @@ static size_t reply_bytes(const struct connection *connection)
     return connection->out.count + env_stream_queued(connection->stream);
 }
 
+/* Keeps the server's sum of replies that nobody has taken yet up to date. */
+static void account_replies(struct connection *connection)
+{
+    size_t now = reply_bytes(connection);
+    connection->http->replies_bytes += now;
+    connection->http->replies_bytes -= connection->reply_bytes;
+    connection->reply_bytes = now;
+}
+
 /* 100 Continue, once it cannot be taken for the reply to an earlier request. */
 static void offer_continue(struct connection *connection)
 {
@@ -84,6 +94,7 @@ void connection_answer(struct connection *connection)
             return; /* goes on when the queue has drained */
         reply_write(exchange);
         exchange_free(exchange);
+        account_replies(connection);
         connection->since = env_now(connection->http->env);
         http_mark_dirty(connection->http, connection);
     }
@@ -171,8 +182,10 @@ static void refuse(struct connection *connection, const struct problem *problem)
 /* Full: nothing more is read before some of it has been answered and sent. */
 static bool is_full(const struct connection *connection, size_t exchanges_max)
 {
+    bool is_one_too_many = connection->http->exchanges_count >= LIMIT_EXCHANGES &&
+                           connection->exchanges_count != 0; /* one each, always */
     return connection->parse.phase == PARSE_PHASE_BETWEEN &&
-           (connection->exchanges_count >= exchanges_max ||
+           (connection->exchanges_count >= exchanges_max || is_one_too_many ||
             reply_bytes(connection) > LIMIT_REPLY_QUEUE_BYTES);
 }
 
@@ -182,8 +195,7 @@ static struct bytes consume(struct connection *connection, struct bytes bytes)
     while (connection->state != CONNECTION_LAST && !is_full(connection, LIMIT_PIPELINE)) {
         switch (parse_step(&connection->parse, &bytes)) {
         case PARSE_MORE:
-            if (connection->parse.phase == PARSE_PHASE_HEAD &&
-                connection->state != CONNECTION_HEAD)
+            if (connection->parse.phase == PARSE_PHASE_HEAD && connection->state != CONNECTION_HEAD)
                 move(connection, CONNECTION_HEAD);
             return bytes_of(NULL, 0);
         case PARSE_HEAD:
@@ -200,16 +212,21 @@ static struct bytes consume(struct connection *connection, struct bytes bytes)
     return connection->state == CONNECTION_LAST ? bytes_of(NULL, 0) : bytes;
 }
 
-/* What has been copied for a body that is still coming counts against all bodies together. */
+/* What has been copied because it is not complete counts against all bodies together: a body is
+ * thrown away and its request refused; half a head, or requests put aside, end the connection. */
 static void limit_held(struct connection *connection)
 {
+    struct problem problem = {.status = ST_OK};
     account(connection);
-    if (connection->reading == NULL || connection->parse.body.count == 0 ||
-        !bodies_are_full(connection->http, 0))
+    if (connection->state == CONNECTION_LAST || !bodies_are_full(connection->http, 0))
         return;
-    exchange_refuse(connection->reading, ST_BUSY,
-                    "the bodies of other requests fill the node's memory");
-    parse_discard_body(&connection->parse);
+    problem_set(&problem, ST_BUSY, "the bodies of other requests fill the node's memory");
+    if (connection->parse.phase == PARSE_PHASE_HEAD || connection->pending.count != 0) {
+        refuse(connection, &problem);
+    } else if (connection->parse.phase == PARSE_PHASE_BODY && connection->parse.body.count != 0) {
+        exchange_refuse(connection->reading, problem.status, "%s", problem.detail.text);
+        parse_discard_body(&connection->parse);
+    }
     account(connection);
 }
 
@@ -244,10 +261,10 @@ static void resume(struct connection *connection)
     if (!connection->is_paused || is_full(connection, LIMIT_PIPELINE / 2))
         return;
     struct buf *pending = &connection->pending;
-    struct bytes rest = bytes_of(pending->data + connection->pending_at,
-                                 pending->count - connection->pending_at);
-    if (rest.count != 0)
-        rest = consume(connection, rest);
+    struct bytes rest = bytes_of(NULL, 0);
+    if (pending->count != 0)
+        rest = consume(connection, bytes_of(pending->data + connection->pending_at,
+                                            pending->count - connection->pending_at));
     if (connection->state == CONNECTION_LAST)
         return;
     connection->pending_at = pending->count - rest.count;
@@ -264,6 +281,7 @@ static void resume(struct connection *connection)
 static void connection_on_drained(void *ctx)
 {
     struct connection *connection = ctx;
+    account_replies(connection);
     connection_answer(connection);
     http_mark_dirty(connection->http, connection);
 }
@@ -291,6 +309,7 @@ void connection_flush(struct connection *connection)
         buf_reset(out);
         if (out->capacity > LIMIT_SPARE_BYTES)
             buf_release(out);
+        account_replies(connection);
         connection_answer(connection);
     }
     if (connection->state != CONNECTION_LAST) {
@@ -331,6 +350,7 @@ void connection_free(struct connection *connection)
     list_remove(&connection->link);
     list_remove(&connection->dirty_link);
     http->bodies_bytes -= connection->held_bytes;
+    http->replies_bytes -= connection->reply_bytes;
     parse_release(&connection->parse);
     buf_release(&connection->out);
     buf_release(&connection->pending);
@@ -343,8 +363,10 @@ void connection_free(struct connection *connection)
 static void time_out(struct connection *connection, const char *what)
 {
     struct problem problem = {.status = ST_OK};
-    problem_set(&problem, ST_REQUEST_TIMEOUT, "%s did not arrive in time; send it again on a new "
-                                              "connection", what);
+    problem_set(&problem, ST_REQUEST_TIMEOUT,
+                "%s did not arrive in time; send it again on a new "
+                "connection",
+                what);
     refuse(connection, &problem);
 }
 
@@ -365,6 +387,7 @@ void connection_sweep(struct connection *connection, time_us now)
 {
     const struct http_options *options = &connection->http->options;
     time_us age = now - connection->since;
+    account_replies(connection);
     if (is_stuck(connection, now)) {
         connection_free(connection);
         return;
@@ -393,6 +416,16 @@ void connection_sweep(struct connection *connection, time_us now)
 }
 
 void connection_stop(struct connection *connection)
+{
+    if (connection->state != CONNECTION_IDLE || connection->exchanges_count == 0)
+        return; /* between requests: a moment's grace; within one: its reply says that it is the
+                   last */
+    struct exchange *newest = CONTAINER_OF(connection->exchanges.prev, struct exchange, link);
+    newest->closes = true;
+    move_to_last(connection);
+}
+
+void connection_stop_idle(struct connection *connection)
 {
     bool is_between = connection->state == CONNECTION_FRESH ||
                       (connection->state == CONNECTION_IDLE && connection->pending.count == 0);

@@ -5,15 +5,15 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "env/env.h"
-#include "http/parse.h"
 #include "http/exchange.h"
+#include "http/parse.h"
 
-enum connection_state {          /* moves between them: the table in connection.c */
-    CONNECTION_FRESH, /* nothing has come yet */
-    CONNECTION_IDLE,  /* between requests */
-    CONNECTION_HEAD,  /* part of a head is here */
-    CONNECTION_BODY,  /* part of a body is here */
-    CONNECTION_LAST   /* nothing more is read; it ends when all is answered */
+enum connection_state {                   /* moves between them: the table in connection.c */
+                        CONNECTION_FRESH, /* nothing has come yet */
+                        CONNECTION_IDLE,  /* between requests */
+                        CONNECTION_HEAD,  /* part of a head is here */
+                        CONNECTION_BODY,  /* part of a body is here */
+                        CONNECTION_LAST   /* nothing more is read; it ends when all is answered */
 };
 
 struct connection {
@@ -31,7 +31,8 @@ struct connection {
     struct list exchanges; /* oldest first */
     size_t exchanges_count;
     struct exchange *reading; /* the one whose body is coming; NULL */
-    size_t held_bytes;       /* counted in the server */
+    size_t held_bytes;        /* of requests; counted in the server */
+    size_t reply_bytes;       /* of replies; counted in the server */
 
     /* a reader must take its bytes */
     uint64_t sent_bytes;
@@ -50,7 +51,9 @@ void connection_answer(struct connection *connection);
 void connection_flush(struct connection *connection);
 /* Looks at the clock; may free the connection. */
 void connection_sweep(struct connection *connection, time_us now);
-/* No further requests; an idle one ends at once. */
+/* No further requests: the reply under way says that it is the last. */
 void connection_stop(struct connection *connection);
+/* Ends it when it is between two requests. */
+void connection_stop_idle(struct connection *connection);
 
 #endif

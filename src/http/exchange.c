@@ -47,8 +47,10 @@ struct exchange *exchange_new(struct connection *connection)
     exchange->is_head_only = exchange->is_http_1_0 = exchange->closes = false;
     exchange->wants_continue = exchange->is_stale = false;
     exchange->revision = 0;
+    exchange->parts = (struct target){.path = {NULL, 0}};
     list_push_back(&connection->exchanges, &exchange->link);
     connection->exchanges_count++;
+    http->exchanges_count++;
     return exchange;
 }
 
@@ -75,6 +77,7 @@ void exchange_free(struct exchange *exchange)
         node_cancel(http->node, &exchange->submitted);
     list_remove(&exchange->link);
     connection->exchanges_count--;
+    http->exchanges_count--;
     http->bodies_bytes -= exchange->command.count;
     buf_reset(&exchange->command);
     if (http->spare_count >= LIMIT_SPARE_EXCHANGES) {

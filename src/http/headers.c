@@ -111,16 +111,19 @@ static bool is_first(struct headers *headers, unsigned bit, const char *name)
 
 static bool is_host_byte(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '.' || c == '_' || c == '~' || c == '%';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~' || c == '%';
 }
 
 static bool is_port(struct bytes text)
 {
-    for (size_t i = 0; i < text.count; i++)
-        if (text.data[i] < '0' || text.data[i] > '9')
+    unsigned port = 0;
+    for (size_t i = 0; i < text.count; i++) {
+        if (i == 5 || text.data[i] < '0' || text.data[i] > '9')
             return false;
-    return text.count <= 5;
+        port = port * 10 + (unsigned)(text.data[i] - '0');
+    }
+    return port <= 65535;
 }
 
 /* host, host:port, [v6], [v6]:port. An empty port is legal (RFC 3986 §3.2.3). */
@@ -249,8 +252,8 @@ static void take_condition(struct headers *headers, enum etag_header header, str
         return;
     }
     headers->seen |= SEEN_CONDITION;
-    if (condition_parse(header, value, &headers->condition, &headers->condition_revision,
-                        &error) != ST_OK)
+    if (condition_parse(header, value, &headers->condition, &headers->condition_revision, &error) !=
+        ST_OK)
         problem_set(&headers->soft, ST_BAD_CONDITION, "%s", error.text);
 }
 
@@ -299,6 +302,10 @@ enum status headers_take(struct headers *headers, struct bytes name, struct byte
     if (++headers->count > LIMIT_HEADERS) {
         errtext_set(error, "there are more than %d headers", LIMIT_HEADERS);
         return ST_HEADERS_TOO_LONG;
+    }
+    if (name.count == 0) {
+        errtext_set(error, "a header has no name");
+        return ST_BAD_HEADER;
     }
     value = trim(value);
     switch (name.count) { /* most fields are none of ours: the length tells */

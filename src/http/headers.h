@@ -45,8 +45,8 @@ struct headers {
 
 void headers_reset(struct headers *headers);
 /* Surrounding blanks of `value` are ignored.
- * return   ST_OK; ST_BAD_HOST, ST_BAD_LENGTH, ST_UNSUPPORTED_CODING, ST_HEADERS_TOO_LONG with
- *          `error`: the connection must end */
+ * return   ST_OK; ST_BAD_HEADER (no name), ST_BAD_HOST, ST_BAD_LENGTH, ST_UNSUPPORTED_CODING,
+ *          ST_HEADERS_TOO_LONG with `error`: the connection must end */
 MUST_CHECK enum status headers_take(struct headers *headers, struct bytes name, struct bytes value,
                                     struct errtext *error);
 /* "forward" | "redirect", in lower case. */

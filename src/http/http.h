@@ -32,7 +32,8 @@ struct http_options {
 MUST_CHECK enum status http_open(struct env *env, struct node *node,
                                  const struct http_options *options, struct http **out_http,
                                  struct errtext *error);
-/* Stops accepting, closes idle connections, finishes what is in flight; then on_stopped, once. */
+/* Stops accepting, finishes what is in flight, closes what stays idle; then on_stopped, once. Every
+ * reply from here on is the last of its connection and says so. */
 void http_stop(struct http *http, void (*on_stopped)(void *ctx), void *ctx);
 /* Sends what has been answered and closes everything at once. The node must live as long as
  * requests are open there, or have answered them all. NULL is a no-op. */

@@ -36,8 +36,9 @@ void kv_put_start(struct exchange *exchange, struct bytes body)
         !body_parse_value(body, reply_scratch(exchange), &value, &exchange->problem))
         return;
     if (value.count > LIMIT_VALUE_BYTES) {
-        exchange_refuse(exchange, ST_VALUE_TOO_LONG, "the value has %zu bytes; at most %u are taken",
-                       value.count, (unsigned)LIMIT_VALUE_BYTES);
+        exchange_refuse(exchange, ST_VALUE_TOO_LONG,
+                        "the value has %zu bytes; at most %u are taken", value.count,
+                        (unsigned)LIMIT_VALUE_BYTES);
         return;
     }
     struct command command = command_of(exchange, COMMAND_PUT);
@@ -185,9 +186,10 @@ void kv_get_answer(struct exchange *exchange)
             reply_problem(exchange, ST_NOT_FOUND, NULL);
         return;
     }
-    bool is_none_match = exchange->condition == CONDITION_ABSENT ||
-                         exchange->condition == CONDITION_NOT_REVISION;
+    bool is_none_match =
+        exchange->condition == CONDITION_ABSENT || exchange->condition == CONDITION_NOT_REVISION;
     if (!is_none_match) {
+        exchange->answer.result.mod_revision = mod_revision;
         reply_problem(exchange, ST_CONDITION_FAILED, NULL);
         return;
     }

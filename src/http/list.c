@@ -14,14 +14,14 @@ static bool take_bound(struct exchange *exchange, enum query_parameter parameter
         return true;
     size_t start = exchange->decoded.count;
     if (percent_decode(exchange->query.values[parameter], true, &exchange->decoded) != ST_OK) {
-        exchange_refuse(exchange, ST_BAD_ENCODING,
-                       "%s holds a %% without two hexadecimal digits", name);
+        exchange_refuse(exchange, ST_BAD_ENCODING, "%s holds a %% without two hexadecimal digits",
+                        name);
         return false;
     }
     *out_bound = bytes_of(exchange->decoded.data + start, exchange->decoded.count - start);
     if (out_bound->count > LIMIT_KEY_BYTES) {
         exchange_refuse(exchange, ST_KEY_TOO_LONG, "%s has %zu bytes; keys have at most %d", name,
-                       out_bound->count, LIMIT_KEY_BYTES);
+                        out_bound->count, LIMIT_KEY_BYTES);
         return false;
     }
     return true;

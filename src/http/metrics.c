@@ -1,7 +1,8 @@
 #include "http/metrics.h"
 
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "http/server.h"
@@ -10,9 +11,9 @@ static const struct {
     time_us bound;
     const char *text; /* in seconds */
 } buckets[METRICS_BUCKETS] = {
-    {250, "0.00025"},    {500, "0.0005"},  {1000, "0.001"},  {2500, "0.0025"}, {5000, "0.005"},
-    {10000, "0.01"},     {25000, "0.025"}, {50000, "0.05"},  {100000, "0.1"},  {250000, "0.25"},
-    {500000, "0.5"},     {1000000, "1"},   {2500000, "2.5"}, {5000000, "5"},
+    {250, "0.00025"}, {500, "0.0005"},  {1000, "0.001"},  {2500, "0.0025"}, {5000, "0.005"},
+    {10000, "0.01"},  {25000, "0.025"}, {50000, "0.05"},  {100000, "0.1"},  {250000, "0.25"},
+    {500000, "0.5"},  {1000000, "1"},   {2500000, "2.5"}, {5000000, "5"},
 };
 
 void metrics_count(struct metrics *metrics, const struct api_route *route, size_t code_index,
@@ -161,8 +162,7 @@ static void put_node(struct buf *out, const struct node_stats *stats)
     put_one(out, "minikv_taken_total", "counter", "Commands taken from other nodes.",
             stats->taken_count);
     put_one(out, "minikv_resent_total", "counter",
-            "Commands sent again after proof that they had not taken effect.",
-            stats->resent_count);
+            "Commands sent again after proof that they had not taken effect.", stats->resent_count);
     put_one(out, "minikv_proven_total", "counter",
             "Proofs that a forwarded command had not taken effect.", stats->proven_count);
     put_one(out, "minikv_elections_total", "counter", "Elections this node has stood in.",
@@ -176,8 +176,7 @@ static void put_node(struct buf *out, const struct node_stats *stats)
 
 static void put_wal(struct buf *out, const struct wal_stats *wal)
 {
-    put_one(out, "minikv_wal_frames_total", "counter", "Group commits written.",
-            wal->frames_count);
+    put_one(out, "minikv_wal_frames_total", "counter", "Group commits written.", wal->frames_count);
     put_one(out, "minikv_wal_syncs_total", "counter", "Syncs of the log to disk.",
             wal->syncs_count);
     put_one(out, "minikv_wal_written_bytes_total", "counter", "Bytes written to the log.",
@@ -189,12 +188,11 @@ static void put_wal(struct buf *out, const struct wal_stats *wal)
     buf_printf(out, "minikv_wal_sync_seconds_total %.6f\n", (double)wal->sync_time_sum / 1e6);
     put_head(out, "minikv_wal_sync_seconds_max", "gauge", "The longest of these times.");
     buf_printf(out, "minikv_wal_sync_seconds_max %.6f\n", (double)wal->sync_time_max / 1e6);
-    put_one(out, "minikv_wal_segments", "gauge", "Segment files of the log.",
-            wal->segments_count);
+    put_one(out, "minikv_wal_segments", "gauge", "Segment files of the log.", wal->segments_count);
     put_one(out, "minikv_wal_queued_bytes", "gauge", "Bytes queued and not yet written.",
             wal->queued_bytes);
-    put_one(out, "minikv_wal_out_of_space", "gauge",
-            "1 when no further segment could be prepared.", wal->is_out_of_space ? 1 : 0);
+    put_one(out, "minikv_wal_out_of_space", "gauge", "1 when no further segment could be prepared.",
+            wal->is_out_of_space ? 1 : 0);
 }
 
 static void put_state(struct buf *out, const struct http *http)
@@ -249,8 +247,9 @@ static void put_peers(struct buf *out, const struct http *http)
         {"minikv_peer_sent_bytes_total", "counter", "Bytes sent to the peer.", peer_sent},
         {"minikv_peer_received_bytes_total", "counter", "Bytes received from the peer.",
          peer_received},
-        {"minikv_peer_dropped_total", "counter", "Messages dropped because the link was down or "
-                                                 "its outbox full.",
+        {"minikv_peer_dropped_total", "counter",
+         "Messages dropped because the link was down or "
+         "its outbox full.",
          peer_dropped},
         {"minikv_peer_outbox_bytes", "gauge", "Bytes queued to the peer.", peer_outbox},
         {"minikv_peer_round_trip_seconds", "gauge", "Round trip of the last ping.",
@@ -270,7 +269,6 @@ static void put_peers(struct buf *out, const struct http *http)
 static uint64_t resident_bytes(void)
 {
     char text[128];
-    unsigned long long pages_total, pages_resident;
     int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
@@ -279,9 +277,8 @@ static uint64_t resident_bytes(void)
     if (count <= 0)
         return 0;
     text[count] = '\0';
-    if (sscanf(text, "%llu %llu", &pages_total, &pages_resident) != 2)
-        return 0;
-    return pages_resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    const char *resident = strchr(text, ' '); /* pages: total, resident, … */
+    return resident == NULL ? 0 : strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 void metrics_write(const struct http *http, struct buf *out)

@@ -76,7 +76,6 @@ static int on_header_value_complete(llhttp_t *llhttp)
 
 static int on_headers_complete(llhttp_t *llhttp)
 {
-    llhttp->upgrade = 0; /* other protocols are not spoken here; the request stands */
     return HPE_PAUSED;
 }
 
@@ -155,12 +154,30 @@ static const llhttp_settings_t settings = {
 /* Bytes that are another protocol's get a hint instead of a riddle. */
 static void explain_method(struct parse *parse)
 {
-    struct bytes head = bytes_of(parse->base, parse->head_count);
-    if (head.count >= 2 && head.data[0] == 0x16 && head.data[1] == 0x03)
+    if (parse->head_count != 0 && parse->base[0] == 0x16) /* a handshake record */
         problem_set(&parse->problem, ST_BAD_REQUEST,
                     "this looks like TLS; plain HTTP is spoken on this port");
     else
         problem_set(&parse->problem, ST_BAD_REQUEST, "the request does not begin with a method");
+}
+
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* A version that exists somewhere, or no version at all. */
+static void explain_version(struct parse *parse)
+{
+    struct bytes version = span_bytes(parse, parse->version);
+    bool is_other = version.count == 3 && is_digit(version.data[0]) && version.data[1] == '.' &&
+                    is_digit(version.data[2]) && !bytes_equal_text(version, "1.1") &&
+                    !bytes_equal_text(version, "1.0");
+    if (is_other)
+        problem_set(&parse->problem, ST_UNSUPPORTED_VERSION, "%s", "");
+    else
+        problem_set(&parse->problem, ST_BAD_REQUEST,
+                    "the request line is: method, one blank, target, one blank, HTTP/1.1");
 }
 
 static void explain(struct parse *parse, llhttp_errno_t error)
@@ -178,7 +195,7 @@ static void explain(struct parse *parse, llhttp_errno_t error)
                     "HTTP/2 is not spoken here; send HTTP/1.1");
         break;
     case HPE_INVALID_VERSION:
-        problem_set(&parse->problem, ST_UNSUPPORTED_VERSION, "%s", "");
+        explain_version(parse);
         break;
     case HPE_INVALID_URL:
         problem_set(&parse->problem, ST_BAD_TARGET, "%s", "");
@@ -228,7 +245,7 @@ static bool request_line_is_clean(const struct parse *parse)
 {
     size_t target_end = parse->target.offset + parse->target.count;
     size_t version_end = parse->version.offset + parse->version.count;
-    return parse->method.offset == 0 && parse->target.offset == parse->method.count + 1 &&
+    return parse->target.offset == parse->method.count + 1 &&
            parse->version.offset == target_end + sizeof " HTTP/" - 1 &&
            parse->base[parse->method.count] == ' ' && parse->base[target_end] == ' ' &&
            parse->base[version_end] == '\r';

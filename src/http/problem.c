@@ -7,7 +7,7 @@
 
 static const char *const advice[STATUS_COUNT] = {
     [ST_NOT_FOUND] = "nothing is stored under this key",
-    [ST_CONDITION_FAILED] = "read the key again and retry with the ETag it has now",
+    [ST_CONDITION_FAILED] = "read the key again; ETag, if there is one, names its revision",
     [ST_NOT_INTEGER] = "only a value that is a decimal 64-bit integer can be incremented",
     [ST_OVERFLOW] = "increment by less, or store another value first",
     [ST_UNKNOWN_MEMBER] = "GET /v1/raft/members lists the ids of this cluster",

@@ -6,7 +6,10 @@
 #include "http/json.h"
 #include "http/server.h"
 
-#define LINE(code, reason) {code, "HTTP/1.1 " #code " " reason "\r\n"}
+#define LINE(code, reason)                                                                         \
+    {                                                                                              \
+        code, "HTTP/1.1 " #code " " reason "\r\n"                                                  \
+    }
 
 /* Frequent ones first. */
 static const struct {
@@ -93,7 +96,7 @@ struct buf *reply_begin(struct exchange *exchange, int code)
     buf_put_text(out, lines[exchange->code_index].text);
     buf_put(out, buf_bytes(&http->block));
     buf_put(out, exchange->answer.hops_count == 0 ? BYTES_LITERAL("X-MiniKV-Hops: 0\r\n")
-                                                 : BYTES_LITERAL("X-MiniKV-Hops: 1\r\n"));
+                                                  : BYTES_LITERAL("X-MiniKV-Hops: 1\r\n"));
     if (exchange->closes)
         buf_put(out, BYTES_LITERAL("Connection: close\r\n"));
     else if (exchange->is_http_1_0)
@@ -156,7 +159,8 @@ struct buf *reply_scratch(struct exchange *exchange)
 /* The truth about this delivery: the node's word where it had the request, else the table's. */
 static enum effect effect_of(const struct exchange *exchange, enum status status)
 {
-    return exchange->answer.status == status ? exchange->answer.effect : status_info(status)->effect;
+    return exchange->answer.status == status ? exchange->answer.effect
+                                             : status_info(status)->effect;
 }
 
 static uint32_t retry_after_ms(const struct exchange *exchange, const struct status_info *info)
@@ -172,8 +176,9 @@ static struct bytes problem_body(struct exchange *exchange, enum status status, 
     const struct node_view *view = node_view(exchange->connection->http->node);
     struct buf *body = reply_scratch(exchange);
     char address[LIMIT_ADDRESS_BYTES];
-    buf_printf(body, "{\"type\":\"urn:minikv:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":",
-               info->code, info->title, info->http);
+    buf_printf(body,
+               "{\"type\":\"urn:minikv:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":", info->code,
+               info->title, info->http);
     json_put_ascii(body, detail == NULL || detail[0] == '\0' ? problem_advice(status) : detail);
     buf_printf(body, ",\"effect\":\"%s\"", effect_name(effect_of(exchange, status)));
     if (retry_after_ms(exchange, info) != 0)
@@ -215,6 +220,9 @@ void reply_problem(struct exchange *exchange, enum status status, const char *de
     buf_printf(out, "X-MiniKV-Effect: %s\r\n", effect_name(effect_of(exchange, status)));
     if (status == ST_NOT_LEADER)
         put_location(exchange, out);
+    /* What to compare with next, without another round. */
+    if (status == ST_CONDITION_FAILED && exchange->answer.result.mod_revision != 0)
+        reply_etag(out, exchange->answer.result.mod_revision);
     if (status == ST_METHOD_NOT_ALLOWED) {
         buf_put(out, BYTES_LITERAL("Allow: "));
         api_allowed(exchange->parts.path, out);
@@ -237,6 +245,9 @@ void reply_write(struct exchange *exchange)
         reply_problem(exchange, answer->status, NULL);
     else if (answer->result.status != ST_OK)
         reply_problem(exchange, answer->result.status, NULL);
+    else if (exchange->route->has_large_reply &&
+             exchange->connection->http->replies_bytes > LIMIT_REPLIES_BYTES)
+        reply_problem(exchange, ST_BUSY, "replies that clients do not take fill the node's memory");
     else
         exchange->route->answer(exchange);
 }

@@ -6,6 +6,7 @@
 enum {
     REFUSED_MAX = 256,          /* connections told BUSY per sweep; the rest are just closed */
     SWEEP_MAX_US = 1000 * 1000, /* how late a timeout may be noticed */
+    STOP_GRACE_US = 100 * 1000, /* how long connections between requests outlive http_stop */
     SWEEP_MIN_US = 10 * 1000
 };
 
@@ -22,8 +23,7 @@ static void ignore_end(void *ctx, enum env_end end)
 /* Says why before closing, to so many that those told cost nothing worth mentioning. */
 static void turn_away(struct http *http, struct env_stream *stream)
 {
-    static const struct env_stream_handler handler = {.on_data = ignore_data,
-                                                      .on_end = ignore_end};
+    static const struct env_stream_handler handler = {.on_data = ignore_data, .on_end = ignore_end};
     static const char body[] =
         "{\"type\":\"urn:minikv:busy\",\"title\":\"a bounded queue is full\",\"status\":503,"
         "\"detail\":\"the node has as many connections as it can hold; use one that is open, or "
@@ -147,6 +147,23 @@ void http_connection_gone(struct http *http)
         env_task_post(http->env, &http->stopped_task);
 }
 
+static void stop_connection(struct connection *connection, time_us now)
+{
+    connection_stop(connection);
+}
+
+static void stop_idle_connection(struct connection *connection, time_us now)
+{
+    connection_stop_idle(connection);
+}
+
+/* A client that was about to send its next request has sent it by now, and has been told that the
+ * reply is the last; closing under its hands would leave it without a true answer. */
+static void http_on_grace_over(void *ctx)
+{
+    each_connection(ctx, stop_idle_connection, 0);
+}
+
 enum status http_open(struct env *env, struct node *node, const struct http_options *options,
                       struct http **out_http, struct errtext *error)
 {
@@ -164,6 +181,7 @@ enum status http_open(struct env *env, struct node *node, const struct http_opti
     env_task_init(&http->flush_task, http_on_flush, http);
     env_task_init(&http->stopped_task, http_on_all_gone, http);
     env_timer_init(&http->sweep_timer, http_on_sweep, http);
+    env_timer_init(&http->grace_timer, http_on_grace_over, http);
     reply_block_update(http);
     enum status status =
         env_listen(env, &options->listen, http_on_accept, http, &http->listener, error);
@@ -177,11 +195,6 @@ enum status http_open(struct env *env, struct node *node, const struct http_opti
     return ST_OK;
 }
 
-static void stop_connection(struct connection *connection, time_us now)
-{
-    connection_stop(connection);
-}
-
 void http_stop(struct http *http, void (*on_stopped)(void *ctx), void *ctx)
 {
     REQUIRE(!http->is_stopping);
@@ -191,6 +204,7 @@ void http_stop(struct http *http, void (*on_stopped)(void *ctx), void *ctx)
     env_listener_close(http->listener);
     http->listener = NULL;
     each_connection(http, stop_connection, 0);
+    env_timer_set(http->env, &http->grace_timer, env_now(http->env) + STOP_GRACE_US);
     if (http->connections_count == 0)
         env_task_post(http->env, &http->stopped_task);
 }
@@ -211,6 +225,7 @@ void http_close(struct http *http)
     each_connection(http, close_connection, 0);
     http_verify_close(http);
     env_timer_set(http->env, &http->sweep_timer, TIME_NEVER);
+    env_timer_set(http->env, &http->grace_timer, TIME_NEVER);
     env_task_cancel(http->env, &http->flush_task);
     env_task_cancel(http->env, &http->stopped_task);
     exchange_free_spare(http);

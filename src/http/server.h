@@ -23,11 +23,14 @@ struct http {
     size_t spare_count;
     size_t verifications_count;
     size_t bodies_bytes;      /* held by all connections */
+    size_t replies_bytes;     /* made for all connections and not yet taken by them */
+    size_t exchanges_count;   /* of all connections */
     size_t refused_in_window; /* connections told BUSY since the last sweep */
     uint64_t block_version;
     struct env_task flush_task;
     struct env_task stopped_task;
     struct env_timer sweep_timer;
+    struct env_timer grace_timer;
     bool is_stopping;
     void (*on_stopped)(void *ctx);
     void *on_stopped_ctx;

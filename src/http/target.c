@@ -171,8 +171,7 @@ enum status query_parse(struct bytes text, unsigned allowed, struct query *out_q
         const uint8_t *end = memchr(text.data, '&', text.count);
         size_t count = end == NULL ? text.count : (size_t)(end - text.data);
         if (count != 0) {
-            enum status status =
-                query_take(bytes_of(text.data, count), allowed, out_query, error);
+            enum status status = query_take(bytes_of(text.data, count), allowed, out_query, error);
             if (status != ST_OK)
                 return status;
         }

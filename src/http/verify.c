@@ -13,7 +13,7 @@
 enum { VERIFY_US = 1000 * 1000 };
 
 struct verification {
-    struct buf body; /* owned */
+    struct buf body;           /* owned */
     struct env_stream *stream; /* owned */
     struct list link;
     struct http *http; /* borrowed */
@@ -103,8 +103,8 @@ static void verify_on_data(void *ctx, struct bytes bytes)
     struct verification *verification = ctx;
     verification->received_count += bytes.count;
     bool is_too_long = verification->received_count > LIMIT_VERIFY_BYTES;
-    if (is_too_long || llhttp_execute(&verification->llhttp, (const char *)bytes.data,
-                                      bytes.count) != HPE_OK)
+    if (is_too_long ||
+        llhttp_execute(&verification->llhttp, (const char *)bytes.data, bytes.count) != HPE_OK)
         conclude(verification); /* complete, too long or malformed */
 }
 
@@ -144,6 +144,5 @@ void http_verify(void *ctx, const struct node_verify *verify)
 void http_verify_close(struct http *http)
 {
     while (!list_is_empty(&http->verifications))
-        verification_free(
-            CONTAINER_OF(http->verifications.next, struct verification, link));
+        verification_free(CONTAINER_OF(http->verifications.next, struct verification, link));
 }

@@ -50,6 +50,9 @@ struct link_out {
     struct env_stream *stream; /* NULL while closed; belongs to the env */
     time_us backoff;           /* of the next dial, before jitter */
     uint32_t pings_unanswered;
+    uint64_t stream_bytes;  /* given to this stream so far */
+    uint64_t moved_bytes;   /* of these, out of the env's queue at the last ping */
+    size_t queued_bytes;    /* the rest, at the last ping */
     bool is_report_pending; /* LINK_CLOSED, closed inside a call */
     uint64_t incarnation;   /* of the process that welcomed last */
 

@@ -11,7 +11,8 @@
  *
  * Ownership    peers own links, listener and outboxes; everything given to a callback is borrowed
  * Limits       LIMIT_FRAME_BYTES, LIMIT_OUTBOX_BYTES, LIMIT_LINKS_INBOUND
- * Calling      the loop's thread; no callback runs inside a call
+ * Calling      the loop's thread; no callback runs inside a call; a callback may call anything here
+ *              but peers_close
  * Format       docs/formats/peer.md */
 #ifndef MINIKV_PEER_PEER_H
 #define MINIKV_PEER_PEER_H
@@ -57,7 +58,8 @@ struct peers_callbacks {
 MUST_CHECK enum status peers_open(struct env *env, const struct peers_options *options,
                                   const struct peers_callbacks *callbacks, struct peers **out_peers,
                                   struct errtext *error);
-/* Says bye on every link, then closes. NULL is a no-op. */
+/* Says bye on every link, then closes; the byes need the env to run on for a moment, else the
+ * others may take this for a death. NULL is a no-op. */
 void peers_close(struct peers *peers);
 
 /* Dial these and no others; called again whenever the configuration changes. */

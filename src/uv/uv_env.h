@@ -9,7 +9,7 @@
  *
  * Calling      everything from one thread, the one that runs the loop
  * Ownership    the env owns streams, listeners and files; those still open are closed, without
- *              callbacks, by uv_env_free */
+ *              callbacks, by uv_env_free; writes under way complete, with their callback */
 #ifndef MINIKV_UV_UV_ENV_H
 #define MINIKV_UV_UV_ENV_H
 
@@ -28,7 +28,7 @@ struct uv_env_options {
  * return   ST_OK; ST_NO_SPACE, ST_IO with `error` set and nothing made */
 MUST_CHECK enum status uv_env_new(const struct uv_env_options *options, struct env **out_env,
                                   struct errtext *error);
-/* Waits for writes under way; then closes whatever is open. NULL is a no-op. */
+/* Completes writes under way; then closes whatever is open. NULL is a no-op. */
 void uv_env_free(struct env *env);
 
 /* Runs callbacks until uv_env_stop, which any of them may call. Can be run again. */

@@ -118,7 +118,7 @@ void env_writer_init(struct env *env, bool is_on_thread);
 /* Without a writer thread: carries out and completes what is queued. */
 void env_writer_run(struct env *env);
 bool env_writer_has_work(const struct env *env); /* for env_writer_run */
-/* Carries out what is queued, without callbacks, and ends the thread. */
+/* Carries out and completes what is queued, and ends the thread. */
 void env_writer_stop(struct env *env);
 
 /* ---- disk: uv_disk.c, uv_dir.c ---- */

@@ -125,13 +125,11 @@ void env_writer_stop(struct env *env)
         uv_mutex_destroy(&writer->mutex);
         writer->has_thread = false;
     }
-    while (!list_is_empty(&writer->queued)) { /* without a thread */
-        struct env_write *write = take_first(&writer->queued);
-        write->file->writes_count--;
-        (void)carry_out(write); /* nobody is left to be told */
-    }
+    if (!writer->is_on_thread)
+        env_writer_run(env);
     while (!list_is_empty(&writer->done))
-        take_first(&writer->done)->file->writes_count--;
+        complete(take_first(&writer->done)); /* owners that were closed wait for this */
+    ENSURE(list_is_empty(&writer->queued));  /* and start nothing new */
 }
 
 void env_write_start(struct env *env, struct env_write *write)

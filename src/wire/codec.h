@@ -56,6 +56,7 @@ struct envelope_refusal {
 };
 void envelope_refusal_encode(const struct envelope_refusal *refusal, struct buf *out);
 /* The next refusal of a REFUSED body. ST_OK, ST_SHORT, ST_FORMAT. */
-MUST_CHECK enum status envelope_refusal_decode(struct cursor *in, struct envelope_refusal *out_refusal);
+MUST_CHECK enum status envelope_refusal_decode(struct cursor *in,
+                                               struct envelope_refusal *out_refusal);
 
 #endif

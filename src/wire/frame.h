@@ -33,8 +33,9 @@ void frame_end(struct buf *out, size_t begin);
  * return   ST_OK, `out_body` borrows from `in`, `out_bytes` is what to consume; ST_SHORT: more is
  *          needed; ST_LIMIT: longer than `frame_bytes_max`; ST_FORMAT: unknown type or nonzero
  *          padding; ST_CORRUPT: bad checksum */
-MUST_CHECK enum status frame_next(struct bytes in, size_t frame_bytes_max, enum frame_type *out_type,
-                       struct bytes *out_body, size_t *out_bytes);
+MUST_CHECK enum status frame_next(struct bytes in, size_t frame_bytes_max,
+                                  enum frame_type *out_type, struct bytes *out_body,
+                                  size_t *out_bytes);
 /* How many bytes the first frame of `in` has in all; before its header is there, the header's.
  * Says what to wait for after ST_SHORT, nothing about validity. */
 size_t frame_bytes_wanted(struct bytes in);

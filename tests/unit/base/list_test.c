@@ -54,14 +54,23 @@ static void items_stay_in_the_order_they_came(void **state)
 
 static void any_item_can_be_removed_and_again(void **state)
 {
-    static const char *const wanted[] = {"bcd", "acd", "abd", "abc"};
-    for (size_t i = 0; i < 4; i++) {
-        struct list list;
-        fill(&list, 0, 4);
-        list_remove(&items[i].link);
-        list_remove(&items[i].link);
-        assert_string_equal(names_of(&list), wanted[i]);
-    }
+    for (size_t first = 0; first < 4; first++)
+        for (size_t second = 0; second < 4; second++) {
+            struct list list;
+            char wanted[5];
+            size_t count = 0;
+            fill(&list, 0, 4);
+            list_remove(&items[first].link);
+            list_remove(&items[second].link);
+            list_remove(&items[first].link); /* its former neighbour may be gone as well */
+
+            for (size_t i = 0; i < 4; i++)
+                if (i != first && i != second)
+                    wanted[count++] = items[i].name;
+            wanted[count] = '\0';
+            assert_string_equal(names_of(&list), wanted);
+            assert_true(list_is_empty(&items[first].link));
+        }
 }
 
 static void splicing_moves_everything_and_leaves_an_empty_list(void **state)

@@ -210,7 +210,8 @@ static const char *redirect_to(const struct address *to, unsigned term)
     char address[LIMIT_ADDRESS_BYTES];
     (void)snprintf(reply, 256,
                    "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://%s/v1/kv/a?x=1\r\n"
-                   "X-MiniKV-Term: %u\r\nX-MiniKV-Effect: none\r\nContent-Length: 0\r\n\r\n",
+                   "X-MiniKV-Term: %u\r\nX-MiniKV-Effect: none\r\nConnection: close\r\n"
+                   "Content-Length: 0\r\n\r\n",
                    address_format(to, address), term);
     return reply;
 }
@@ -272,7 +273,7 @@ static void a_circle_of_redirects_ends(void **state)
     for (size_t i = 0; i < FAKE_ACTS_MAX; i++)
         server->acts[i] = (struct fake_act){.reply = to_itself, .closes = true};
     struct call call;
-    begin(&call, SECOND / 10, &server->address, NULL);
+    begin(&call, SECOND / 5, &server->address, NULL);
 
     assert_int_equal(put(&call), ST_NOT_LEADER);
 

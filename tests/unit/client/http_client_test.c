@@ -243,6 +243,25 @@ static void a_stalled_reply_times_out(void **state)
     end(&call);
 }
 
+static void without_time_left_nothing_is_sent_on_a_kept_connection(void **state)
+{
+    (void)state;
+    static const struct fake_act acts[] = {
+        {.reply = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
+        {.reply = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}};
+    struct call call;
+    begin(&call, acts, 2);
+
+    get(&call, SECOND);
+    assert_int_equal(call.status, ST_OK);
+    get(&call, 0);
+    assert_int_equal(call.status, ST_REQUEST_TIMEOUT);
+    end_server(&call);
+
+    assert_int_equal(call.server->requests_count, 1);
+    end(&call);
+}
+
 static void too_many_headers_or_bytes_are_refused(void **state)
 {
     (void)state;
@@ -319,6 +338,7 @@ int main(void)
         cmocka_unit_test(a_refused_connection_means_that_nothing_was_sent),
         cmocka_unit_test(a_reply_cut_off_is_a_link_lost),
         cmocka_unit_test(a_stalled_reply_times_out),
+        cmocka_unit_test(without_time_left_nothing_is_sent_on_a_kept_connection),
         cmocka_unit_test(too_many_headers_or_bytes_are_refused),
         cmocka_unit_test(surplus_bytes_end_the_connection),
         cmocka_unit_test(an_early_refusal_of_a_large_body_is_still_read),

@@ -33,10 +33,11 @@ static void a_quoted_revision_and_a_star_are_conditions(void **state)
 
 static void weak_tags_lists_and_bare_numbers_are_refused_and_the_form_is_named(void **state)
 {
-    static const char *const bad[] = {"",       "17",      "\"\"",  "\"",         "\"17",
-                                      "17\"",   "\"a\"",   "\"-1\"", "\"+1\"",    "\"1 \"",
-                                      "\"07\"", "W/\"17\"", "**",   "\"1\",\"2\"", "*, \"1\"",
-                                      "\"100000000000000000000\""};
+    static const char *const bad[] = {
+        "",       "17",          "\"\"",     "\"",
+        "\"17",   "17\"",        "\"a\"",    "\"-1\"",
+        "\"+1\"", "\"1 \"",      "\"07\"",   "W/\"17\"",
+        "**",     "\"1\",\"2\"", "*, \"1\"", "\"100000000000000000000\""};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         enum condition condition = CONDITION_NONE;
         uint64_t revision = 99;

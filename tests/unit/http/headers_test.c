@@ -66,11 +66,11 @@ static void names_with_underscores_and_lookalikes_mean_nothing(void **state)
 
 static void a_host_is_one_name_or_address_with_an_optional_port(void **state)
 {
-    static const char *const good[] = {"a",       "a:80",    "127.0.0.1:8081", "[::1]", "[::1]:80",
-                                       "a.b-c_d", "a:",      " a ",            "A%20"};
-    static const char *const bad[] = {"",      "a,b",  "u@a",    "a/b",  "a b",    "a:b",
-                                      "a:1:2", "[::1", "[]",     "::1",  "a:123456", "[::1]x",
-                                      "a\"",   "a?b",  "a#b",    ":80",  "a\xff",  "http://a"};
+    static const char *const good[] = {
+        "a", "a:80", "127.0.0.1:8081", "[::1]", "[::1]:80", "a.b-c_d", "a:", " a ", "A%20"};
+    static const char *const bad[] = {"",      "a,b",  "u@a", "a/b", "a b",      "a:b",
+                                      "a:1:2", "[::1", "[]",  "::1", "a:123456", "[::1]x",
+                                      "a\"",   "a?b",  "a#b", ":80", "a\xff",    "http://a"};
     for (size_t i = 0; i < ARRAY_COUNT(good); i++)
         assert_int_equal(take_one("Host", good[i]), ST_OK);
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
@@ -91,8 +91,8 @@ static void a_host_longer_than_a_name_can_be_is_refused(void **state)
 
 static void lengths_are_plain_digits(void **state)
 {
-    static const char *const bad[] = {"",    "+5",  "-1",  "0x5", "5_0", "005",
-                                      "5 5", "5,5", "00",  "5.0", "18446744073709551621"};
+    static const char *const bad[] = {
+        "", "+5", "-1", "0x5", "5_0", "005", "5 5", "5,5", "00", "5.0", "18446744073709551621"};
     assert_int_equal(take_one("Content-Length", "0"), ST_OK);
     assert_int_equal(take_one("Content-Length", "5"), ST_OK);
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
@@ -101,8 +101,8 @@ static void lengths_are_plain_digits(void **state)
 
 static void the_only_transfer_coding_is_chunked_alone(void **state)
 {
-    static const char *const unknown[] = {"xchunked", "chunkedx",     "gzip",
-                                          "identity", "gzip, chunked", "chunked, chunked",
+    static const char *const unknown[] = {"xchunked",  "chunkedx",      "gzip",
+                                          "identity",  "gzip, chunked", "chunked, chunked",
                                           "chunked;a", "\"chunked\""};
     assert_int_equal(take_one("Transfer-Encoding", "Chunked"), ST_OK);
     assert_int_equal(take_one("Transfer-Encoding", ""), ST_BAD_LENGTH);
@@ -163,8 +163,8 @@ static void values_that_are_merely_wrong_are_refused_softly(void **state)
 
 static void an_identity_is_noticed_in_each_of_its_headers(void **state)
 {
-    static const char *const names[] = {"X-MiniKV-Client-Id", "X-MiniKV-Sequence",
-                                        "X-MiniKV-Acked", "Idempotency-Key"};
+    static const char *const names[] = {"X-MiniKV-Client-Id", "X-MiniKV-Sequence", "X-MiniKV-Acked",
+                                        "Idempotency-Key"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         struct headers headers;
         headers_reset(&headers);

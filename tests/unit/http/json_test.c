@@ -25,7 +25,7 @@ static void utf8_is_judged_as_jansson_judges_it(void **state)
 {
     uint8_t text[12];
     for (uint32_t i = 0; i < 1u << 24; i++) { /* all of one to three bytes, densely sampled */
-        if (i > 0xffff && i % 7 != 0)
+        if (i > 0xffff && i % 61 != 0)
             continue;
         text[0] = (uint8_t)i;
         text[1] = (uint8_t)(i >> 8);
@@ -67,8 +67,8 @@ static void a_string_that_was_written_reads_back_the_same(void **state)
 
         json_put_string(&out, bytes_of(text, count));
 
-        json_t *read = json_loadb((const char *)out.data, out.count,
-                                  JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        json_t *read =
+            json_loadb((const char *)out.data, out.count, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
         assert_non_null(read);
         assert_int_equal(json_string_length(read), count);
         assert_memory_equal(json_string_value(read), text, count);
@@ -132,7 +132,7 @@ static void base64_of_any_bytes_reads_back_and_has_one_text_only(void **state)
 
 static void malformed_base64_is_refused(void **state)
 {
-    static const char *const bad[] = {"A",    "AA",   "AAA",  "AA=",  "A===", "====", "=AAA",
+    static const char *const bad[] = {"A",    "AA",   "AAA",  "AA=",  "A===",  "====", "=AAA",
                                       "AA=A", "AAB=", "AB==", "AA A", "AA\nA", "AA-_", "AAAA="};
     struct buf out;
     buf_init(&out, 64);
@@ -227,7 +227,7 @@ static void the_direct_path_agrees_with_jansson_on_mutated_bodies(void **state)
     static const char spice[] = "{}\"\\:, \n\t\r\x01\x7f\xc3\xa9value";
     struct prng prng;
     prng_init(&prng, 11);
-    for (int round = 0; round < 200000; round++) {
+    for (int round = 0; round < 60000; round++) {
         char body[sizeof seed];
         memcpy(body, seed, sizeof seed);
         for (uint64_t i = prng_below(&prng, 3) + 1; i > 0; i--)
@@ -243,8 +243,8 @@ static void the_direct_path_agrees_with_jansson_on_mutated_bodies(void **state)
         if (parsed.is_ok != is_good)
             fail_msg("seed 11 round %d: %.*s", round, (int)text.count, body);
         if (is_good)
-            assert_true(bytes_equal(parsed.value, bytes_of(json_string_value(value),
-                                                           json_string_length(value))));
+            assert_true(bytes_equal(parsed.value,
+                                    bytes_of(json_string_value(value), json_string_length(value))));
         buf_release(&parsed.store);
         json_decref(root);
     }

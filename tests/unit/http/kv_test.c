@@ -52,16 +52,16 @@ static void a_put_answers_204_with_the_revision_and_a_get_reads_it_back(void **s
 static void raw_bytes_go_in_and_come_out_raw(void **state)
 {
     struct rig *rig = *state;
-    static const char request[] = "PUT /v1/kv/k HTTP/1.1\r\n" H
-                                  "Content-Type: application/octet-stream; charset=x\r\n"
-                                  "Content-Length: 4\r\n\r\n\0\xff\r\n";
+    static const char request[] =
+        "PUT /v1/kv/k HTTP/1.1\r\n" H "Content-Type: application/octet-stream; charset=x\r\n"
+        "Content-Length: 4\r\n\r\n\0\xff\r\n";
     struct env_stream *stream = memory_dial(rig->env);
 
     memory_feed(stream, bytes_of(request, sizeof request - 1));
     assert_int_equal(code_of(received(stream)), 204);
 
-    const char *by_header = ask(rig, "GET /v1/kv/k HTTP/1.1\r\n" H
-                                     "Accept: application/octet-stream\r\n\r\n");
+    const char *by_header =
+        ask(rig, "GET /v1/kv/k HTTP/1.1\r\n" H "Accept: application/octet-stream\r\n\r\n");
     assert_has(by_header, "Content-Type: application/octet-stream\r\nContent-Length: 4\r\n\r\n");
     assert_memory_equal(strstr(by_header, "\r\n\r\n") + 4, "\0\xff\r\n", 4);
     assert_has(get(rig, "/v1/kv/k?raw"), "Content-Length: 4\r\n");
@@ -187,11 +187,11 @@ static void compare_and_set_goes_by_the_etag(void **state)
     static const struct {
         const char *header;
         int code;
-    } steps[] = {{"If-Match: *", 412},           {"If-Match: \"2\"", 412},
-                 {"If-None-Match: *", 204},      {"If-None-Match: *", 412},
-                 {"If-Match: \"99\"", 412},      {"If-Match: \"2\"", 204},
-                 {"If-Match: \"2\"", 412},       {"If-Match: *", 204},
-                 {"If-None-Match: \"4\"", 412},  {"If-None-Match: \"2\"", 204}};
+    } steps[] = {{"If-Match: *", 412},          {"If-Match: \"2\"", 412},
+                 {"If-None-Match: *", 204},     {"If-None-Match: *", 412},
+                 {"If-Match: \"99\"", 412},     {"If-Match: \"2\"", 204},
+                 {"If-Match: \"2\"", 412},      {"If-Match: *", 204},
+                 {"If-None-Match: \"4\"", 412}, {"If-None-Match: \"2\"", 204}};
     for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
         char request[256];
         (void)snprintf(request, sizeof request, form, steps[i].header);
@@ -201,10 +201,10 @@ static void compare_and_set_goes_by_the_etag(void **state)
         if (steps[i].code == 412)
             assert_problem(reply, 412, "condition-failed");
     }
-    assert_int_equal(
-        code_of(ask(rig, "DELETE /v1/kv/k HTTP/1.1\r\n" H "If-Match: \"2\"\r\n\r\n")), 412);
-    assert_int_equal(
-        code_of(ask(rig, "DELETE /v1/kv/k HTTP/1.1\r\n" H "If-Match: \"5\"\r\n\r\n")), 204);
+    assert_int_equal(code_of(ask(rig, "DELETE /v1/kv/k HTTP/1.1\r\n" H "If-Match: \"2\"\r\n\r\n")),
+                     412);
+    assert_int_equal(code_of(ask(rig, "DELETE /v1/kv/k HTTP/1.1\r\n" H "If-Match: \"5\"\r\n\r\n")),
+                     204);
 }
 
 static void malformed_conditions_are_refused_before_anything_happens(void **state)
@@ -255,9 +255,8 @@ static void an_increment_counts_and_says_so(void **state)
     assert_problem(ask(rig, "POST /v1/incr/word HTTP/1.1\r\n" H "\r\n"), 409, "not-integer");
     (void)put(rig, "most", "9223372036854775807");
     assert_problem(ask(rig, "POST /v1/incr/most HTTP/1.1\r\n" H "\r\n"), 409, "overflow");
-    assert_problem(
-        ask(rig, "POST /v1/incr/n HTTP/1.1\r\n" H "Content-Length: 8\r\n\r\n{\"bx\":5}"), 400,
-        "bad-field");
+    assert_problem(ask(rig, "POST /v1/incr/n HTTP/1.1\r\n" H "Content-Length: 8\r\n\r\n{\"bx\":5}"),
+                   400, "bad-field");
 }
 
 static void a_stale_read_does_not_ask_the_node_and_says_how_old_it_is(void **state)
@@ -281,8 +280,8 @@ static void a_stale_read_does_not_ask_the_node_and_says_how_old_it_is(void **sta
 static void a_linearizable_read_answers_what_the_node_says_when_it_may_not(void **state)
 {
     struct rig *rig = *state;
-    rig->node->forced = (struct node_answer){
-        .status = ST_NO_LEADER, .effect = EFFECT_NONE, .retry_after_ms = 1500};
+    rig->node->forced =
+        (struct node_answer){.status = ST_NO_LEADER, .effect = EFFECT_NONE, .retry_after_ms = 1500};
 
     const char *reply = get(rig, "/v1/kv/k");
 

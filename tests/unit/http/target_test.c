@@ -43,8 +43,8 @@ static void an_absolute_target_gives_its_authority_and_the_same_path(void **stat
 
 static void targets_that_are_no_path_are_refused(void **state)
 {
-    static const char *const bad[] = {"", "*", "a", "https://h/a", "http:///a", "http://h?a",
-                                      "ftp://h/", "//"};
+    static const char *const bad[] = {"",          "*",          "a",        "https://h/a",
+                                      "http:///a", "http://h?a", "ftp://h/", "//"};
     struct target target;
     for (size_t i = 0; i + 1 < ARRAY_COUNT(bad); i++)
         assert_int_equal(split(bad[i], &target), ST_BAD_TARGET);
@@ -134,8 +134,7 @@ static void unknown_doubled_and_forbidden_parameters_are_named(void **state)
     struct errtext error;
     unsigned allowed = QUERY_BIT(ROUTE) | QUERY_BIT(REV);
 
-    assert_int_equal(query_parse(BYTES_LITERAL("lease=1"), allowed, &query, &error),
-                     ST_BAD_QUERY);
+    assert_int_equal(query_parse(BYTES_LITERAL("lease=1"), allowed, &query, &error), ST_BAD_QUERY);
     assert_string_equal(error.text, "unknown query parameter \"lease\"; taken here: rev, route");
 
     assert_int_equal(query_parse(BYTES_LITERAL("rev=1&rev=1"), allowed, &query, &error),
@@ -146,8 +145,7 @@ static void unknown_doubled_and_forbidden_parameters_are_named(void **state)
     assert_int_equal(query_parse(BYTES_LITERAL("=1"), allowed, &query, &error), ST_BAD_QUERY);
     assert_int_equal(query_parse(BYTES_LITERAL("Rev=1"), allowed, &query, &error), ST_BAD_QUERY);
     assert_int_equal(query_parse(BYTES_LITERAL("x"), 0, &query, &error), ST_BAD_QUERY);
-    assert_string_equal(error.text,
-                        "unknown query parameter \"x\"; no parameter is taken here");
+    assert_string_equal(error.text, "unknown query parameter \"x\"; no parameter is taken here");
 }
 
 static void every_known_name_can_be_named_in_an_error_without_overflow(void **state)
@@ -171,10 +169,13 @@ static void flags_and_numbers_take_their_forms_and_no_others(void **state)
         const char *text;
         int flag;   /* -1: refused */
         int number; /* 0: refused */
-    } cases[] = {{"", 1, 0},     {"true", 1, 0},  {"1", 1, 1},     {"false", 0, 0}, {"0", 0, 0},
-                 {"yes", -1, 0}, {"1000", -1, 1000}, {"1001", -1, 0}, {"01", -1, 0},
-                 {"+1", -1, 0},  {"-1", -1, 0},   {"1 ", -1, 0},   {"0x1", -1, 0},
-                 {"18446744073709551617", -1, 0}};
+    } cases[] = {{"", 1, 0},         {"true", 1, 0},
+                 {"1", 1, 1},        {"false", 0, 0},
+                 {"0", 0, 0},        {"yes", -1, 0},
+                 {"1000", -1, 1000}, {"1001", -1, 0},
+                 {"01", -1, 0},      {"+1", -1, 0},
+                 {"-1", -1, 0},      {"1 ", -1, 0},
+                 {"0x1", -1, 0},     {"18446744073709551617", -1, 0}};
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct query query = {.present = QUERY_BIT(RAW) | QUERY_BIT(LIMIT)};
         struct errtext error;

@@ -135,6 +135,20 @@ static void a_refused_node_reports_it_once_and_knocks_on(void **state)
     fixture_close(&fixture);
 }
 
+static void a_refused_node_knocks_ever_more_rarely(void **state)
+{
+    struct fixture fixture;
+    fixture_plan(&fixture, 2);
+    fixture_start(&fixture, 1);
+    fixture_start(&fixture, 2)->refusal_answer = REFUSAL_MEMBER;
+
+    peers_set(fixture.nodes[1].peers, &fixture.config);
+    run_for(&fixture, MILLISECONDS(600)); /* after 0, 10, 30, 70, 150, 310, 630 ms or half of it */
+
+    assert_in_range(fixture.nodes[2].hellos_count, 3, 9);
+    fixture_close(&fixture);
+}
+
 static void swapped_addresses_are_noticed(void **state)
 {
     struct fixture fixture;
@@ -289,6 +303,7 @@ int main(void)
         cmocka_unit_test(the_id_of_the_node_itself_is_refused),
         cmocka_unit_test(the_node_itself_may_refuse),
         cmocka_unit_test(a_refused_node_reports_it_once_and_knocks_on),
+        cmocka_unit_test(a_refused_node_knocks_ever_more_rarely),
         cmocka_unit_test(swapped_addresses_are_noticed),
         cmocka_unit_test(whoever_says_no_hello_is_closed),
         cmocka_unit_test(a_greeted_link_is_not_closed_for_having_been_slow),

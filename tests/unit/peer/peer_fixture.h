@@ -145,7 +145,7 @@ static inline void node_init(struct test_node *node, struct env *env, node_id id
                                            .incarnation = 7000 + id,
                                            .listen = local_address(port),
                                            .ping = MILLISECONDS(20),
-                                           .dead_after = MILLISECONDS(200)};
+                                           .dead_after = MILLISECONDS(5000)};
     buf_init(&node->trace, MIB);
     buf_init(&node->commands, 64 * MIB);
     buf_init(&node->refusals, MIB);
@@ -172,6 +172,7 @@ static inline bool node_saw(struct test_node *node, const char *items)
 
 struct fixture {
     struct env *env;
+    time_us dead_after; /* of nodes started from here on */
     uint16_t ports[NODES_MAX + 1];
     struct test_node nodes[NODES_MAX + 1]; /* by id */
     struct config config;
@@ -203,7 +204,7 @@ static inline struct env *env_open(void)
 /* Ports and configuration for ids 1 … count; nobody listens yet. */
 static inline void fixture_plan(struct fixture *fixture, node_id count)
 {
-    *fixture = (struct fixture){0};
+    *fixture = (struct fixture){.dead_after = MILLISECONDS(5000)};
     for (node_id id = 1; id <= count; id++) {
         fixture->ports[id] = free_port();
         struct member member = {.id = id, .is_voter = true};
@@ -219,6 +220,7 @@ static inline struct test_node *fixture_start(struct fixture *fixture, node_id i
         fixture->env = env_open();
     if (node->env == NULL)
         node_init(node, fixture->env, id, fixture->ports[id]);
+    node->options.dead_after = fixture->dead_after;
     node_start(node);
     return node;
 }
@@ -311,9 +313,6 @@ static inline pid_t fork_node(struct fixture *fixture, node_id id,
     if (at_start != NULL)
         at_start(node);
     uv_env_run(fixture->env);
-    if (node->peers != NULL)
-        peers_close(node->peers);
-    run_for(fixture, MILLISECONDS(100));
     _exit(0);
 }
 

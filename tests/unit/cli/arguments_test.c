@@ -1,0 +1,168 @@
+/* Arguments: what a command line means, and the words for one that means nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cli/arguments.h"
+
+struct line {
+    struct cli cli;
+    struct errtext error;
+    enum status status;
+};
+
+/* Arguments up to NULL, behind the program's name. */
+static struct line *read_line(const char *endpoints, ...)
+{
+    static struct line line;
+    static char *argv[32];
+    int argc = 0;
+    va_list arguments;
+    argv[argc++] = (char *)(uintptr_t) "minikv";
+    va_start(arguments, endpoints);
+    while ((argv[argc] = va_arg(arguments, char *)) != NULL)
+        argc++;
+    va_end(arguments);
+    line.status = arguments_read(&line.cli, argc, argv, endpoints, &line.error);
+    return &line;
+}
+
+#define READ(...) read_line(NULL, __VA_ARGS__, NULL)
+
+static void assert_refused(const struct line *line, const char *words)
+{
+    assert_int_equal(line->status, ST_BAD_REQUEST);
+    if (strstr(line->error.text, words) == NULL)
+        fail_msg("got \"%s\", want it to hold \"%s\"", line->error.text, words);
+}
+
+static void a_command_has_its_words_wherever_options_stand(void **state)
+{
+    (void)state;
+    const struct line *line = READ("-v", "put", "--if-absent", "k", "-t", "2s", "v");
+
+    assert_int_equal(line->status, ST_OK);
+    assert_string_equal(line->cli.command->name, "put");
+    assert_int_equal(line->cli.arguments_count, 2);
+    assert_string_equal(line->cli.arguments[0], "k");
+    assert_string_equal(line->cli.arguments[1], "v");
+    assert_true(line->cli.is_verbose && line->cli.if_absent);
+    assert_int_equal(line->cli.connect.timeout, 2000000);
+}
+
+static void words_behind_two_dashes_are_no_options(void **state)
+{
+    (void)state;
+    const struct line *line = READ("put", "--", "-k", "--raw");
+    assert_int_equal(line->status, ST_OK);
+    assert_string_equal(line->cli.arguments[0], "-k");
+    assert_string_equal(line->cli.arguments[1], "--raw");
+
+    line = READ("put", "k", "-"); /* standard input */
+    assert_int_equal(line->status, ST_OK);
+    assert_string_equal(line->cli.arguments[1], "-");
+}
+
+static void endpoints_come_from_the_flag_else_the_environment_else_the_default(void **state)
+{
+    (void)state;
+    const struct line *line = READ("status");
+    assert_int_equal(line->cli.connect.endpoints_count, 1);
+    assert_int_equal(line->cli.connect.endpoints[0].port, 8081);
+
+    line = read_line("a:1,http://b:2/", "status", NULL);
+    assert_int_equal(line->cli.connect.endpoints_count, 2);
+    assert_string_equal(line->cli.connect.endpoints[1].host, "b");
+
+    line = read_line("a:1", "status", "-e", ":9,[::1]:8", NULL);
+    assert_int_equal(line->cli.connect.endpoints_count, 2);
+    assert_string_equal(line->cli.connect.endpoints[0].host, "127.0.0.1");
+    assert_string_equal(line->cli.connect.endpoints[1].host, "::1");
+}
+
+static void malformed_endpoints_are_refused_with_their_origin(void **state)
+{
+    (void)state;
+    assert_refused(READ("status", "-e", "a:1,"), "\"\" is no address of a node");
+    assert_refused(READ("status", "-e", "8081"), "\"8081\" is no address of a node");
+    assert_refused(read_line("nonsense", "status", NULL), "environment MINIKV_ENDPOINTS: ");
+    assert_refused(
+        READ("status", "-e", ":1,:2,:3,:4,:5,:6,:7,:8,:9,:10,:11,:12,:13,:14,:15,:16,:17"),
+        "more than 16 endpoints");
+}
+
+static void times_have_units(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("status", "-t", "250ms")->cli.connect.timeout, 250000);
+    assert_int_equal(READ("status", "-t", "3")->cli.connect.timeout, 3000000);
+    assert_int_equal(READ("status", "-t", "1m")->cli.connect.timeout, 60000000);
+    assert_refused(READ("status", "-t", "0s"), "--timeout: \"0s\" is not TIME");
+    assert_refused(READ("status", "-t", "5h"), "--timeout");
+    assert_refused(READ("status", "-t", "ms"), "--timeout");
+    assert_refused(READ("status", "-t", "99999999999999999999s"), "--timeout");
+}
+
+static void malformed_values_are_refused(void **state)
+{
+    (void)state;
+    assert_refused(READ("incr", "k", "--by", "1x"), "--by: \"1x\" is not N");
+    assert_refused(READ("incr", "k", "--by", "-"), "--by");
+    assert_int_equal(READ("incr", "k", "--by", "-12")->status, ST_OK);
+    assert_refused(READ("put", "k", "v", "--if-rev", "0"), "--if-rev");
+    assert_refused(READ("put", "k", "v", "--if-rev", "\"1\""), "--if-rev");
+    assert_refused(READ("ls", "--limit", "-1"), "--limit");
+    assert_refused(READ("get", "k", "-o", "xml"), "--output: \"xml\" is not plain|table|json");
+    assert_refused(READ("demo", "--nodes", "8"), "--nodes: \"8\" is not a number from 1 to 7");
+}
+
+static void mistakes_are_met_with_the_nearest_name(void **state)
+{
+    (void)state;
+    assert_refused(READ("gett", "k"), "unknown command \"gett\"; did you mean get?");
+    assert_refused(READ("get", "k", "--timeuot", "1s"), "--timeuot; did you mean --timeout?");
+    assert_refused(READ("get", "k", "--stael=x"), "--stael; did you mean --stale?");
+    assert_refused(READ("get", "k", "-x"), "unknown option -x");
+    assert_refused(READ("get", "k", "--stale=1"), "--stale takes no value");
+    assert_refused(READ("get", "k", "--timeout"), "--timeout wants a value");
+}
+
+static void a_command_takes_only_what_goes_with_it(void **state)
+{
+    (void)state;
+    assert_refused(READ("get"), "usage: minikv get KEY");
+    assert_refused(READ("get", "a", "b"), "usage: minikv get KEY");
+    assert_refused(READ("get", "a", "--by", "2"), "--by does not go with get");
+    assert_refused(READ("put", "k", "v", "--if-rev", "1", "--if-absent"), "exclude each other");
+}
+
+static void without_a_command_there_is_help(void **state)
+{
+    (void)state;
+    assert_string_equal(read_line(NULL, NULL)->cli.command->name, "help");
+    assert_string_equal(READ("--version")->cli.command->name, "version");
+    const struct line *line = READ("get", "--help"); /* needs no key */
+    assert_int_equal(line->status, ST_OK);
+    assert_true(line->cli.wants_help);
+    assert_string_equal(line->cli.command->name, "get");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_command_has_its_words_wherever_options_stand),
+        cmocka_unit_test(words_behind_two_dashes_are_no_options),
+        cmocka_unit_test(endpoints_come_from_the_flag_else_the_environment_else_the_default),
+        cmocka_unit_test(malformed_endpoints_are_refused_with_their_origin),
+        cmocka_unit_test(times_have_units),
+        cmocka_unit_test(malformed_values_are_refused),
+        cmocka_unit_test(mistakes_are_met_with_the_nearest_name),
+        cmocka_unit_test(a_command_takes_only_what_goes_with_it),
+        cmocka_unit_test(without_a_command_there_is_help),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
