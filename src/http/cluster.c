@@ -91,15 +91,20 @@ static void put_peers(struct exchange *exchange, raft_index last_index, struct b
 void raft_status_answer(struct exchange *exchange)
 {
     const struct node_view *view = node_view(node_of(exchange));
+    const struct kv *kv = node_kv(node_of(exchange));
+    struct kv_stats state;
     struct raft_view raft;
+    kv_stats(kv, &state);
     raft_view(node_raft(node_of(exchange)), &raft);
     struct buf *body = reply_scratch(exchange);
     buf_printf(body,
                "{\"id\":%u,\"role\":\"%s\",\"term\":%llu,\"leader\":%u,\"commit_index\":%llu,"
-               "\"applied_index\":%llu,\"last_index\":%llu,\"peers\":[",
+               "\"applied_index\":%llu,\"last_index\":%llu,\"revision\":%llu,"
+               "\"digest\":\"%016llx\",\"peers\":[",
                view->self, raft_role_name(raft.role), (unsigned long long)raft.term, raft.leader,
                (unsigned long long)raft.commit, (unsigned long long)node_applied(node_of(exchange)),
-               (unsigned long long)raft.last_index);
+               (unsigned long long)raft.last_index, (unsigned long long)state.revision,
+               (unsigned long long)kv_digest(kv));
     if (raft.role == RAFT_ROLE_LEADER)
         put_peers(exchange, raft.last_index, body);
     buf_put(body, BYTES_LITERAL("]}\n"));

@@ -356,9 +356,8 @@ class Cluster:
         first = next(iter(listings.values()))
         for node_id, items in listings.items():
             assert items == first, f"node {node_id} differs from its peers"
-        digests = {sample for n in self.up() for sample in n.metrics().items()
-                   if sample[0].startswith("minikv_state_digest")}
-        assert len(digests) <= 1, f"digests differ: {digests}"
+        digests = {(s["applied_index"], s["digest"]) for s in (n.status() for n in self.up())}
+        assert len(digests) == 1, f"digests differ: {digests}"
 
     def probe_write(self, nodes, key, timeout=10.0, every=0.005):
         """Seconds until one of `nodes` has taken a write that was sent after this call began."""
