@@ -8,6 +8,9 @@ enum {
     CONNECT_US_MAX = 1000 * TIME_US_PER_MS, /* a node that does not answer the dial is passed by */
     PAUSE_MS_MIN = 20,                      /* doubles with each round of all endpoints */
     PAUSE_MS_MAX = 320,
+    ANSWER_MS_MIN = 20, /* for a node's answer to come back, after the deadline it was told */
+    ANSWER_MS_MAX = 100,
+    RETRY_MS_MIN = 100, /* with less time left, what is known is worth more than another try */
 };
 
 void client_init(struct client *client, const struct client_options *options)
@@ -110,11 +113,17 @@ struct call {
     struct redirect_msg leader; /* to follow, when follows_count is not 0 */
 };
 
-/* The server is told a little less than what is left, so that its truthful answer comes in time. */
+static time_us time_left(const struct call *call, time_us now)
+{
+    return call->deadline > now ? call->deadline - now : 0;
+}
+
+/* The node is told a little less than what is left, so that its truthful answer comes in time. */
 static void tell_deadline(struct call *call, time_us now, char text[24])
 {
-    time_us left_ms = (call->deadline - now) / TIME_US_PER_MS;
-    left_ms -= MIN(left_ms / 10, 100);
+    time_us left_ms = time_left(call, now) / TIME_US_PER_MS;
+    time_us answer_ms = MIN(MAX(left_ms / 10, ANSWER_MS_MIN), ANSWER_MS_MAX);
+    left_ms -= MIN(answer_ms, left_ms / 2);
     (void)snprintf(text, 24, "%llu", (unsigned long long)MAX(left_ms, 1));
     call->request.headers[call->request.headers_count - 1].value = text;
 }
@@ -122,7 +131,7 @@ static void tell_deadline(struct call *call, time_us now, char text[24])
 /* Reads leave time for another endpoint; a write is worth waiting for, as it is not sent twice. */
 static time_us attempt_deadline(const struct call *call, time_us now)
 {
-    time_us left = call->deadline - now;
+    time_us left = time_left(call, now);
     bool has_others = call->client->options.endpoints_count > 1;
     return now + (call->is_repeatable && has_others ? left / 2 : left);
 }
@@ -232,7 +241,7 @@ enum status client_call(struct client *client, const struct http_request *reques
             go_elsewhere(&call);
             hop.pause_ms = pause_ms(&call);
         }
-        time_us resume = connection_now() + (time_us)(hop.pause_ms + 1) * TIME_US_PER_MS;
+        time_us resume = connection_now() + (time_us)(hop.pause_ms + RETRY_MS_MIN) * TIME_US_PER_MS;
         hop.out_of_time = hop.next != ATTEMPT_NEXT_FINISH && resume >= call.deadline;
         show_hop(&call, reply, &error, &hop);
 

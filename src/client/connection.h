@@ -21,8 +21,8 @@ struct connection {
 time_us connection_now(void); /* monotonic */
 
 void connection_init(struct connection *connection);
-/* Resolves and dials; tries each address that the name has. Requires a host. Resolving a name (not an address) may
- * outlast the deadline: the resolver has time limits of its own.
+/* Resolves and dials; tries each address that the name has. Requires a host. Resolving a name (not
+ * an address) may outlast the deadline: the resolver has time limits of its own.
  *
  * return   ST_OK; ST_CLOSED (refused, unreachable), ST_REQUEST_TIMEOUT, ST_BAD_ADDRESS (no such
  *          host), all with `error` and the connection closed */

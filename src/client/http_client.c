@@ -159,6 +159,10 @@ enum status http_client_call(struct http_client *client, const struct http_reque
         return status;
     }
     status = ensure_connected(client, MIN(connect_deadline, deadline), error);
+    if (status == ST_OK && connection_now() >= deadline) {
+        errtext_set(error, "no time left to send the request");
+        status = ST_REQUEST_TIMEOUT;
+    }
     if (status == ST_OK) {
         enum status sending =
             connection_send(&client->connection, bytes_of(text, text_bytes), deadline, &sent);

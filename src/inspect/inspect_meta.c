@@ -13,6 +13,7 @@ static void print_meta(FILE *out, const struct meta *meta)
     (void)fprintf(out, "  cluster   %016" PRIx64 "\n", meta->cluster_id);
     (void)fprintf(out, "  identity  %016" PRIx64 "\n", meta->identity);
     (void)fprintf(out, "  node      %u\n", meta->node);
+    (void)fprintf(out, "  log       %s\n", meta->has_log ? "made" : "not made yet");
     if (meta->initial.members_count == 0)
         (void)fprintf(out, "  members   none: it joined an existing cluster\n");
     for (uint32_t i = 0; i < meta->initial.members_count; i++) {

@@ -325,16 +325,21 @@ static enum status settle_own_address(struct options *options, struct errtext *e
     return ST_OK;
 }
 
-/* Clients of other nodes are sent to the announced address: it must lead here from there. */
-static enum status check_announced(const struct options *options, struct errtext *error)
+/* Clients of other nodes are sent to the announced address: it must lead here from there. One that
+ * names no host is at the host where the other nodes reach this one. */
+static enum status settle_announced(struct options *options, struct errtext *error)
 {
-    const struct address *http = &options->advertise_http;
+    struct address *http = &options->advertise_http;
     const struct member *self = config_find(&options->initial, options->id);
-    if (!options->announces || (!address_is_wildcard(http) && !address_is_loopback(http)))
+    if (!address_is_set(http))
+        *http = options->listen_http;
+    if (address_is_wildcard(http))
+        (void)snprintf(http->host, sizeof http->host, "%s", self->peer.host);
+    if (!options->announces || !address_is_loopback(http))
         return ST_OK;
     for (uint32_t i = 0; i < options->initial.members_count; i++) {
         const struct member *member = &options->initial.members[i];
-        if (strcmp(member->peer.host, self->peer.host) == 0)
+        if (member->id == options->id || address_is_loopback(&member->peer))
             continue;
         char text[LIMIT_ADDRESS_BYTES];
         errtext_set(error,
@@ -352,13 +357,11 @@ static enum status settle(struct options *options, struct errtext *error)
         errtext_set(error, "--election-ms must be at least four times --heartbeat-ms");
         return ST_BAD_REQUEST;
     }
-    if (!address_is_set(&options->advertise_http))
-        options->advertise_http = options->listen_http;
     enum status status = check_hosts(&options->initial, error);
     if (status == ST_OK)
         status = settle_own_address(options, error);
     if (status == ST_OK)
-        status = check_announced(options, error);
+        status = settle_announced(options, error);
     return status;
 }
 

@@ -14,6 +14,12 @@ static const char *effective_text(const struct options *options, size_t row, cha
     const char *text = options->values[row].text;
     char address[LIMIT_ADDRESS_BYTES];
     *out_derived = NULL;
+    if (strcmp(name, "advertise-http") == 0 && *text != '\0') {
+        *out_derived = NULL; /* given, but perhaps without its host */
+        (void)snprintf(buffer, buffer_bytes, "%s",
+                       address_format(&options->advertise_http, address));
+        return buffer;
+    }
     if (*text != '\0')
         return text;
     if (strcmp(name, "advertise-peer") == 0) {

@@ -111,6 +111,16 @@ static enum status start_raft(struct node *node, const struct wal_recovered *rec
     return status;
 }
 
+/* From here on a missing log is lost data: with an empty one the node could vote twice in a term.
+ */
+static enum status note_log(struct node *node, struct errtext *error)
+{
+    if (node->meta.has_log)
+        return ST_OK;
+    node->meta.has_log = true;
+    return meta_save(node->env, &node->meta, error);
+}
+
 static void found_state(struct node *node)
 {
     struct kv_options options = {0}; /* the default: it decides results, so all nodes share it */
@@ -134,11 +144,14 @@ enum status node_recover(struct node *node, struct errtext *error)
                                                               : WAL_SEGMENT_BYTES_DEFAULT,
         .owner = {node->meta.cluster_id, node->meta.identity},
         .idle_seal = 1000 * TIME_US_PER_MS,
+        .must_exist = node->meta.has_log,
     };
     struct wal_callbacks callbacks = {ready_on_durable, ready_on_failed, node};
     struct wal_recovered recovered;
     status =
         wal_open(node->env, &options, &callbacks, on_entry, node, &node->wal, &recovered, error);
+    if (status == ST_OK)
+        status = note_log(node, error);
     if (status != ST_OK)
         return status;
     if (recovered.torn_bytes > 0)

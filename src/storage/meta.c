@@ -9,7 +9,7 @@
 #define META_TMP_PATH "meta.tmp"
 
 enum {
-    META_HEADER_BYTES = 40,
+    META_HEADER_BYTES = 44,
     META_CONFIG_BYTES_MAX = 4 + LIMIT_MEMBERS * (4 + 1 + 4 + LIMIT_ADDRESS_BYTES),
     META_BYTES_MAX = META_HEADER_BYTES + META_CONFIG_BYTES_MAX
 };
@@ -26,11 +26,12 @@ void meta_encode(const struct meta *meta, struct buf *out)
     buf_put_u64(out, meta->cluster_id);
     buf_put_u64(out, meta->identity);
     buf_put_u32(out, meta->node);
+    buf_put_u32(out, meta->has_log);
     buf_put_u32(out, 0); /* the size of what follows, below */
     config_encode(&meta->initial, out);
     if (out->is_full)
         return;
-    store_u32(out->data + 36, (uint32_t)(out->count - META_HEADER_BYTES));
+    store_u32(out->data + 40, (uint32_t)(out->count - META_HEADER_BYTES));
     store_u32(out->data, crc32c(0, bytes_of(out->data + 4, out->count - 4)));
 }
 
@@ -61,8 +62,10 @@ enum status meta_decode(struct bytes in, struct meta *out_meta, struct errtext *
     struct meta meta = {.cluster_id = cursor_u64(&cursor)};
     meta.identity = cursor_u64(&cursor);
     meta.node = cursor_u32(&cursor);
+    uint32_t has_log = cursor_u32(&cursor);
+    meta.has_log = has_log == 1;
     struct bytes config = cursor_sized(&cursor, META_CONFIG_BYTES_MAX);
-    if (!cursor_is_done(&cursor) || meta.identity == 0 || meta.node == NODE_NONE ||
+    if (!cursor_is_done(&cursor) || meta.identity == 0 || has_log > 1 || meta.node == NODE_NONE ||
         meta.node > NODE_ID_MAX || config_decode(config, &meta.initial) != ST_OK)
         return corrupt(error, "malformed fields");
     *out_meta = meta;

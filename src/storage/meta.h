@@ -1,7 +1,8 @@
 /* Meta: what a data directory is: format version, cluster, node, and its own random identity.
  *
- * Written once, at bootstrap, as temporary, synced, renamed, directory synced. The identity tells
- * a wiped disk from the one that voted before (FAULTS M10).
+ * Written at bootstrap, and once more when the log is there; each time as temporary, synced,
+ * renamed, directory synced. The identity tells a wiped disk from the one that voted before (FAULTS
+ * M10).
  *
  * Format       docs/formats/meta.md */
 #ifndef MINIKV_STORAGE_META_H
@@ -16,6 +17,7 @@ struct meta {
     uint64_t cluster_id;
     uint64_t identity; /* random, of this directory; never 0 */
     node_id node;
+    bool has_log;          /* its log has been made: from then on a missing log is lost data */
     struct config initial; /* the members at bootstrap, or none for a node that joins */
 };
 

@@ -203,6 +203,16 @@ static enum status recover_all(struct wal *wal, const struct buf *ids,
     return status;
 }
 
+static enum status missing(const struct wal *wal, struct errtext *error)
+{
+    errtext_set(
+        error,
+        "%s: the log is missing; this directory has lost data. Start the node with an empty "
+        "directory, once it has been admitted anew",
+        wal->directory);
+    return ST_CORRUPT;
+}
+
 static enum status open_log(struct wal *wal, void (*on_entry)(void *ctx, struct entry *entry),
                             void *ctx, uint64_t *out_torn_bytes, struct errtext *error)
 {
@@ -216,6 +226,8 @@ static enum status open_log(struct wal *wal, void (*on_entry)(void *ctx, struct 
     status = env_dir_list(wal->env, wal->directory, collect_id, &ids);
     if (status != ST_OK)
         errtext_set(error, "%s: list: %s", wal->directory, status_info(status)->title);
+    else if (ids.count == 0 && wal->options.must_exist)
+        status = missing(wal, error);
     else if (ids.count == 0)
         status = wal_segment_create_first(wal, error);
     else

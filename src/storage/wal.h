@@ -29,6 +29,7 @@ struct wal_options {
     uint64_t segment_bytes; /* multiple of 4 KiB, at least WAL_SEGMENT_BYTES_MIN */
     uint64_t owner[2];      /* cluster id and data-directory identity; a log of others is refused */
     time_us idle_seal;      /* an empty frame after this long without appends; 0: never */
+    bool must_exist;        /* no log at all is lost data (ST_CORRUPT), not a fresh start */
 };
 
 struct wal_callbacks {

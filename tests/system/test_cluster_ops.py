@@ -86,6 +86,20 @@ def test_a_node_without_arguments_is_a_working_single_node():
         assert node.wait_exit(STOP_SECONDS_MAX) == 0
 
 
+def test_a_node_whose_log_is_gone_refuses_to_start():
+    with Cluster(3).start() as cluster:
+        victim = cluster.followers()[0]
+        assert cluster.leader().put("k", "v").status == 204
+        victim.kill()
+        shutil.rmtree(os.path.join(victim.data, "wal"))
+
+        for _ in range(2):  # and refusing makes no empty log that the next start would take
+            code, log = run_to_end(victim)
+            assert code == EXIT_CORRUPT, code
+            assert "the log is missing" in log, log
+        assert cluster.leader().put("k", "w").status == 204
+
+
 def test_a_restart_keeps_data_revisions_and_term():
     with Cluster(3).start() as cluster:
         for i in range(50):

@@ -16,8 +16,10 @@
 
 static struct meta example(void)
 {
-    struct meta meta = {
-        .cluster_id = 0x1122334455667788, .identity = 0x99aabbccddeeff00, .node = 2};
+    struct meta meta = {.cluster_id = 0x1122334455667788,
+                        .identity = 0x99aabbccddeeff00,
+                        .node = 2,
+                        .has_log = true};
     for (node_id id = 1; id <= 3; id++) {
         struct member member = {.id = id, .is_voter = id != 3};
         (void)snprintf(member.peer.host, sizeof member.peer.host, "10.0.0.%u", id);
