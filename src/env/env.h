@@ -64,12 +64,12 @@ enum env_open { ENV_OPEN_READ, ENV_OPEN_WRITE, ENV_OPEN_CREATE /* must not exist
 
 /* ST_OK; ST_NOT_FOUND; ST_NO_SPACE; ST_IO with `error` set. */
 MUST_CHECK enum status env_file_open(struct env *env, const char *path, enum env_open mode,
-                          struct env_file **out_file, struct errtext *error);
+                                     struct env_file **out_file, struct errtext *error);
 void env_file_close(struct env_file *file); /* NULL is a no-op */
 MUST_CHECK enum status env_file_size(struct env_file *file, uint64_t *out_bytes);
 /* Fewer bytes only at the end of the file. */
-MUST_CHECK enum status env_file_read(struct env_file *file, uint64_t offset, void *out, size_t count,
-                          size_t *out_count);
+MUST_CHECK enum status env_file_read(struct env_file *file, uint64_t offset, void *out,
+                                     size_t count, size_t *out_count);
 /* All or an error: ST_NO_SPACE, ST_IO. Not durable before env_file_sync. */
 MUST_CHECK enum status env_file_write(struct env_file *file, uint64_t offset, struct bytes bytes);
 MUST_CHECK enum status env_file_sync(struct env_file *file); /* fdatasync */
@@ -78,7 +78,7 @@ MUST_CHECK enum status env_dir_make(struct env *env, const char *path); /* ok wh
 MUST_CHECK enum status env_dir_sync(struct env *env, const char *path);
 /* Calls `on_name` for each entry but . and .., in rising byte order. */
 MUST_CHECK enum status env_dir_list(struct env *env, const char *path,
-                         void (*on_name)(void *ctx, const char *name), void *ctx);
+                                    void (*on_name)(void *ctx, const char *name), void *ctx);
 MUST_CHECK enum status env_rename(struct env *env, const char *from, const char *to);
 MUST_CHECK enum status env_unlink(struct env *env, const char *path);
 /* Takes the lock of the data directory for the life of the env. ST_LOCKED when another has it. */
@@ -124,8 +124,9 @@ struct env_stream_handler {
 /* ST_OK; ST_BAD_ADDRESS when the host is not an address of this machine; ST_BUSY when the port is
  * taken; ST_IO. `on_accept` must call env_stream_start or env_stream_close before it returns. */
 MUST_CHECK enum status env_listen(struct env *env, const struct address *address,
-                       void (*on_accept)(void *ctx, struct env_stream *stream), void *ctx,
-                       struct env_listener **out_listener, struct errtext *error);
+                                  void (*on_accept)(void *ctx, struct env_stream *stream),
+                                  void *ctx, struct env_listener **out_listener,
+                                  struct errtext *error);
 /* Stops accepting while paused, for when connections or descriptors have run out. */
 void env_listener_pause(struct env_listener *listener, bool is_paused);
 void env_listener_close(struct env_listener *listener); /* NULL is a no-op */

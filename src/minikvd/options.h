@@ -61,8 +61,8 @@ enum options_action {
  * return   ST_OK; ST_BAD_REQUEST with `error`: unknown name, malformed value, things that
  *          contradict each other, unreadable file. `options` is to be released in every case. */
 MUST_CHECK enum status options_load(struct options *options, int argc, char *const *argv,
-                         char *const *environment, enum options_action *out_action,
-                         struct errtext *error);
+                                    char *const *environment, enum options_action *out_action,
+                                    struct errtext *error);
 void options_release(struct options *options);
 
 /* Each value and where it came from, in the form of a configuration file. */

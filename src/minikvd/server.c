@@ -137,8 +137,7 @@ static enum status open_node(struct server *server, const struct options *option
         .on_fatal = server_on_fatal,
         .on_view = server_on_view,
     };
-    enum status status =
-        node_open(server->env, &node_options, &callbacks, &server->node, error);
+    enum status status = node_open(server->env, &node_options, &callbacks, &server->node, error);
     if (status != ST_OK)
         errtext_wrap(error, "open node %u in %s", options->id, options->data_dir);
     return status;

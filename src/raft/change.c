@@ -46,8 +46,7 @@ static void refresh(struct raft *raft)
 static void push(struct raft *raft, raft_index index, const struct config *config)
 {
     struct raft_configs *configs = &raft->configs;
-    raft_grow((void **)&configs->items, configs->count, &configs->capacity,
-              sizeof *configs->items);
+    raft_grow((void **)&configs->items, configs->count, &configs->capacity, sizeof *configs->items);
     configs->items[configs->count++] = (struct raft_config_item){index, *config};
     refresh(raft);
 }

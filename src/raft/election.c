@@ -55,15 +55,13 @@ bool raft_election_is_held(const struct raft *raft)
 {
     if (raft->role == RAFT_ROLE_LEADER)
         return true;
-    return raft->leader != NODE_NONE &&
-           raft->now < raft->leader_heard_at + raft->options.election;
+    return raft->leader != NODE_NONE && raft->now < raft->leader_heard_at + raft->options.election;
 }
 
 static void ask(struct raft *raft, node_id peer, bool is_transfer)
 {
     bool is_pre_vote = raft->role == RAFT_ROLE_PRE_CANDIDATE;
-    struct message *message =
-        raft_send(raft, is_pre_vote ? MESSAGE_PRE_VOTE : MESSAGE_VOTE, peer);
+    struct message *message = raft_send(raft, is_pre_vote ? MESSAGE_PRE_VOTE : MESSAGE_VOTE, peer);
     message->term += is_pre_vote;
     message->vote.last = raft_log_last(&raft->log);
     message->vote.is_transfer = is_transfer;

@@ -106,8 +106,8 @@ void raft_lead_on_append_reply(struct raft *raft, const struct message *message)
     if (raft->role != RAFT_ROLE_LEADER || peer == NULL)
         return;
     peer->heard_at = raft->now;
-    peer->round_echoed = MAX(peer->round_echoed,
-                             MIN(message->append_reply.read_round, raft->reads.round));
+    peer->round_echoed =
+        MAX(peer->round_echoed, MIN(message->append_reply.read_round, raft->reads.round));
     if (message->append_reply.is_rejected)
         on_rejected(raft, peer, message);
     else if (message->append_reply.match <= raft_log_last(&raft->log).index)

@@ -46,7 +46,7 @@ struct raft_peer {
     struct entry_id sent; /* probe, load: the last entry that has been offered; index 0: none */
 
     raft_index commit_sent;
-    uint64_t round_sent;   /* read rounds: newest asked and newest confirmed */
+    uint64_t round_sent; /* read rounds: newest asked and newest confirmed */
     uint64_t round_echoed;
 
     struct raft_flight flights[LIMIT_INFLIGHT_APPENDS]; /* a ring, oldest at flights_head */

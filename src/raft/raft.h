@@ -176,7 +176,7 @@ void raft_free(struct raft *raft);
  *          entry of this term is committed); for TRANSFER ST_NOT_LEADER, ST_UNKNOWN_MEMBER.
  *          On failure nothing changed; `out_ready` is valid all the same */
 MUST_CHECK enum status raft_step(struct raft *raft, const struct raft_event *event,
-                      struct raft_ready *out_ready);
+                                 struct raft_ready *out_ready);
 
 void raft_view(const struct raft *raft, struct raft_view *out_view);
 /* The configuration in force: the newest in the log, committed or not (thesis §4.1). */

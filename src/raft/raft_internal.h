@@ -90,7 +90,8 @@ struct raft_output {
     struct hard_state hard_state; /* as last told */
 };
 
-/* What a step started from: for `view_changed`, and for what may not change (docs/invariants.md). */
+/* What a step started from: for `view_changed`, and for what may not change (docs/invariants.md).
+ */
 struct raft_mark {
     struct hard_state hard_state;
     enum raft_role role;

@@ -15,8 +15,7 @@
 #include "base/mem.h"
 #include "raft/raft_internal.h"
 
-static void answer(struct raft *raft, struct raft_read_wait wait, bool is_refused,
-                   raft_index index)
+static void answer(struct raft *raft, struct raft_read_wait wait, bool is_refused, raft_index index)
 {
     if (wait.from == raft->options.self) {
         raft_answer_read(raft, wait.id, is_refused, index);

@@ -76,8 +76,8 @@ struct entry **raft_hold(struct raft *raft, struct entry **entries, size_t entri
 
 static time_us deadline_of(const struct raft *raft)
 {
-    time_us at = raft->role == RAFT_ROLE_LEADER ? raft_lead_deadline(raft)
-                                                : raft_election_deadline(raft);
+    time_us at =
+        raft->role == RAFT_ROLE_LEADER ? raft_lead_deadline(raft) : raft_election_deadline(raft);
     return MIN(at, raft_read_deadline(raft));
 }
 

@@ -46,8 +46,7 @@ static struct message *send_entries(struct raft *raft, struct raft_peer *peer, s
 {
     size_t count = 0;
     struct entry **entries = raft_log_tail(&raft->log, peer->next, &count);
-    struct message *message =
-        send_append(raft, peer, raft_log_id(&raft->log, peer->next - 1));
+    struct message *message = send_append(raft, peer, raft_log_id(&raft->log, peer->next - 1));
     *out_bytes = fill_append(message, entries, count);
     return message;
 }

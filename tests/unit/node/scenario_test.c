@@ -1,5 +1,5 @@
-/* Plays the files of tests/scenario/node: whole nodes on a simulated world, commands above `----`, the
- * expected trace below it. REWRITE=1 in the environment writes what was traced into the files.
+/* Plays the files of tests/scenario/node: whole nodes on a simulated world, commands above `----`,
+ * the expected trace below it. REWRITE=1 in the environment writes what was traced into the files.
  *
  *      seed N                   of the world, before start (default 1)
  *      start COUNT [silent]     boots nodes 1 … COUNT; silent: they announce nothing
@@ -315,11 +315,8 @@ static bool play_fault(struct scene *scene, const char *line)
 
 static void make_world(struct scene *scene)
 {
-    struct world_options options = {.seed = scene->seed,
-                                    .delay_min = 100,
-                                    .delay_max = 300,
-                                    .sync_min = 50,
-                                    .sync_max = 400};
+    struct world_options options = {
+        .seed = scene->seed, .delay_min = 100, .delay_max = 300, .sync_min = 50, .sync_max = 400};
     scene->world = world_new(&options);
 }
 

@@ -75,8 +75,8 @@ static void boot(struct storm *storm, unsigned id)
     options.advertise_http.port = 8081;
     struct node_callbacks callbacks = {0};
     struct errtext error = {0};
-    enum status status = node_open(world_boot(storm->world, id), &options, &callbacks,
-                                   &storm->nodes[id], &error);
+    enum status status =
+        node_open(world_boot(storm->world, id), &options, &callbacks, &storm->nodes[id], &error);
     if (status != ST_OK)
         fail_msg("MINIKV_SEED=%llu: node %u: %s", (unsigned long long)storm->seed, id, error.text);
     storm->is_paused[id] = false;

@@ -13,8 +13,8 @@ static struct config without(struct config config, node_id id)
     return rest;
 }
 
-static struct entry *sealed_config(struct bench *bench, const struct config *config,
-                                   raft_term term, raft_index index)
+static struct entry *sealed_config(struct bench *bench, const struct config *config, raft_term term,
+                                   raft_index index)
 {
     struct entry *entry = bench_config_entry(bench, config);
     entry_seal(entry, (struct entry_id){term, index});

@@ -22,8 +22,13 @@
 
 enum { HEARTBEAT = 20000, ELECTION = 100000, HEAP_MAX = 65536 };
 
-enum happening_type { HAPPENING_PACKET, HAPPENING_SYNC, HAPPENING_LOAD, HAPPENING_APPLY,
-                      HAPPENING_LINK };
+enum happening_type {
+    HAPPENING_PACKET,
+    HAPPENING_SYNC,
+    HAPPENING_LOAD,
+    HAPPENING_APPLY,
+    HAPPENING_LINK
+};
 
 struct happening {
     time_us at;
@@ -46,7 +51,7 @@ struct happening {
 
 /* What kind of world the seed has drawn (swarm testing). */
 struct plan {
-    bool has_links; /* in order, breaking with notice; else lossy datagrams */
+    bool has_links;          /* in order, breaking with notice; else lossy datagrams */
     uint32_t loss, doubling; /* per mille */
     time_us delay_max, sync_max, lateness;
     uint32_t crash, cut, change, transfer, read, propose, pause, campaign; /* per mille a beat */
@@ -342,8 +347,7 @@ static void act(struct cluster *cluster)
     if (chance(cluster, plan->cut * 3))
         heal_links(cluster);
     if (chance(cluster, plan->pause))
-        cluster->paused_until[replica->id - 1] =
-            cluster->world.now + below(cluster, 3 * ELECTION);
+        cluster->paused_until[replica->id - 1] = cluster->world.now + below(cluster, 3 * ELECTION);
 
     replica = chance(cluster, 700) ? any_leader(cluster) : any_replica(cluster);
     if (!is_awake(cluster, replica))
@@ -376,8 +380,8 @@ static bool is_current(const struct cluster *cluster, const struct happening *ha
 static void apply_some(struct cluster *cluster, struct replica *replica)
 {
     if (replica->commit > replica->applied)
-        replica_apply(replica, replica->applied + 1 +
-                                   below(cluster, replica->commit - replica->applied));
+        replica_apply(replica,
+                      replica->applied + 1 + below(cluster, replica->commit - replica->applied));
     if (replica->commit > replica->applied)
         on_commit(&cluster->world, replica);
 }
@@ -413,10 +417,10 @@ static void happen(struct cluster *cluster, struct happening happening)
         apply_some(cluster, replica);
         break;
     case HAPPENING_LINK:
-        (void)replica_step(replica, (struct raft_event){.type = RAFT_EVENT_LINK,
-                                                        .link = {happening.link.peer,
-                                                                 happening.link.is_up,
-                                                                 happening.link.is_dead}});
+        (void)replica_step(replica,
+                           (struct raft_event){.type = RAFT_EVENT_LINK,
+                                               .link = {happening.link.peer, happening.link.is_up,
+                                                        happening.link.is_dead}});
         break;
     }
 }
@@ -619,8 +623,8 @@ static void run_seed(uint64_t seed)
     check_liveness(cluster);
     if (getenv("MINIKV_RAFT_VERBOSE") != NULL)
         fprintf(stderr,
-                "seed %" PRIu64 ": %zu replicas, %s, committed %" PRIu64 ", leaders %zu, reads %" PRIu64
-                " (%" PRIu64 " refused), lived in %" PRIu64 " ms\n",
+                "seed %" PRIu64 ": %zu replicas, %s, committed %" PRIu64
+                ", leaders %zu, reads %" PRIu64 " (%" PRIu64 " refused), lived in %" PRIu64 " ms\n",
                 seed, world->replicas_count, cluster->plan.has_links ? "links" : "datagrams",
                 world->committed, world->leaders_count, world->reads_done, world->reads_refused,
                 (world->now - cluster->plan.length) / 1000);

@@ -210,8 +210,8 @@ static void only_another_term_at_the_same_index_cuts(void **state) /* FAULTS C8 
     bench_open(bench, (struct bench_setup){0});
     RECEIVE(bench, 2, FIRST, 1, 2, 2, 2, 2);
 
-    RECEIVE(bench, 2, FIRST, 1, 2, 2);     /* old and short */
-    RECEIVE(bench, 2, id(2, 3), 1, 2);     /* from the middle */
+    RECEIVE(bench, 2, FIRST, 1, 2, 2); /* old and short */
+    RECEIVE(bench, 2, id(2, 3), 1, 2); /* from the middle */
     bench_receive(bench, append_empty(2, 2, FIRST, 1));
 
     ASSERT_LOG(bench, 1, 2, 2, 2, 2);

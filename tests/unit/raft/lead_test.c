@@ -477,8 +477,8 @@ static void loaded_entries_outlive_the_event_that_brought_them(void **state)
     memset(entry->data, 9, 8);
     entry_seal(entry, id(1, 2));
 
-    bench_step(bench, (struct raft_event){.type = RAFT_EVENT_LOADED,
-                                          .loaded = {2, FIRST, &entry, 1}});
+    bench_step(bench,
+               (struct raft_event){.type = RAFT_EVENT_LOADED, .loaded = {2, FIRST, &entry, 1}});
     assert_int_equal(entry->refs_count, 2);
     entry_unref(entry);
     assert_int_equal(append_to(bench, 2)->append.entries[0]->data[7], 9);

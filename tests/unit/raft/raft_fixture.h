@@ -25,7 +25,7 @@ struct bench {
     struct raft_view view;   /* after it */
     enum status status;
     time_us now;
-    struct entry_id handed; /* the last entry given to the disk */
+    struct entry_id handed;                /* the last entry given to the disk */
     struct entry *made[BENCH_ENTRIES_MAX]; /* by the test; freed at the end */
     size_t made_count;
 };
@@ -100,8 +100,7 @@ static inline void bench_tick(struct bench *bench)
 static inline void bench_receive(struct bench *bench, struct message message)
 {
     message.to = message.to == NODE_NONE ? 1 : message.to;
-    bench_step(bench,
-               (struct raft_event){.type = RAFT_EVENT_MESSAGE, .message = &message});
+    bench_step(bench, (struct raft_event){.type = RAFT_EVENT_MESSAGE, .message = &message});
 }
 
 static inline void bench_durable(struct bench *bench, struct entry_id id)
@@ -122,8 +121,7 @@ static inline void bench_applied(struct bench *bench, raft_index index)
 
 static inline void bench_link(struct bench *bench, node_id peer, bool is_up, bool is_dead)
 {
-    bench_step(bench,
-               (struct raft_event){.type = RAFT_EVENT_LINK, .link = {peer, is_up, is_dead}});
+    bench_step(bench, (struct raft_event){.type = RAFT_EVENT_LINK, .link = {peer, is_up, is_dead}});
 }
 
 static inline void bench_read(struct bench *bench, uint64_t number)
@@ -143,8 +141,7 @@ static inline void bench_transfer(struct bench *bench, node_id to)
 
 static inline void bench_propose_entry(struct bench *bench, struct entry *entry)
 {
-    bench_step(bench,
-               (struct raft_event){.type = RAFT_EVENT_PROPOSE, .propose = {&entry, 1}});
+    bench_step(bench, (struct raft_event){.type = RAFT_EVENT_PROPOSE, .propose = {&entry, 1}});
 }
 
 static inline void bench_propose(struct bench *bench, size_t data_bytes)
@@ -276,8 +273,7 @@ static inline void bench_open(struct bench *bench, struct bench_setup setup)
                                    .heartbeat = BENCH_HEARTBEAT,
                                    .election = BENCH_ELECTION,
                                    .log_cache_bytes = setup.log_cache_bytes};
-    struct raft_start start = {.hard_state = {setup.term == 0 ? last_term : setup.term,
-                                              setup.vote},
+    struct raft_start start = {.hard_state = {setup.term == 0 ? last_term : setup.term, setup.vote},
                                .commit = setup.commit == 0 ? 1 : setup.commit,
                                .entries = entries,
                                .entries_count = setup.terms_count + 1,
@@ -314,8 +310,8 @@ static inline void bench_lead(struct bench *bench)
     struct raft_peer_view peers[LIMIT_MEMBERS];
     size_t count = raft_peers(bench->raft, peers, LIMIT_MEMBERS);
     for (size_t i = 0; i < count; i++)
-        bench_receive(bench, append_accept(peers[i].id, bench->view.term,
-                                           bench->view.last_index, 0));
+        bench_receive(bench,
+                      append_accept(peers[i].id, bench->view.term, bench->view.last_index, 0));
     assert_int_equal(bench->view.commit, bench->view.last_index);
 }
 

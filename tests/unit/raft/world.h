@@ -98,9 +98,8 @@ struct world {
     void (*on_fail)(void); /* says which run it was */
 };
 
-__attribute__((noreturn)) static inline void world_fail(const struct world *world,
-                                                        const char *property, const char *file,
-                                                        int line)
+__attribute__((noreturn)) static inline void
+world_fail(const struct world *world, const char *property, const char *file, int line)
 {
     fprintf(stderr, "%s:%d: broken: %s (at %" PRIu64 " us)\n", file, line, property, world->now);
     for (size_t i = 0; i < world->replicas_count; i++) {
@@ -153,9 +152,8 @@ static inline struct entry *world_command(uint64_t number)
 
 static inline void packet_free(struct packet *packet)
 {
-    for (uint32_t i = 0; i < packet->message.append.entries_count &&
-                         packet->message.type == MESSAGE_APPEND;
-         i++)
+    for (uint32_t i = 0;
+         i < packet->message.append.entries_count && packet->message.type == MESSAGE_APPEND; i++)
         entry_unref(packet->entries[i]);
     mem_free(packet->entries);
     mem_free(packet);
@@ -204,8 +202,8 @@ static inline bool is_on_majority(const struct world *world, const struct config
             continue;
         voters_count++;
         const struct replica *replica = &world->replicas[config->members[i].id - 1];
-        copies_count += replica->disk_last >= entry->id.index &&
-                        replica->disk[entry->id.index] == entry;
+        copies_count +=
+            replica->disk_last >= entry->id.index && replica->disk[entry->id.index] == entry;
     }
     return copies_count >= voters_count / 2 + 1;
 }
@@ -383,8 +381,8 @@ static inline enum status replica_step(struct replica *replica, struct raft_even
 static inline void replica_deliver(struct replica *replica, struct packet *packet)
 {
     if (replica->raft != NULL)
-        (void)replica_step(replica, (struct raft_event){.type = RAFT_EVENT_MESSAGE,
-                                                        .message = &packet->message});
+        (void)replica_step(
+            replica, (struct raft_event){.type = RAFT_EVENT_MESSAGE, .message = &packet->message});
     packet_free(packet);
 }
 
@@ -437,8 +435,7 @@ static inline void replica_sync(struct replica *replica, size_t count)
 static inline void replica_apply(struct replica *replica, raft_index index)
 {
     replica->applied = index;
-    (void)replica_step(replica,
-                       (struct raft_event){.type = RAFT_EVENT_APPLIED, .applied = index});
+    (void)replica_step(replica, (struct raft_event){.type = RAFT_EVENT_APPLIED, .applied = index});
 }
 
 static inline void replica_answer_load(struct replica *replica, struct raft_load load)
@@ -555,10 +552,8 @@ static inline void world_init(struct world *world, size_t replicas_count,
     world->leaders = mem_alloc_array(WORLD_TERM_MAX + 1, sizeof *world->leaders);
     world->read_floors = mem_alloc_array(WORLD_READS_MAX, sizeof *world->read_floors);
     for (size_t i = 0; i < REPLICAS_MAX; i++)
-        world->replicas[i] = (struct replica){.world = world,
-                                              .id = (node_id)(i + 1),
-                                              .options = *options,
-                                              .deadline = TIME_NEVER};
+        world->replicas[i] = (struct replica){
+            .world = world, .id = (node_id)(i + 1), .options = *options, .deadline = TIME_NEVER};
 }
 
 static inline void world_release(struct world *world)
