@@ -7,7 +7,7 @@
  * Every member but this node has one, in all roles; what is below `since` means something at a
  * leader only.
  *
- * Invariants   R12 match < next <= last + 1; match only rises while one node leads
+ * Invariants   R12 match < next <= last + 1; match only rises while the link stays
  *              R13 the window: at most LIMIT_INFLIGHT_APPENDS; beyond LIMIT_INFLIGHT_BYTES nothing
  *                  is added */
 #ifndef MINIKV_RAFT_PROGRESS_H

@@ -6,7 +6,7 @@
  * write and reads at every member must go through within a bound.
  *
  *      MINIKV_RAFT_SEED=n    the first seed (default: a new one each run, printed)
- *      MINIKV_RAFT_SEEDS=n   how many (default 300) */
+ *      MINIKV_RAFT_SEEDS=n   how many (default 200) */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,36 +18,9 @@
 #include <cmocka.h>
 
 #include "base/prng.h"
-#include "unit/raft/world.h"
+#include "unit/raft/agenda.h"
 
-enum { HEARTBEAT = 20000, ELECTION = 100000, HEAP_MAX = 65536 };
-
-enum happening_type {
-    HAPPENING_PACKET,
-    HAPPENING_SYNC,
-    HAPPENING_LOAD,
-    HAPPENING_APPLY,
-    HAPPENING_LINK
-};
-
-struct happening {
-    time_us at;
-    uint64_t order; /* equal times: as they were queued */
-    enum happening_type type;
-    struct replica *replica; /* to whom */
-    uint64_t life;           /* of the replica; a later one ignores it */
-    union {
-        struct {
-            struct packet *packet;
-            uint64_t epoch; /* of the link */
-        };
-        struct raft_load load;
-        struct {
-            node_id peer;
-            bool is_up, is_dead;
-        } link;
-    };
-};
+enum { HEARTBEAT = 20000, ELECTION = 100000 };
 
 /* What kind of world the seed has drawn (swarm testing). */
 struct plan {
@@ -55,6 +28,7 @@ struct plan {
     uint32_t loss, doubling; /* per mille */
     time_us delay_max, sync_max, lateness;
     uint32_t crash, cut, change, transfer, read, propose, pause, campaign; /* per mille a beat */
+    uint32_t stall; /* per mille of the writes */
     time_us length;
 };
 
@@ -62,9 +36,7 @@ struct cluster {
     struct world world; /* first */
     struct prng prng;
     struct plan plan;
-    struct happening *heap; /* HEAP_MAX */
-    size_t heap_count;
-    uint64_t order;
+    struct agenda agenda;
     bool is_cut[REPLICAS_MAX][REPLICAS_MAX]; /* one way each */
     uint64_t epoch[REPLICAS_MAX][REPLICAS_MAX];
     time_us arrival[REPLICAS_MAX][REPLICAS_MAX]; /* of the newest packet on a link */
@@ -76,41 +48,6 @@ struct cluster {
 };
 
 static uint64_t seed_running;
-
-/* ---- the queue of what is to come ---- */
-
-static bool is_before(const struct happening *a, const struct happening *b)
-{
-    return a->at != b->at ? a->at < b->at : a->order < b->order;
-}
-
-static void heap_push(struct cluster *cluster, struct happening happening)
-{
-    REQUIRE(cluster->heap_count < HEAP_MAX);
-    happening.order = ++cluster->order;
-    size_t at = cluster->heap_count++;
-    for (; at > 0 && is_before(&happening, &cluster->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        cluster->heap[at] = cluster->heap[(at - 1) / 2];
-    cluster->heap[at] = happening;
-}
-
-static struct happening heap_pop(struct cluster *cluster)
-{
-    struct happening top = cluster->heap[0];
-    struct happening moved = cluster->heap[--cluster->heap_count];
-    size_t at = 0;
-    for (size_t child = 1; child < cluster->heap_count; child = 2 * at + 1) {
-        if (child + 1 < cluster->heap_count &&
-            is_before(&cluster->heap[child + 1], &cluster->heap[child]))
-            child++;
-        if (!is_before(&cluster->heap[child], &moved))
-            break;
-        cluster->heap[at] = cluster->heap[child];
-        at = child;
-    }
-    cluster->heap[at] = moved;
-    return top;
-}
 
 /* ---- chance ---- */
 
@@ -165,11 +102,11 @@ static void send_once(struct cluster *cluster, struct packet *packet)
     if (cluster->plan.has_links)
         at = cluster->arrival[from][to] = MAX(at, cluster->arrival[from][to]);
     struct replica *replica = &cluster->world.replicas[to];
-    heap_push(cluster, (struct happening){.at = at,
-                                          .type = HAPPENING_PACKET,
-                                          .replica = replica,
-                                          .packet = packet,
-                                          .epoch = cluster->epoch[from][to]});
+    agenda_push(&cluster->agenda, (struct happening){.at = at,
+                                                     .type = HAPPENING_PACKET,
+                                                     .replica = replica,
+                                                     .packet = packet,
+                                                     .epoch = cluster->epoch[from][to]});
 }
 
 static void on_packet(struct world *world, struct packet *packet)
@@ -185,10 +122,12 @@ static void on_write(struct world *world, struct replica *replica)
     struct cluster *cluster = (struct cluster *)(void *)world;
     time_us *synced_at = &cluster->synced_at[replica->id - 1];
     *synced_at = MAX(*synced_at, world->now) + 50 + below(cluster, cluster->plan.sync_max);
-    heap_push(cluster, (struct happening){.at = *synced_at,
-                                          .type = HAPPENING_SYNC,
-                                          .replica = replica,
-                                          .life = replica->life});
+    if (chance(cluster, cluster->plan.stall))
+        *synced_at += below(cluster, 5 * ELECTION);
+    agenda_push(&cluster->agenda, (struct happening){.at = *synced_at,
+                                                     .type = HAPPENING_SYNC,
+                                                     .replica = replica,
+                                                     .life = replica->life});
 }
 
 static void on_read(struct world *world, struct replica *replica, const struct raft_read *read)
@@ -201,30 +140,31 @@ static void on_read(struct world *world, struct replica *replica, const struct r
 static void on_load(struct world *world, struct replica *replica, const struct raft_load *load)
 {
     struct cluster *cluster = (struct cluster *)(void *)world;
-    heap_push(cluster, (struct happening){.at = world->now + 50 + below(cluster, 2000),
-                                          .type = HAPPENING_LOAD,
-                                          .replica = replica,
-                                          .life = replica->life,
-                                          .load = *load});
+    agenda_push(&cluster->agenda, (struct happening){.at = world->now + 50 + below(cluster, 2000),
+                                                     .type = HAPPENING_LOAD,
+                                                     .replica = replica,
+                                                     .life = replica->life,
+                                                     .load = *load});
 }
 
 static void on_commit(struct world *world, struct replica *replica)
 {
     struct cluster *cluster = (struct cluster *)(void *)world;
-    heap_push(cluster, (struct happening){.at = world->now + below(cluster, 3000),
-                                          .type = HAPPENING_APPLY,
-                                          .replica = replica,
-                                          .life = replica->life});
+    agenda_push(&cluster->agenda, (struct happening){.at = world->now + below(cluster, 3000),
+                                                     .type = HAPPENING_APPLY,
+                                                     .replica = replica,
+                                                     .life = replica->life});
 }
 
 static void tell_link(struct cluster *cluster, struct replica *replica, node_id peer, bool is_up,
                       bool is_dead)
 {
-    heap_push(cluster, (struct happening){.at = cluster->world.now + below(cluster, 3000),
-                                          .type = HAPPENING_LINK,
-                                          .replica = replica,
-                                          .life = replica->life,
-                                          .link = {peer, is_up, is_dead}});
+    agenda_push(&cluster->agenda,
+                (struct happening){.at = cluster->world.now + below(cluster, 3000),
+                                   .type = HAPPENING_LINK,
+                                   .replica = replica,
+                                   .life = replica->life,
+                                   .link = {peer, is_up, is_dead}});
 }
 
 /* Both ways; what is on its way is lost. */
@@ -397,7 +337,7 @@ static void happen(struct cluster *cluster, struct happening happening)
     time_us paused_until = cluster->paused_until[replica->id - 1];
     if (paused_until > cluster->world.now) {
         happening.at = paused_until;
-        heap_push(cluster, happening);
+        agenda_push(&cluster->agenda, happening);
         return;
     }
     switch (happening.type) {
@@ -451,12 +391,12 @@ static void run_until(struct cluster *cluster, time_us end)
     for (;;) {
         time_us tick_time;
         struct replica *ticking = next_tick(cluster, &tick_time);
-        time_us heap_time = cluster->heap_count > 0 ? cluster->heap[0].at : TIME_NEVER;
-        if (MIN(tick_time, heap_time) > end)
+        time_us agenda_time = agenda_next_at(&cluster->agenda);
+        if (MIN(tick_time, agenda_time) > end)
             break;
-        cluster->world.now = MAX(cluster->world.now, MIN(tick_time, heap_time));
-        if (heap_time <= tick_time)
-            happen(cluster, heap_pop(cluster));
+        cluster->world.now = MAX(cluster->world.now, MIN(tick_time, agenda_time));
+        if (agenda_time <= tick_time)
+            happen(cluster, agenda_pop(&cluster->agenda));
         else
             (void)replica_step(ticking, (struct raft_event){.type = RAFT_EVENT_TICK});
     }
@@ -484,7 +424,7 @@ static void heal(struct cluster *cluster)
 {
     cluster->is_healed = true;
     cluster->world.load_count = 200;
-    cluster->plan.loss = cluster->plan.doubling = 0;
+    cluster->plan.loss = cluster->plan.doubling = cluster->plan.stall = 0;
     cluster->plan.delay_max = MIN(cluster->plan.delay_max, (time_us)5000);
     cluster->plan.sync_max = MIN(cluster->plan.sync_max, (time_us)5000);
     heal_links(cluster);
@@ -560,6 +500,7 @@ static void draw_plan(struct cluster *cluster)
     plan->change = (uint32_t)pick(cluster, rates, 4);
     plan->transfer = (uint32_t)pick(cluster, rates, 4);
     plan->campaign = (uint32_t)pick(cluster, rates, 4);
+    plan->stall = (uint32_t)pick(cluster, (const time_us[]){0, 0, 5, 50}, 4);
     plan->propose = 250;
     plan->read = 400;
     plan->length = 1500000 + below(cluster, 2500000);
@@ -600,7 +541,7 @@ static void run_seed(uint64_t seed)
 {
     seed_running = seed;
     struct cluster *cluster = mem_alloc(sizeof *cluster);
-    cluster->heap = mem_alloc_array(HEAP_MAX, sizeof *cluster->heap);
+    agenda_init(&cluster->agenda);
     prng_init(&cluster->prng, seed);
     draw_plan(cluster);
     struct raft_options options = {.heartbeat = HEARTBEAT,
@@ -629,13 +570,8 @@ static void run_seed(uint64_t seed)
                 world->committed, world->leaders_count, world->reads_done, world->reads_refused,
                 (world->now - cluster->plan.length) / 1000);
 
-    while (cluster->heap_count > 0) {
-        struct happening happening = heap_pop(cluster);
-        if (happening.type == HAPPENING_PACKET)
-            packet_free(happening.packet);
-    }
+    agenda_release(&cluster->agenda);
     world_release(world);
-    mem_free(cluster->heap);
     mem_free(cluster);
 }
 
@@ -655,7 +591,7 @@ static void clusters_stay_safe_and_come_back_to_life(void **state)
 {
     (void)state;
     uint64_t first = number_of("MINIKV_RAFT_SEED", (uint64_t)time(NULL) * 100000 % 1000000007);
-    uint64_t count = number_of("MINIKV_RAFT_SEEDS", 300);
+    uint64_t count = number_of("MINIKV_RAFT_SEEDS", 200);
     print_message("MINIKV_RAFT_SEED=%" PRIu64 " MINIKV_RAFT_SEEDS=%" PRIu64 "\n", first, count);
     signal(SIGABRT, on_abort);
 
