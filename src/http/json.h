@@ -1,4 +1,4 @@
-/* Json: what replies are made of: strings, byte strings, base64. Pure.
+/* Json: what replies are made of: strings and byte strings. Pure.
  *
  * Keys and values are bytes. What is UTF-8 travels as a JSON string under its name; what is not, as
  * base64 under name_base64. */
@@ -6,8 +6,6 @@
 #define MINIKV_HTTP_JSON_H
 
 #include "base/buf.h"
-#include "base/check.h"
-#include "base/status.h"
 
 bool utf8_is_valid(struct bytes text);
 /* "…" with escapes. Requires valid UTF-8. */
@@ -16,10 +14,5 @@ void json_put_string(struct buf *out, struct bytes text);
 void json_put_ascii(struct buf *out, const char *text);
 /* "name":"…" or "name_base64":"…" */
 void json_put_bytes(struct buf *out, const char *name, struct bytes bytes);
-
-void base64_put(struct buf *out, struct bytes bytes);
-/* Appends. The standard alphabet with its padding; nothing else, no blanks, no stray bits.
- * return   ST_OK; ST_BAD_ENCODING */
-MUST_CHECK enum status base64_decode(struct bytes text, struct buf *out);
 
 #endif

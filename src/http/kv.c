@@ -139,12 +139,8 @@ void kv_get_start(struct exchange *exchange, struct bytes body)
         kv_read_start(exchange);
 }
 
-static void put_item(struct buf *body, const struct kv_item *item)
+void kv_put_revisions(struct buf *body, const struct kv_item *item)
 {
-    buf_put(body, BYTES_LITERAL("{"));
-    json_put_bytes(body, "key", item->key);
-    buf_put(body, BYTES_LITERAL(","));
-    json_put_bytes(body, "value", item->value);
     buf_put(body, BYTES_LITERAL(",\"create_revision\":"));
     buf_put_decimal(body, item->create_revision);
     buf_put(body, BYTES_LITERAL(",\"mod_revision\":"));
@@ -153,6 +149,15 @@ static void put_item(struct buf *body, const struct kv_item *item)
     buf_put_decimal(body, item->version);
     buf_put(body, BYTES_LITERAL(",\"lease\":"));
     buf_put_decimal(body, item->lease);
+}
+
+static void put_item(struct buf *body, const struct kv_item *item)
+{
+    buf_put(body, BYTES_LITERAL("{"));
+    json_put_bytes(body, "key", item->key);
+    buf_put(body, BYTES_LITERAL(","));
+    json_put_bytes(body, "value", item->value);
+    kv_put_revisions(body, item);
     buf_put(body, BYTES_LITERAL("}\n"));
     INVARIANT(!body->is_full);
 }

@@ -67,14 +67,7 @@ static void put_item(struct page *page, const struct kv_item *item)
         buf_put(body, BYTES_LITERAL(","));
         json_put_bytes(body, "value", item->value);
     }
-    buf_put(body, BYTES_LITERAL(",\"create_revision\":"));
-    buf_put_decimal(body, item->create_revision);
-    buf_put(body, BYTES_LITERAL(",\"mod_revision\":"));
-    buf_put_decimal(body, item->mod_revision);
-    buf_put(body, BYTES_LITERAL(",\"version\":"));
-    buf_put_decimal(body, item->version);
-    buf_put(body, BYTES_LITERAL(",\"lease\":"));
-    buf_put_decimal(body, item->lease);
+    kv_put_revisions(body, item);
     buf_put(body, BYTES_LITERAL("}"));
 }
 

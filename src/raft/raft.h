@@ -107,7 +107,7 @@ struct raft_read {
 struct raft_load {
     node_id peer;
     raft_index first; /* send entries from here on; also its predecessor's term is wanted */
-    size_t bytes_max;
+    size_t bytes_max; /* a predecessor of any size and one message's worth of entries */
 };
 
 /* What to do, in this order. The one exception that makes Raft fast is written here: messages do

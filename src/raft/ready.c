@@ -57,8 +57,10 @@ void raft_ask_load(struct raft *raft, node_id peer, raft_index first)
     struct raft_output *output = &raft->output;
     REQUIRE(first > 0);
     INVARIANT(output->loads_count < LIMIT_MEMBERS);
-    output->loads[output->loads_count++] =
-        (struct raft_load){.peer = peer, .first = first, .bytes_max = LIMIT_APPEND_BYTES};
+    output->loads[output->loads_count++] = (struct raft_load){
+        .peer = peer,
+        .first = first,
+        .bytes_max = LIMIT_APPEND_BYTES + ENTRY_HEADER_BYTES + LIMIT_ENTRY_BYTES};
 }
 
 struct entry **raft_hold(struct raft *raft, struct entry **entries, size_t entries_count)

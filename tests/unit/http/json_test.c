@@ -7,6 +7,8 @@
 
 #include <jansson.h>
 
+#include "base/base64.h"
+#include "base/check.h"
 #include "base/limits.h"
 #include "base/prng.h"
 #include "http/body.h"

@@ -27,6 +27,7 @@
 #include "base/mem.h"
 #include "node/node.h"
 #include "sim/world.h"
+#include "support/world_node.h"
 
 enum { NODES_MAX = 7, TRACE_BYTES_MAX = 1 << 20, UNTIL_MS_MAX = 20000 };
 
@@ -92,20 +93,7 @@ static void on_fatal(void *ctx, enum status status)
 static void boot(struct scene *scene, unsigned id)
 {
     struct replica *replica = &scene->replicas[id];
-    struct node_options options = {.self = id,
-                                   .announces = !scene->is_silent,
-                                   .heartbeat = 50 * TIME_US_PER_MS,
-                                   .election = 500 * TIME_US_PER_MS,
-                                   .hold = 2000 * TIME_US_PER_MS,
-                                   .wal_segment_bytes = WAL_SEGMENT_BYTES_MIN};
-    for (unsigned i = 1; i <= scene->count; i++) {
-        struct member member = {.id = i, .is_voter = true, .peer.port = 7001};
-        (void)snprintf(member.peer.host, sizeof member.peer.host, "10.0.0.%u", i);
-        assert_int_equal(config_add(&options.initial, &member), ST_OK);
-    }
-    options.listen_peer = options.initial.members[id - 1].peer;
-    options.advertise_http = options.listen_peer;
-    options.advertise_http.port = 8081;
+    struct node_options options = world_node_options(id, scene->count, !scene->is_silent);
 
     struct node_callbacks callbacks = {.ctx = replica, .on_fatal = on_fatal, .on_view = on_view};
     struct errtext error = {0};

@@ -23,6 +23,7 @@
 #include "base/mem.h"
 #include "node/node.h"
 #include "sim/world.h"
+#include "support/world_node.h"
 
 enum { NODES_MAX = 5, CALLS_MAX = 4000, STORM_MS = 8000, HEAL_MS = 8000, SEEDS_DEFAULT = 40 };
 
@@ -59,20 +60,7 @@ static void fail_seed(const struct storm *storm, const char *what, unsigned numb
 
 static void boot(struct storm *storm, unsigned id)
 {
-    struct node_options options = {.self = id,
-                                   .announces = true,
-                                   .heartbeat = 50 * TIME_US_PER_MS,
-                                   .election = 500 * TIME_US_PER_MS,
-                                   .hold = 2000 * TIME_US_PER_MS,
-                                   .wal_segment_bytes = WAL_SEGMENT_BYTES_MIN};
-    for (unsigned i = 1; i <= storm->count; i++) {
-        struct member member = {.id = i, .is_voter = true, .peer.port = 7001};
-        (void)snprintf(member.peer.host, sizeof member.peer.host, "10.0.0.%u", i);
-        assert_int_equal(config_add(&options.initial, &member), ST_OK);
-    }
-    options.listen_peer = options.initial.members[id - 1].peer;
-    options.advertise_http = options.listen_peer;
-    options.advertise_http.port = 8081;
+    struct node_options options = world_node_options(id, storm->count, true);
     struct node_callbacks callbacks = {0};
     struct errtext error = {0};
     enum status status =

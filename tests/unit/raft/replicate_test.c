@@ -308,6 +308,7 @@ static void evicted_entries_are_loaded_sent_and_followed_by_the_rest(void **stat
     assert_int_equal(bench->ready.loads_count, 1);
     assert_int_equal(bench->ready.loads[0].peer, 2);
     assert_int_equal(bench->ready.loads[0].first, 2);
+    assert_true(bench->ready.loads[0].bytes_max >= LIMIT_APPEND_BYTES + LIMIT_ENTRY_BYTES);
     assert_string_equal(peer_state(bench, 2, NULL), "load");
     bench_propose(bench, 8);
     assert_int_equal(bench->ready.loads_count, 0); /* asked once */
