@@ -70,9 +70,9 @@ class PortClaim:
 
     directory = os.path.join(tempfile.gettempdir(), f"minikv-test-ports-{os.getuid()}")
 
-    def __init__(self):
+    def __init__(self, ports=None):
         os.makedirs(self.directory, exist_ok=True)
-        for port in random.SystemRandom().sample(PORTS, 200):
+        for port in ports or random.SystemRandom().sample(PORTS, 200):
             lock = open(os.path.join(self.directory, str(port)), "w")
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,6 +85,14 @@ class PortClaim:
             self.port, self.lock = port, lock
             return
         raise RuntimeError("no free port")
+
+    @classmethod
+    def claim_all(cls, ports):
+        """A claim on each of `ports`, or None."""
+        try:
+            return [cls([port]) for port in ports]
+        except RuntimeError:
+            return None
 
 
 class Node:

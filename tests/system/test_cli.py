@@ -1,6 +1,7 @@
 """The command line: what it prints, where it goes and how it exits, against real nodes."""
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -8,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from cluster import HOST, Cluster, PortClaim, eventually, program, scaled
+from cluster import HOST, PORTS, Cluster, PortClaim, eventually, program, scaled
 
 OK, FAILURE, USAGE, NOT_FOUND, CONDITION, UNAVAILABLE, UNKNOWN = range(7)
 
@@ -335,7 +336,7 @@ class Demo:
     """A running `minikv demo`, on ports of its own."""
 
     def __init__(self, *arguments, temporary=None):
-        self.port = free_range()
+        self.port, self.claims = free_range()
         self.temporary = temporary or tempfile.mkdtemp(prefix="minikv-test-demo-")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MINIKV_")}
         self.process = subprocess.Popen(
@@ -366,15 +367,11 @@ def is_zombie(pid):
 
 
 def free_range():
-    """A base port with room for three nodes' client and peer ports."""
-    for base in range(20000 + os.getpid() % 5000, 30000, 7):
-        try:
-            for port in [base + i for i in (0, 1, 2, 100, 101, 102)]:
-                with socket.socket() as probe:
-                    probe.bind((HOST, port))
-        except OSError:
-            continue
-        return base
+    """A base port with room for three nodes' client and peer ports, and the claims that hold it."""
+    for base in random.SystemRandom().sample(PORTS[:-200], 200):
+        claims = PortClaim.claim_all([base + i for i in (0, 1, 2, 100, 101, 102)])
+        if claims:
+            return base, claims
     raise RuntimeError("no free ports")
 
 
@@ -414,13 +411,14 @@ def test_a_demo_reports_a_node_that_dies_and_goes_on():
 
 def test_a_demo_whose_port_is_taken_says_so():
     with tempfile.TemporaryDirectory() as directory, socket.socket() as taken:
-        port = free_range()
+        port, claims = free_range()
         taken.bind((HOST, port + 101))
         taken.listen()
         demo = minikv("demo", "--base-port", str(port), "--dir", directory + "/demo")
         assert demo.code == FAILURE, demo
         assert f"{HOST}:{port + 101}" in demo.err and "--base-port" in demo.err, demo
         assert os.path.exists(directory + "/demo/node-1.log")  # --dir is kept
+        assert claims
 
 
 def test_a_demo_keeps_the_data_in_a_given_directory():
