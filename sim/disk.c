@@ -63,11 +63,27 @@ void disk_crash(struct world *world, unsigned machine)
     }
 }
 
+static void free_files(struct machine *machine)
+{
+    while (!list_is_empty(&machine->files))
+        free_file(CONTAINER_OF(machine->files.next, struct machine_file, link));
+}
+
 void disk_free(struct world *world)
 {
     for (unsigned i = 0; i <= WORLD_MACHINES_MAX; i++)
-        while (!list_is_empty(&world->machines[i].files))
-            free_file(CONTAINER_OF(world->machines[i].files.next, struct machine_file, link));
+        free_files(&world->machines[i]);
+}
+
+void world_wipe(struct world *world, unsigned machine)
+{
+    REQUIRE(world->machines[machine].env == NULL);
+    free_files(&world->machines[machine]);
+}
+
+void world_slow_disk(struct world *world, unsigned machine, time_us extra)
+{
+    world->machines[machine].sync_extra = extra;
 }
 
 enum status env_file_open(struct env *env, const char *path, enum env_open mode,
@@ -244,7 +260,8 @@ void env_write_start(struct env *env, struct env_write *write)
     if (env->is_off)
         return;
     time_us span = world->options.sync_max - world->options.sync_min;
-    time_us duration = world->options.sync_min + prng_below(&world->prng, span + 1);
+    time_us duration =
+        world->options.sync_min + prng_below(&world->prng, span + 1) + machine_of(env)->sync_extra;
     env->disk_free_at = MAX(env->disk_free_at, world->now) + duration;
 
     write_bytes(write->file->file, write->offset, write->bytes);

@@ -37,6 +37,10 @@ struct env *world_boot(struct world *world, unsigned machine);
 void world_crash(struct world *world, unsigned machine);
 /* Nothing of this machine runs until it goes on; what is due meanwhile comes late. */
 void world_pause(struct world *world, unsigned machine, bool is_paused);
+/* The disk of a machine that is off: as new. */
+void world_wipe(struct world *world, unsigned machine);
+/* From here on each sync of this machine takes so much longer. */
+void world_slow_disk(struct world *world, unsigned machine, time_us extra);
 /* Bytes from one machine to the other stay on the way while cut. */
 void world_cut(struct world *world, unsigned from, unsigned to, bool is_cut);
 /* Ends every stream between two machines, as a reset from the network would. What was on the way

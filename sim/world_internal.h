@@ -33,6 +33,7 @@ struct machine {
     struct env *env; /* NULL: off */
     bool is_paused;
     bool is_locked;
+    time_us sync_extra;
 };
 
 struct world {

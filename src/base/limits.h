@@ -59,8 +59,10 @@ enum {
     LIMIT_FORWARD_REFUSALS_BYTES = 64 * KIB, /* refusals remembered per peer for a new link */
 
     /* Requests */
-    LIMIT_REQUESTS = 65536, /* submitted to the node and not answered */
-    LIMIT_HELD = 16384,     /* of these, waiting for a leader */
+    LIMIT_REQUESTS = 65536,  /* submitted to the node and not answered */
+    LIMIT_HELD = 16384,      /* of these, waiting for a leader */
+    LIMIT_VERIFYING = 64,    /* announcements whose address is being asked who it is */
+    LIMIT_READ_BATCHES = 64, /* batches of reads waiting for an index or for its apply */
 
     /* HTTP */
     LIMIT_CONNECTIONS = 12000,

@@ -76,6 +76,8 @@ enum exit_code {
       "the address does not answer as that node")                                                  \
     /* The cluster cannot take it now; this attempt did nothing. */                                \
     X(NO_LEADER, "no-leader", 503, NONE, LATER, UNAVAILABLE, "no leader is known")                 \
+    X(LEADER_UNREACHABLE, "leader-unreachable", 503, NONE, LATER, UNAVAILABLE,                     \
+      "this node has no link to the leader")                                                       \
     X(NOT_LEADER, "not-leader", 307, NONE, LATER, UNAVAILABLE, "another node leads")               \
     X(LEADER_NOT_ANNOUNCED, "leader-not-announced", 503, NONE, LATER, UNAVAILABLE,                 \
       "the leader has announced no client address")                                                \

@@ -127,6 +127,22 @@ size_t api_route_index(const struct api_route *route)
     return (size_t)(route - routes);
 }
 
+/* What users of other versions, or of other stores, look for: said to be missing, not unknown. */
+static const struct {
+    struct bytes path; /* this, or anything below it */
+    const char *what;
+} missing[] = {
+    {PATH("/v1/txn"), "transactions"},
+    {PATH("/v1/watch"), "watches"},
+    {PATH("/v1/leases"), "leases"},
+    {PATH("/v1/compact"), "compaction"},
+    {PATH("/v1/sessions"), "sessions"},
+    {PATH("/v1/outcome"), "asking for the outcome of a write"},
+    {PATH("/v1/raft/join"), "adding a member"},
+    {PATH("/v1/raft/remove"), "removing a member"},
+    {PATH("/v1/raft/transfer"), "handing leadership over by request"},
+};
+
 /* ---- finding ---- */
 
 static bool path_fits(const struct api_route *route, struct bytes path)
@@ -176,6 +192,31 @@ static const struct api_route *find(struct bytes path, unsigned method, bool *ou
             return &routes[i];
     }
     return NULL;
+}
+
+/* What the path would be for in a later version; NULL: nothing. */
+static const char *find_missing(struct bytes path)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(missing); i++) {
+        size_t count = missing[i].path.count;
+        if (bytes_has_prefix(path, missing[i].path) &&
+            (path.count == count || path.data[count] == '/'))
+            return missing[i].what;
+    }
+    return NULL;
+}
+
+static void refuse_path(struct exchange *exchange, bool path_is_known)
+{
+    const char *what = find_missing(exchange->parts.path);
+    if (path_is_known)
+        exchange_refuse(exchange, ST_METHOD_NOT_ALLOWED, "%s", "");
+    else if (what != NULL)
+        exchange_refuse(exchange, ST_UNSUPPORTED,
+                        "%s: this version does not have it yet; docs/http-api.md lists what it has",
+                        what);
+    else
+        exchange_refuse(exchange, ST_NO_RESOURCE, "%s", "");
 }
 
 /* ---- checking ---- */
@@ -239,7 +280,7 @@ void api_match(struct exchange *exchange)
     if (exchange->route == NULL) {
         /* Where there is nothing, or nothing of the kind, other mistakes matter less. */
         problem_clear(&exchange->problem);
-        exchange_refuse(exchange, path_is_known ? ST_METHOD_NOT_ALLOWED : ST_NO_RESOURCE, "%s", "");
+        refuse_path(exchange, path_is_known);
         return;
     }
     if (exchange_is_refused(exchange))

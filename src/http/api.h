@@ -47,8 +47,6 @@ void kv_incr_start(struct exchange *exchange, struct bytes body);
 void kv_incr_answer(struct exchange *exchange);
 /* ?consistency= and ?rev=, for everything that reads; submits or leaves to be answered. */
 void kv_read_start(struct exchange *exchange);
-/* reply_begin, and how old a stale answer is. */
-struct buf *kv_read_begin(struct exchange *exchange, int code);
 /* ,"create_revision":…,"mod_revision":…,"version":…,"lease":… */
 void kv_put_revisions(struct buf *body, const struct kv_item *item);
 /* Refuses a ?rev= that is not the present; true: go on. */

@@ -314,7 +314,8 @@ void connection_flush(struct connection *connection)
     }
     if (connection->state != CONNECTION_LAST) {
         resume(connection);
-    } else if (connection->exchanges_count == 0 && out->count == 0) {
+    } else if (connection->exchanges_count == 0 && out->count == 0 &&
+               env_stream_queued(connection->stream) == 0) { /* else on_drained comes back */
         env_stream_finish(connection->stream, connection->http->options.linger);
         connection->stream = NULL;
         connection_free(connection);

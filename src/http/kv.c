@@ -111,21 +111,6 @@ bool kv_read_revision_holds(struct exchange *exchange, uint64_t revision)
     return false;
 }
 
-struct buf *kv_read_begin(struct exchange *exchange, int code)
-{
-    struct buf *out = reply_begin(exchange, code);
-    if (!exchange->is_stale)
-        return out;
-    time_us staleness = node_staleness(node_of(exchange));
-    reply_header_number(out, "X-MiniKV-Applied", node_applied(node_of(exchange)));
-    if (staleness == TIME_NEVER)
-        buf_put(out, BYTES_LITERAL("X-MiniKV-Staleness-Ms: unknown\r\n"));
-    else
-        reply_header_number(out, "X-MiniKV-Staleness-Ms",
-                            (staleness + TIME_US_PER_MS - 1) / TIME_US_PER_MS);
-    return out;
-}
-
 void kv_get_start(struct exchange *exchange, struct bytes body)
 {
     struct errtext error;
@@ -167,7 +152,7 @@ static void answer_item(struct exchange *exchange, const struct kv_item *item)
     struct buf *body = reply_scratch(exchange);
     if (!exchange->wants_raw)
         put_item(body, item);
-    reply_etag(kv_read_begin(exchange, 200), item->mod_revision);
+    reply_etag(reply_begin(exchange, 200), item->mod_revision);
     if (exchange->wants_raw)
         reply_end(exchange, CONTENT_RAW, item->value);
     else
@@ -198,6 +183,6 @@ void kv_get_answer(struct exchange *exchange)
         reply_problem(exchange, ST_CONDITION_FAILED, NULL);
         return;
     }
-    reply_etag(kv_read_begin(exchange, 304), mod_revision);
+    reply_etag(reply_begin(exchange, 304), mod_revision);
     reply_end_empty(exchange);
 }

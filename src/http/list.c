@@ -126,6 +126,6 @@ void list_answer(struct exchange *exchange)
     buf_put_decimal(page.body, stats.revision);
     buf_put(page.body, BYTES_LITERAL("}\n"));
     INVARIANT(!page.body->is_full);
-    (void)kv_read_begin(exchange, 200); /* no headers of its own */
+    (void)reply_begin(exchange, 200); /* no headers of its own */
     reply_end(exchange, CONTENT_JSON, buf_bytes(page.body));
 }

@@ -165,7 +165,7 @@ static void put_node(struct buf *out, const struct node_stats *stats)
             "Commands sent again after proof that they had not taken effect.", stats->resent_count);
     put_one(out, "minikv_proven_total", "counter",
             "Proofs that a forwarded command had not taken effect.", stats->proven_count);
-    put_one(out, "minikv_elections_total", "counter", "Elections this node has stood in.",
+    put_one(out, "minikv_elections_total", "counter", "Elections this node has won.",
             stats->elections_count);
     put_one(out, "minikv_leader_changes_total", "counter", "Changes of the known leader.",
             stats->leader_changes_count);

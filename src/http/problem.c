@@ -13,7 +13,7 @@ static const char *const advice[STATUS_COUNT] = {
     [ST_UNKNOWN_MEMBER] = "GET /v1/raft/members lists the ids of this cluster",
     [ST_REVISION_FUTURE] = "ask for a revision that has been reached, or without rev",
     [ST_COMPACTED] = "no older revisions are kept; ask without rev",
-    [ST_STATE_FULL] = "delete keys, or raise the memory limit of all nodes; reads go on",
+    [ST_STATE_FULL] = "delete keys; the limit is fixed in this version; reads go on",
     [ST_BAD_REQUEST] = "the request line or the message is not HTTP/1.1",
     [ST_BAD_TARGET] = "send a path that begins with / and is percent-encoded",
     [ST_BAD_HEADER] = "correct the header and send the request again",
@@ -40,14 +40,16 @@ static const char *const advice[STATUS_COUNT] = {
     [ST_UNSUPPORTED] = "this version of the server cannot do that; send the request without it",
     [ST_REQUEST_TIMEOUT] = "send the whole request at once, on a new connection",
     [ST_ADDRESS_MISMATCH] = "announce the address at which that node itself serves HTTP",
-    [ST_NO_LEADER] = "an election is under way; send the request again shortly",
+    [ST_NO_LEADER] = "an election is under way, or most nodes cannot be reached: "
+                     "GET /v1/raft/status at each",
+    [ST_LEADER_UNREACHABLE] = "ask another node; this one keeps dialling the leader",
     [ST_NOT_LEADER] = "send the request to the address in Location",
     [ST_LEADER_NOT_ANNOUNCED] = "announce the leader's client address "
                                 "(POST /v1/raft/peer_announce), or wait until it does so itself",
     [ST_ALREADY_FORWARDED] = "send the request to the leader, see X-Leader-HTTP",
     [ST_BUSY] = "the node has all it can hold; send the request again shortly",
     [ST_FENCED] = "the leader changed; send the request again",
-    [ST_NOT_READY] = "the node is applying what was committed before it started",
+    [ST_NOT_READY] = "the node is catching up, or has no link to the leader; ask another node",
     [ST_SHUTTING_DOWN] = "send the request to another node",
     [ST_NO_SPACE] = "free space on the leader's disk, or move leadership",
     [ST_LINK_LOST] = "read before writing again: the write may have happened or may still happen",
@@ -81,7 +83,10 @@ void problem_set(struct problem *problem, enum status status, const char *format
     va_end(arguments);
 }
 
-const char *problem_advice(enum status status)
+const char *problem_advice(enum status status, enum effect effect)
 {
+    /* A read, or a write that never left this node: nobody has to find out what became of it. */
+    if (effect == EFFECT_NONE && status_info(status)->effect == EFFECT_MAYBE)
+        return "nothing was changed; ask again, or ask another node";
     return advice[status] == NULL ? "" : advice[status];
 }

@@ -15,7 +15,8 @@ void problem_clear(struct problem *problem);
 /* The first refusal stays; later ones are dropped. */
 void problem_set(struct problem *problem, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* What to do next, in general; never empty for a status that a client can meet. */
-const char *problem_advice(enum status status);
+/* What to do next, in general; never empty for a status that a client can meet. `effect` is what is
+ * said about this request: where it is less than the status usually means, so is the advice. */
+const char *problem_advice(enum status status, enum effect effect);
 
 #endif

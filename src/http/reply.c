@@ -86,6 +86,17 @@ void reply_block_update(struct http *http)
     ENSURE(!http->block.is_full);
 }
 
+static void put_staleness(const struct node *node, struct buf *out)
+{
+    time_us staleness = node_staleness(node);
+    reply_header_number(out, "X-MiniKV-Applied", node_applied(node));
+    if (staleness == TIME_NEVER)
+        buf_put(out, BYTES_LITERAL("X-MiniKV-Staleness-Ms: unknown\r\n"));
+    else
+        reply_header_number(out, "X-MiniKV-Staleness-Ms",
+                            (staleness + TIME_US_PER_MS - 1) / TIME_US_PER_MS);
+}
+
 struct buf *reply_begin(struct exchange *exchange, int code)
 {
     struct http *http = exchange->connection->http;
@@ -101,6 +112,9 @@ struct buf *reply_begin(struct exchange *exchange, int code)
         buf_put(out, BYTES_LITERAL("Connection: close\r\n"));
     else if (exchange->is_http_1_0)
         buf_put(out, BYTES_LITERAL("Connection: keep-alive\r\n"));
+    /* Here and not in the handlers: that there is no such key is an answer like others. */
+    if (exchange->is_stale)
+        put_staleness(http->node, out);
     return out;
 }
 
@@ -174,13 +188,15 @@ static struct bytes problem_body(struct exchange *exchange, enum status status, 
 {
     const struct status_info *info = status_info(status);
     const struct node_view *view = node_view(exchange->connection->http->node);
+    enum effect effect = effect_of(exchange, status);
     struct buf *body = reply_scratch(exchange);
     char address[LIMIT_ADDRESS_BYTES];
     buf_printf(body,
                "{\"type\":\"urn:minikv:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":", info->code,
                info->title, info->http);
-    json_put_ascii(body, detail == NULL || detail[0] == '\0' ? problem_advice(status) : detail);
-    buf_printf(body, ",\"effect\":\"%s\"", effect_name(effect_of(exchange, status)));
+    json_put_ascii(body,
+                   detail == NULL || detail[0] == '\0' ? problem_advice(status, effect) : detail);
+    buf_printf(body, ",\"effect\":\"%s\"", effect_name(effect));
     if (retry_after_ms(exchange, info) != 0)
         buf_printf(body, ",\"retry_after_ms\":%u", retry_after_ms(exchange, info));
     if (address_is_set(&view->leader_http)) {

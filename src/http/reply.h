@@ -14,7 +14,8 @@
 /* Writes the whole reply of a request that is ready; once, in order. */
 void reply_write(struct exchange *exchange);
 
-/* For handlers: begin, any headers, then exactly one of the ends. */
+/* For handlers: begin, any headers, then exactly one of the ends. What every reply says, and how
+ * old the answer to a stale read is, stands in it already. */
 struct buf *reply_begin(struct exchange *exchange, int code);
 void reply_header_number(struct buf *out, const char *name, uint64_t value);
 void reply_etag(struct buf *out, uint64_t revision);

@@ -119,7 +119,8 @@ static void verify_on_end(void *ctx, enum env_end end)
 
 static void verify_on_timeout(void *ctx)
 {
-    answer(ctx, ST_ADDRESS_MISMATCH);
+    struct verification *verification = ctx;
+    answer(verification, verification->stream == NULL ? ST_BUSY : ST_ADDRESS_MISMATCH);
 }
 
 void http_verify(void *ctx, const struct node_verify *verify)

@@ -10,7 +10,7 @@
 #include "uv/uv_env.h"
 
 enum {
-    DESCRIPTORS_SPARE = 128,                   /* for the log, the links and the loop itself */
+    DESCRIPTORS_SPARE = 256,                   /* for the log, the links and the loop itself */
     STOP_EXTRA_US = 2 * 1000 * TIME_US_PER_MS, /* beyond a request's deadline */
 };
 

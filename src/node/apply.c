@@ -13,6 +13,12 @@ void apply_note_stamp(struct node *node, const struct entry *entry)
         node->stamp_seen = MAX(node->stamp_seen, proposal.stamp_us);
 }
 
+void apply_note_fresh(struct node *node)
+{
+    if (node->heard_at != 0 && node->applied >= node->heard_commit)
+        node->fresh_at = node->heard_at;
+}
+
 uint64_t apply_stamp(struct node *node)
 {
     REQUIRE(node->stamp_base_at != 0);
@@ -108,7 +114,9 @@ void apply_committed(struct node *node)
             apply_entry(node, entry);
             batch_count++;
         } else {
-            batch_count += apply_from_disk(node, view.commit);
+            size_t count =
+                apply_from_disk(node, view.commit); /* up to LIMIT_APPEND_BYTES of them */
+            batch_count += MAX(count, (size_t)NODE_APPLY_BATCH / 8);
         }
     }
     if (node->applied < view.commit)
@@ -119,6 +127,7 @@ void apply_committed(struct node *node)
     leader = kv_member(node->kv, node->view.leader);
     if (leader != NULL && !address_equal(&http_before, &leader->http))
         node_on_leader_http(node);
+    apply_note_fresh(node);
     read_complete(node);
     node->applied_told = node->applied;
     struct raft_event event = {

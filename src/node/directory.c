@@ -7,6 +7,20 @@
 /* After a refused registration or announcement; every change of the view tries at once. */
 enum { OWN_RETRY_US = 200 * TIME_US_PER_MS, OWN_DEADLINE_US = 5000 * TIME_US_PER_MS };
 
+/* What this node has to announce, if anything. */
+static bool own_http(struct node *node, struct address *out_http)
+{
+    struct errtext error;
+    if (!node->options.announces || !address_is_set(&node->options.advertise_http))
+        return false;
+    enum status status = node_resolve_http(node, node->options.self, &node->options.advertise_http,
+                                           out_http, &error);
+    if (status != ST_OK && !node->own_is_unusable)
+        diag(DIAG_WARN, "announces no client address: %s (--advertise-http)", error.text);
+    node->own_is_unusable = status != ST_OK;
+    return status == ST_OK;
+}
+
 static void on_own_done(void *ctx, const struct node_answer *answer)
 {
     struct node *node = ctx;
@@ -18,6 +32,8 @@ static void on_own_done(void *ctx, const struct node_answer *answer)
              "address answers as node %u of this cluster",
              node->options.self);
     node->own_status = status;
+    if (status == ST_OK && command_peek(buf_bytes(&node->own_command)) == COMMAND_ANNOUNCE)
+        (void)own_http(node, &node->own_announced);
     if (status != ST_OK)
         node->own_not_before = env_now(node->env) + OWN_RETRY_US;
     node_wake(node);
@@ -40,20 +56,6 @@ static void submit_own(struct node *node, const struct command *command)
     node_submit(node, &node->own_request);
 }
 
-/* What this node has to announce, if anything. */
-static bool own_http(struct node *node, struct address *out_http)
-{
-    struct errtext error;
-    if (!node->options.announces || !address_is_set(&node->options.advertise_http))
-        return false;
-    enum status status = node_resolve_http(node, node->options.self, &node->options.advertise_http,
-                                           out_http, &error);
-    if (status != ST_OK && !node->own_is_unusable)
-        diag(DIAG_WARN, "announces no client address: %s (--advertise-http)", error.text);
-    node->own_is_unusable = status != ST_OK;
-    return status == ST_OK;
-}
-
 void directory_refresh(struct node *node)
 {
     const struct kv_member *self = kv_member(node->kv, node->options.self);
@@ -62,8 +64,11 @@ void directory_refresh(struct node *node)
         return;
     struct address http;
     bool must_register = self->identity == 0;
-    bool must_announce = self->identity == node->meta.identity && own_http(node, &http) &&
-                         !address_equal(&self->http, &http);
+    bool has_http = self->identity == node->meta.identity && own_http(node, &http);
+    if (has_http && address_equal(&self->http, &http))
+        node->own_announced = http;
+    bool must_announce = has_http && !address_equal(&self->http, &http) &&
+                         !address_equal(&node->own_announced, &http);
     if (!must_register && !must_announce)
         return;
     if (env_now(node->env) < node->own_not_before) {
@@ -141,14 +146,44 @@ void node_verified(struct node *node, const struct node_verify *verify, enum sta
     mem_free(verifying);
 }
 
-enum refusal directory_check_hello(const struct node *node, const struct hello *hello)
+/* What the end of the log says that is not applied yet, committed or not: a data directory that is
+ * about to be recorded counts already, or one that replaced it could vote in the meantime. */
+static bool is_another_registered(struct node *node, const struct hello *hello)
+{
+    struct raft_view view;
+    raft_view(node->raft, &view);
+    for (raft_index i = node->applied + 1; i <= view.last_index; i++) {
+        const struct entry *entry = raft_entry(node->raft, i);
+        struct proposal proposal;
+        struct command command;
+        if (entry != NULL && entry->type == ENTRY_COMMAND &&
+            proposal_decode(entry_data(entry), &proposal) == ST_OK &&
+            command_peek(proposal.command) == COMMAND_REGISTER &&
+            command_decode(proposal.command, &command) == ST_OK && command.member == hello->from &&
+            command.member_identity != hello->identity)
+            return true;
+    }
+    return false;
+}
+
+enum refusal directory_check_hello(struct node *node, const struct hello *hello)
 {
     if (config_find(raft_config(node->raft), hello->from) == NULL)
         return REFUSAL_MEMBER;
     const struct kv_member *member = kv_member(node->kv, hello->from);
     if (member != NULL && member->identity != 0 && member->identity != hello->identity)
         return REFUSAL_IDENTITY;
+    if ((member == NULL || member->identity == 0) && is_another_registered(node, hello))
+        return REFUSAL_IDENTITY;
     return (enum refusal)0;
+}
+
+static bool all_on_loopback(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->members_count; i++)
+        if (!address_is_loopback(&config->members[i].peer))
+            return false;
+    return true;
 }
 
 static bool all_on_one_host(const struct config *config)
@@ -168,16 +203,24 @@ enum status node_resolve_http(const struct node *node, node_id id, const struct 
         errtext_set(error, "no member has the id %u", id);
         return ST_UNKNOWN_MEMBER;
     }
+    char text[LIMIT_ADDRESS_BYTES];
     struct address address = *typed;
     if (address_is_wildcard(typed)) {
         if (!all_on_one_host(config) || address_is_wildcard(&member->peer)) {
             errtext_set(error,
-                        "\"%s:%u\" names no host, and the members are on several hosts: announce "
+                        "\"%s\" names no host, and the members are on several hosts: announce "
                         "the host that clients shall use",
-                        typed->host, typed->port);
+                        address_format(typed, text));
             return ST_BAD_ADDRESS;
         }
         memcpy(address.host, member->peer.host, sizeof address.host);
+    }
+    if (address_is_loopback(&address) && !all_on_loopback(config)) {
+        errtext_set(error,
+                    "\"%s\" is reached from its own host only, and members are on others: announce "
+                    "the host that clients shall use",
+                    address_format(&address, text));
+        return ST_BAD_ADDRESS;
     }
     *out_address = address;
     return ST_OK;

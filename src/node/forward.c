@@ -158,13 +158,21 @@ void forward_repeat_refusals(struct node *node)
 
 static void resend_unseen(struct node *node, node_id peer, const struct welcome *welcome)
 {
-    for (struct list *at = node->open.next; at != &node->open; at = at->next) {
+    struct list *next;
+    for (struct list *at = node->open.next; at != &node->open; at = next) {
+        next = at->next;
         struct node_request *request = CONTAINER_OF(at, struct node_request, link);
         if (request->sent_to != peer || request->fence != welcome->term)
             continue;
         if (request->number > welcome->taken) {
             struct envelope envelope = envelope_of(node, request);
-            if (peers_forward(node->peers, &envelope) != ST_OK)
+            enum status status = peers_forward(node->peers, &envelope);
+            if (status == ST_BUSY) {
+                /* A later number would overtake it; unseen and never sent again, it is nowhere. */
+                request_answer(node, request, ST_BUSY, NULL);
+                continue;
+            }
+            if (status != ST_OK)
                 continue; /* down again: the next welcome decides */
             node->stats.resent_count++;
         }

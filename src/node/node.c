@@ -27,6 +27,19 @@ void node_wake(struct node *node)
     env_task_post(node->env, &node->turn);
 }
 
+/* Again and again while stopping: a transfer may come to nothing, and a node that follows when it
+ * is told to stop may be elected after that. */
+static void hand_over(struct node *node)
+{
+    struct raft_view view;
+    raft_view(node->raft, &view);
+    if (view.role != RAFT_ROLE_LEADER || view.transfer_to != NODE_NONE)
+        return;
+    struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .now = env_now(node->env)};
+    event.transfer.to = NODE_NONE;
+    (void)ready_step(node, &event); /* refused when alone: nobody to hand over to */
+}
+
 static void check_stopped(struct node *node)
 {
     struct raft_view view;
@@ -55,6 +68,8 @@ static void on_retry(void *ctx)
 {
     struct node *node = ctx;
     node->retry_is_armed = false;
+    if (node->on_stopped != NULL)
+        hand_over(node);
     propose_held(node);
     read_retry(node);
     bool is_waiting = !list_is_empty(&node->held) || !list_is_empty(&node->reads_waiting) ||
@@ -80,6 +95,10 @@ static void follow_hint(struct node *node, const struct message *message,
     if (message->term != node->view.term || message->from != node->view.leader)
         return; /* an old leader's word is never followed */
     node->heard_at = env_now(node->env);
+    node->heard_commit = message->append.commit;
+    if (node->ready_index == 0)
+        node->ready_index = MAX(node->heard_commit, (raft_index)1);
+    apply_note_fresh(node);
     struct address http = {0};
     if (leader_http != NULL)
         http = *leader_http;
@@ -130,6 +149,11 @@ static void take_office(struct node *node)
     node->stamp_base = node->stamp_seen != 0 ? node->stamp_seen : env_wall_now(node->env);
     node->stamp_base_at = now;
     node->stats.elections_count++;
+    if (node->ready_index == 0) {
+        struct raft_view view;
+        raft_view(node->raft, &view);
+        node->ready_index = view.term_start;
+    }
 }
 
 static struct address directory_http(const struct node *node, node_id id)
@@ -182,8 +206,6 @@ void node_view_refresh(struct node *node)
     if (before.leader != view.leader && view.leader != NODE_NONE) {
         node->stats.leader_changes_count++;
         diag(DIAG_INFO, "node %u leads in term %llu", view.leader, (unsigned long long)view.term);
-        if (node->ready_index == 0)
-            node->ready_index = raft.commit;
     }
     node->must_reroute = true;
     node->own_not_before = 0;
@@ -237,6 +259,19 @@ static enum status open_peers(struct node *node, struct errtext *error)
     return status;
 }
 
+/* Before anybody may knock: who is who stands in the log (directory_check_hello). */
+static enum status replay(struct node *node, struct errtext *error)
+{
+    struct raft_view view;
+    raft_view(node->raft, &view);
+    while (node->applied < view.commit && !node->is_fatal)
+        apply_committed(node);
+    if (!node->is_fatal)
+        return ST_OK;
+    errtext_set(error, "the committed log cannot be read back");
+    return ST_CORRUPT;
+}
+
 enum status node_open(struct env *env, const struct node_options *options,
                       const struct node_callbacks *callbacks, struct node **out_node,
                       struct errtext *error)
@@ -255,6 +290,8 @@ enum status node_open(struct env *env, const struct node_options *options,
     env_task_init(&node->turn, on_turn, node);
 
     enum status status = node_recover(node, error);
+    if (status == ST_OK)
+        status = replay(node, error);
     if (status == ST_OK)
         status = open_peers(node, error);
     if (status != ST_OK) {
@@ -275,9 +312,7 @@ void node_stop(struct node *node, time_us deadline, void (*on_stopped)(void *ctx
     node->stop_deadline = deadline;
     node->on_stopped = on_stopped;
     node->on_stopped_ctx = ctx;
-    struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .now = env_now(node->env)};
-    event.transfer.to = NODE_NONE;
-    (void)ready_step(node, &event); /* refused when not leading or alone: nothing to hand over */
+    hand_over(node);
     node_arm_retry(node);
 }
 

@@ -133,10 +133,11 @@ const struct kv *node_kv(const struct node *node);
 const struct raft *node_raft(const struct node *node);
 enum route_policy node_policy(const struct node *node);
 raft_index node_applied(const struct node *node);
-/* How old a stale read may be: since the last word of a leader; 0 at the leader; TIME_NEVER when
- * none has been heard since the start. */
+/* How old a stale read may be: the time since everything that a leader had said to be committed was
+ * applied here; 0 at the leader; TIME_NEVER when that has not been the case since the start. */
 time_us node_staleness(const struct node *node);
-/* Ready: a leader is known and everything committed at start has been applied. */
+/* Ready: a leader is known and can be reached, and everything that was committed when this process
+ * first heard a leader has been applied. */
 bool node_is_ready(const struct node *node);
 
 /* Turns what an operator typed for member `id` into an address that others can dial: a bare :port

@@ -23,8 +23,6 @@ enum { NODE_RETRY_US = 25 * TIME_US_PER_MS };
 enum { NODE_APPLY_BATCH = 1024 };
 /* The table of open attempts; numbers are consecutive, so chains stay short. */
 enum { NODE_TABLE_SLOTS = 16384 };
-/* Announcements being verified at a time, and batches of reads under way. */
-enum { LIMIT_VERIFYING = 64, LIMIT_READ_BATCHES = 64 };
 
 enum request_state {
     REQUEST_NEW = 1,   /* in node->submitted */
@@ -105,13 +103,15 @@ struct node {
     size_t appends_count, appends_capacity, appends_first;
     bool is_fatal;
     bool is_stepping;
-    time_us heard_at; /* last append of the current leader; 0: none since start */
+    time_us heard_at;        /* last append of the current leader; 0: none since start */
+    raft_index heard_commit; /* what it said is committed */
+    time_us fresh_at; /* the last time that everything it had said was applied here; 0: never */
 
     /* apply.c */
     struct entry_id base; /* stands for the initial configuration: the log begins behind it */
     raft_index applied;
     raft_index applied_told; /* to raft */
-    raft_index ready_index;  /* committed when a leader was first known; 0: none was yet */
+    raft_index ready_index;  /* committed when a leader was first heard; 0: none was yet */
     bool is_caught_up;       /* applied up to there */
     raft_term applied_term;  /* of the entry applied last */
     uint64_t stamp_seen;     /* highest stamp in the log, applied or not */
@@ -125,7 +125,7 @@ struct node {
     uint64_t number_last;
     struct entry *proposals[LIMIT_PROPOSALS]; /* owned; this turn's batch */
     raft_term proposal_fences[LIMIT_PROPOSALS];
-    size_t proposals_count;
+    size_t proposals_count, proposals_bytes;
     struct env_timer retry;
     bool retry_is_armed;
     bool is_stopping;
@@ -148,8 +148,9 @@ struct node {
     struct node_request own_request; /* register or announce of this node itself */
     struct buf own_command;
     bool own_is_open;
-    enum status own_status; /* of the last one */
-    bool own_is_unusable;   /* the advertised client address names no host; said once */
+    enum status own_status;       /* of the last one */
+    struct address own_announced; /* by this process; an operator may announce another since */
+    bool own_is_unusable;         /* the advertised client address names no host; said once */
     time_us own_not_before;
 
     struct node_stats stats;
@@ -177,6 +178,8 @@ void ready_release(struct node *node);
 /* apply.c */
 void apply_committed(struct node *node);
 void apply_note_stamp(struct node *node, const struct entry *entry);
+/* Notes the time if everything that the leader has said to be committed is applied. */
+void apply_note_fresh(struct node *node);
 uint64_t apply_stamp(struct node *node); /* log time now; requires leading */
 
 /* request.c */
@@ -202,6 +205,8 @@ void propose_flush(struct node *node);
  * command needs it. ST_OK or why not: BUSY, NO_SPACE, FENCED (not leading in `fence`). */
 MUST_CHECK enum status propose_command(struct node *node, const struct origin *origin,
                                        struct bytes command, raft_term fence);
+/* What to answer when a request that waits for a leader may wait no longer. */
+enum status propose_give_up(const struct node *node, const struct node_request *request);
 /* What became of an entry that was not proposed: tells whoever asked for it. */
 void propose_refuse(struct node *node, const struct origin *origin, raft_term fence,
                     enum status status);
@@ -231,7 +236,7 @@ void read_release(struct node *node);
 void directory_refresh(struct node *node); /* registers and announces this node where it is owed */
 bool directory_needs_verification(const struct node *node, struct bytes command);
 MUST_CHECK enum status directory_verify(struct node *node, struct entry *entry, raft_term fence);
-enum refusal directory_check_hello(const struct node *node, const struct hello *hello);
+enum refusal directory_check_hello(struct node *node, const struct hello *hello);
 void directory_release(struct node *node);
 
 #endif

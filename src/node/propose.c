@@ -32,7 +32,7 @@ static void send_on(struct node *node, struct node_request *request, bool is_exp
     if (status == ST_CLOSED && !is_expired)
         request_hold(node, request); /* the link is being made */
     else if (status != ST_OK)
-        request_answer(node, request, status == ST_CLOSED ? ST_NO_LEADER : status, NULL);
+        request_answer(node, request, status == ST_CLOSED ? ST_LEADER_UNREACHABLE : status, NULL);
 }
 
 static void route_write(struct node *node, struct node_request *request, enum route_leader leader)
@@ -73,6 +73,22 @@ static void route_write(struct node *node, struct node_request *request, enum ro
     }
 }
 
+enum status propose_give_up(const struct node *node, const struct node_request *request)
+{
+    switch (leader_seen(node)) {
+    case ROUTE_LEADER_SILENT:
+    case ROUTE_LEADER_UNANNOUNCED:
+        return request->is_internal ? ST_LEADER_UNREACHABLE : ST_LEADER_NOT_ANNOUNCED;
+    case ROUTE_LEADER_ANNOUNCED:
+        return ST_LEADER_UNREACHABLE;
+    case ROUTE_LEADER_SELF:
+    case ROUTE_LEADER_TRANSFERRING:
+    case ROUTE_LEADER_UNKNOWN:
+        return ST_NO_LEADER;
+    }
+    UNREACHABLE();
+}
+
 static void route_all(struct node *node, struct list *from)
 {
     struct list batch; /* of its own: what is held again goes to the end of `held` */
@@ -101,11 +117,15 @@ void propose_held(struct node *node)
         route_all(node, &node->held);
 }
 
-static bool is_out_of_space(const struct node *node)
+/* The others may commit without this disk, so raft's bound on what is uncommitted does not bound
+ * what waits here. A queue, the uncommitted of one turn on top, must fit LIMIT_WAL_QUEUE_BYTES. */
+static enum status check_log(const struct node *node)
 {
     struct wal_stats stats;
     wal_stats(node->wal, &stats);
-    return stats.is_out_of_space;
+    if (stats.is_out_of_space)
+        return ST_NO_SPACE;
+    return stats.queued_bytes > LIMIT_WAL_QUEUE_BYTES / 4 ? ST_BUSY : ST_OK;
 }
 
 enum status propose_command(struct node *node, const struct origin *origin, struct bytes command,
@@ -115,8 +135,9 @@ enum status propose_command(struct node *node, const struct origin *origin, stru
     raft_view(node->raft, &view);
     if (view.role != RAFT_ROLE_LEADER || view.term != fence || view.transfer_to != NODE_NONE)
         return ST_FENCED;
-    if (is_out_of_space(node))
-        return ST_NO_SPACE;
+    enum status status = check_log(node);
+    if (status != ST_OK)
+        return status;
 
     struct entry *entry = entry_new(ENTRY_COMMAND, PROPOSAL_HEADER_BYTES + command.count);
     struct proposal proposal = {.origin = *origin, .stamp_us = apply_stamp(node)};
@@ -130,8 +151,10 @@ enum status propose_command(struct node *node, const struct origin *origin, stru
 
 void propose_add(struct node *node, struct entry *entry, raft_term fence)
 {
-    if (node->proposals_count == LIMIT_PROPOSALS)
+    /* In pieces: one too large for what raft still takes is refused whole. */
+    if (node->proposals_count == LIMIT_PROPOSALS || node->proposals_bytes >= LIMIT_APPEND_BYTES)
         propose_flush(node);
+    node->proposals_bytes += entry_bytes(entry);
     node->proposals[node->proposals_count] = entry;
     node->proposal_fences[node->proposals_count++] = fence;
     node_wake(node);
@@ -142,7 +165,7 @@ void propose_refuse(struct node *node, const struct origin *origin, raft_term fe
 {
     bool is_own = origin->node == node->options.self && origin->incarnation == node->incarnation;
     if (!is_own) {
-        forward_refuse(node, origin, fence, status);
+        forward_refuse(node, origin, fence, status == ST_NOT_LEADER ? ST_FENCED : status);
         return;
     }
     struct node_request *request = request_find(node, origin->number);
@@ -180,6 +203,7 @@ void propose_flush(struct node *node)
 {
     size_t count = drop_fenced(node, node->proposals_count);
     node->proposals_count = 0;
+    node->proposals_bytes = 0;
     if (count == 0)
         return;
 

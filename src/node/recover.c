@@ -13,6 +13,23 @@ static void on_entry(void *ctx, struct entry *entry)
     apply_note_stamp(ctx, entry);
 }
 
+static void on_log_name(void *ctx, const char *name)
+{
+    bool *has_log = ctx;
+    const char *dot = strrchr(name, '.');
+    *has_log = *has_log || (dot != NULL && strcmp(dot, ".log") == 0);
+}
+
+static void warn_of_moved_address(const struct node *node)
+{
+    const struct member *self = config_find(&node->meta.initial, node->options.self);
+    char known[LIMIT_ADDRESS_BYTES], listens[LIMIT_ADDRESS_BYTES];
+    if (self != NULL && self->peer.port != node->options.listen_peer.port)
+        diag(DIAG_WARN, "the cluster knows this node at %s, but it listens for nodes on %s",
+             address_format(&self->peer, known),
+             address_format(&node->options.listen_peer, listens));
+}
+
 static enum status load_meta(struct node *node, struct errtext *error)
 {
     const struct node_options *options = &node->options;
@@ -23,7 +40,9 @@ static enum status load_meta(struct node *node, struct errtext *error)
                         node->meta.node, options->self);
             return ST_FORMAT;
         }
-        if (options->initial.members_count > 0 &&
+        warn_of_moved_address(node);
+        bool is_given = options->initial.members_count > 1; /* one: the default, this node alone */
+        if (is_given &&
             config_cluster_id(&options->initial) != config_cluster_id(&node->meta.initial))
             diag(DIAG_INFO, "the data directory has its members already; --initial-cluster is "
                             "ignored");
@@ -31,6 +50,11 @@ static enum status load_meta(struct node *node, struct errtext *error)
     }
     if (status != ST_NOT_FOUND)
         return status;
+    bool has_log = false;
+    if (env_dir_list(node->env, "wal", on_log_name, &has_log) == ST_OK && has_log) {
+        errtext_set(error, "meta is missing, but there is a log: this directory has lost data");
+        return ST_CORRUPT;
+    }
     if (config_find(&options->initial, options->self) == NULL) {
         errtext_set(error, "node %u is not among the initial members", options->self);
         return ST_BAD_REQUEST;

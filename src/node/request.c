@@ -123,8 +123,8 @@ static void on_deadline(void *ctx)
     struct node *node = request->node;
     switch ((enum request_state)request->state) {
     case REQUEST_NEW:
-    case REQUEST_HELD:
-        request_answer(node, request, ST_NO_LEADER, NULL); /* no attempt is under way */
+    case REQUEST_HELD: /* no attempt is under way */
+        request_answer(node, request, propose_give_up(node, request), NULL);
         break;
     case REQUEST_OPEN:
         request_answer(node, request, request->link_was_lost ? ST_LINK_LOST : ST_TIMEOUT, NULL);

@@ -30,13 +30,25 @@ time_us node_staleness(const struct node *node)
 {
     if (node->view.role == RAFT_ROLE_LEADER)
         return 0;
-    return node->heard_at == 0 ? TIME_NEVER : env_now(node->env) - node->heard_at;
+    return node->fresh_at == 0 ? TIME_NEVER : env_now(node->env) - node->fresh_at;
+}
+
+/* A leader that this node hears but that refuses its link, as it does with a wiped disk, is of no
+ * use to clients. */
+static bool reaches_leader(const struct node *node)
+{
+    struct peer_stats stats[LIMIT_MEMBERS];
+    size_t count = peers_stats(node->peers, stats, ARRAY_COUNT(stats));
+    for (size_t i = 0; i < count; i++)
+        if (stats[i].id == node->view.leader)
+            return stats[i].is_up;
+    return node->view.role == RAFT_ROLE_LEADER;
 }
 
 bool node_is_ready(const struct node *node)
 {
-    return node->view.leader != NODE_NONE && node->is_caught_up && !node->is_stopping &&
-           !node->is_fatal;
+    return node->view.leader != NODE_NONE && node->is_caught_up && reaches_leader(node) &&
+           !node->is_stopping && !node->is_fatal;
 }
 
 void node_stats(const struct node *node, struct node_stats *out_stats)

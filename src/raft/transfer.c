@@ -10,9 +10,9 @@ node_id raft_transfer_best(const struct raft *raft)
     const struct raft_peer *best = NULL;
     for (size_t i = 0; i < raft->peers_count; i++) {
         const struct raft_peer *peer = &raft->peers[i];
-        if (!peer->is_voter)
+        if (!peer->is_voter || (peer->is_gone && best != NULL))
             continue;
-        if (best == NULL || peer->match > best->match ||
+        if (best == NULL || best->is_gone || peer->match > best->match ||
             (peer->match == best->match && peer->heard_at > best->heard_at))
             best = peer;
     }

@@ -1,7 +1,7 @@
 /* Route: what becomes of a request that only the leader may order. A pure decision.
  *
  * Every input is a small enumeration, so the test walks all combinations. No handler decides any of
- * this by itself; the table in docs/routing.md is generated from here. */
+ * this by itself; docs/routing.md has the table in words. */
 #ifndef MINIKV_ROUTE_ROUTE_H
 #define MINIKV_ROUTE_ROUTE_H
 

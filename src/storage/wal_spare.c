@@ -115,8 +115,10 @@ static void on_timer(void *ctx)
             give_up(wal);
             return;
         }
-        if (status != ST_OK) {
-            wal_fail(wal, status);
+        if (status != ST_OK) { /* out of descriptors, say: nothing has been written, so none lost */
+            env_file_close(spare->file);
+            spare->file = NULL;
+            set_timer(wal, NO_SPACE_PAUSE_US);
             return;
         }
     }

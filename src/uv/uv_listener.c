@@ -5,15 +5,21 @@
 #include "uv/uv_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
 
-enum { RETRY_US = 100000 }; /* after a failed accept */
+enum {
+    RETRY_US = 100000, /* after a failed accept */
+    DESCRIPTORS_RESERVED =
+        2 * LIMIT_ACCEPTS, /* for the log and for dialing; accepting never takes the last ones */
+};
 
 struct env_listener {
     uv_poll_t poll;
@@ -120,6 +126,19 @@ static bool has_run_out(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+/* The kernel gives out the lowest number that is free, so a high one says how few are left. Without
+ * one the log could not go on to its next file, and the node would stop. */
+static bool is_running_out(int listener_fd)
+{
+    struct rlimit limit;
+    int fd = fcntl(listener_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return true;
+    (void)close(fd); /* only its number was wanted */
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 2 * DESCRIPTORS_RESERVED &&
+           (rlim_t)fd + DESCRIPTORS_RESERVED >= limit.rlim_cur;
+}
+
 /* Gives an accepted socket to the owner. */
 static void hand_over(struct env_listener *listener, int fd)
 {
@@ -163,6 +182,11 @@ static void listener_on_retry(void *ctx)
 static void listener_on_readable(uv_poll_t *poll, int status, int events)
 {
     struct env_listener *listener = poll->data;
+    if (is_running_out(
+            listener->fd)) { /* at most LIMIT_ACCEPTS of the reserve until the next look */
+        wait_for_descriptors(listener);
+        return;
+    }
     for (int i = 0; i < LIMIT_ACCEPTS && !listener->is_closed && !listener->is_paused; i++) {
         int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {

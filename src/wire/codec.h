@@ -31,7 +31,7 @@ struct message_in {
 MUST_CHECK enum status message_decode(struct bytes in, struct message_in *out_message);
 void message_in_release(struct message_in *message);
 
-/* A command on its way to the leader (SPEC "Routing"). Taken only by the node it is addressed to,
+/* A command on its way to the leader (docs/routing.md). Taken only by the node it is addressed to,
  * in the cluster and term it is meant for. */
 struct envelope {
     uint64_t cluster_id;

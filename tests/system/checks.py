@@ -3,7 +3,7 @@ from http_client import NONE
 
 
 def assert_problem(reply, status, effect=NONE, code=None):
-    """A refusal as SPEC has it: the status, the truth about the effect, and what to do next."""
+    """A refusal as docs/http-api.md has it: the status, the truth about the effect, and what to do next."""
     statuses = status if isinstance(status, tuple) else (status,)
     assert reply.status in statuses, f"want {status}: {reply}"
     assert reply.header("Content-Type") == "application/problem+json", reply

@@ -1,5 +1,6 @@
 """Starting, stopping, wrong disks and wrong neighbours."""
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -9,7 +10,7 @@ import time
 from checks import assert_problem
 from cluster import (EXIT_CORRUPT, EXIT_FORMAT, EXIT_LOCKED, HOST, Cluster, PortClaim,
                      clean_environment, eventually, listing, program, scaled)
-from http_client import APPLIED, NONE
+from http_client import APPLIED, NONE, Closed
 from testing import alone, limit, report
 from workload import Writers
 
@@ -98,6 +99,41 @@ def test_a_node_whose_log_is_gone_refuses_to_start():
             assert code == EXIT_CORRUPT, code
             assert "the log is missing" in log, log
         assert cluster.leader().put("k", "w").status == 204
+
+
+@limit(60)
+def test_clients_that_linger_cannot_use_up_the_descriptors_of_the_log():
+    """Each client asks for the connection to be closed and then does not close its side."""
+    with Cluster(1).start() as cluster:
+        node = cluster.leader()
+        resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE, (400, 400))
+        held, made = [], 0
+        for round_number in range(20):
+            for _ in range(60):
+                client = socket.socket()
+                client.settimeout(0.2)
+                try:
+                    client.connect((HOST, node.http_port))
+                    client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                except OSError:
+                    client.close()
+                    break
+                held.append(client)
+                made += 1
+            while len(held) > 600:
+                held.pop(0).close()
+            # Large enough that the log must go on to its next file meanwhile.
+            assert node.is_running, f"gave up after {made} connections"
+            try:
+                node.put(f"k{round_number}", "x" * 500_000, timeout=1.0)
+            except (OSError, Closed):
+                pass  # it waits in the backlog
+        for client in held:
+            client.close()
+
+        assert made > 400
+        eventually(lambda: node.put("after", "v").status == 204, "the node takes writes again")
+        assert node.is_running
 
 
 def test_a_restart_keeps_data_revisions_and_term():

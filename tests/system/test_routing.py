@@ -87,7 +87,7 @@ def test_increments_through_followers_are_never_doubled_when_leaders_die():
 
 @limit(90)
 def test_increments_are_never_doubled_when_only_links_break():
-    """The leader lives on: within one term only numbering can tell what arrived (DESIGN)."""
+    """The leader lives on: within one term only numbering can tell what arrived (docs/routing.md)."""
     cluster = Cluster(3)
     proxies = {n.id: LinkProxy((HOST, n.peer_port)) for n in cluster.nodes}
     for node in cluster.nodes:

@@ -277,6 +277,77 @@ static void a_stale_read_does_not_ask_the_node_and_says_how_old_it_is(void **sta
     assert_problem(get(rig, "/v1/kv/k?consistency=eventual"), 400, "bad-query");
 }
 
+static void also_what_a_stale_read_does_not_find_says_how_old_that_is(void **state)
+{
+    static const struct {
+        const char *request;
+        int code;
+        const char *type;
+    } reads[] = {
+        {"GET /v1/kv/none?consistency=stale HTTP/1.1\r\n" H "\r\n", 404, "not-found"},
+        {"GET /v1/kv/k?consistency=stale HTTP/1.1\r\n" H "If-Match: \"9\"\r\n\r\n", 412,
+         "condition-failed"},
+        {"GET /v1/kv/k?consistency=stale&rev=1 HTTP/1.1\r\n" H "\r\n", 410, "compacted"},
+        {"GET /v1/kv/k?consistency=stale&rev=9 HTTP/1.1\r\n" H "\r\n", 400, "revision-future"},
+        {"GET /v1/kv?consistency=stale&rev=1 HTTP/1.1\r\n" H "\r\n", 410, "compacted"},
+    };
+    struct rig *rig = *state;
+    (void)put(rig, "k", "v");
+    rig->node->staleness = 12345;
+
+    for (size_t i = 0; i < ARRAY_COUNT(reads); i++) {
+        const char *reply = ask(rig, reads[i].request);
+
+        assert_problem(reply, reads[i].code, reads[i].type);
+        assert_has(reply, "\r\nX-MiniKV-Applied: 2\r\nX-MiniKV-Staleness-Ms: 13\r\n");
+    }
+    assert_has(
+        ask(rig, "GET /v1/kv/k?consistency=stale HTTP/1.1\r\n" H "If-None-Match: \"2\"\r\n\r\n"),
+        "HTTP/1.1 304 Not Modified\r\n");
+    assert_lacks(get(rig, "/v1/kv/none"), "Staleness");
+}
+
+static void an_unknown_outcome_that_changed_nothing_is_not_called_a_write(void **state)
+{
+    static const enum status statuses[] = {ST_TIMEOUT, ST_LINK_LOST};
+    struct rig *rig = *state;
+    for (size_t i = 0; i < ARRAY_COUNT(statuses); i++) {
+        int code = status_info(statuses[i])->http;
+        rig->node->forced = (struct node_answer){.status = statuses[i], .effect = EFFECT_NONE};
+        const char *read = get(rig, "/v1/kv/k");
+        assert_problem(read, code, status_info(statuses[i])->code);
+        assert_has(read, "\"detail\":\"nothing was changed; ");
+        assert_has(read, "\"effect\":\"none\"");
+
+        rig->node->forced.effect = EFFECT_MAYBE;
+        const char *written = put(rig, "k", "v");
+        assert_problem(written, code, status_info(statuses[i])->code);
+        assert_has(written, "the write may have happened");
+        assert_has(written, "\"effect\":\"maybe\"");
+    }
+}
+
+static void what_this_version_lacks_is_refused_by_name(void **state)
+{
+    static const char *const paths[] = {
+        "/v1/txn",       "/v1/watch?prefix=a", "/v1/leases",       "/v1/leases/1/keepalive",
+        "/v1/compact",   "/v1/sessions",       "/v1/outcome",      "/v1/outcome/seal",
+        "/v1/raft/join", "/v1/raft/remove",    "/v1/raft/transfer"};
+    struct rig *rig = *state;
+    for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
+        char request[256];
+        (void)snprintf(request, sizeof request,
+                       "POST %s HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\n{}", paths[i]);
+
+        assert_problem(ask(rig, request), 501, "not-supported");
+        assert_has(ask(rig, request), "this version does not have it yet");
+        assert_problem(get(rig, paths[i]), 501, "not-supported");
+    }
+    assert_int_equal(rig->node->submitted_count, 0);
+    assert_problem(get(rig, "/v1/txns"), 404, "no-resource");
+    assert_problem(get(rig, "/v1/raft"), 404, "no-resource");
+}
+
 static void a_linearizable_read_answers_what_the_node_says_when_it_may_not(void **state)
 {
     struct rig *rig = *state;
@@ -400,6 +471,9 @@ int main(void)
         RIG_TEST(a_get_with_the_current_etag_is_304),
         RIG_TEST(an_increment_counts_and_says_so),
         RIG_TEST(a_stale_read_does_not_ask_the_node_and_says_how_old_it_is),
+        RIG_TEST(also_what_a_stale_read_does_not_find_says_how_old_that_is),
+        RIG_TEST(an_unknown_outcome_that_changed_nothing_is_not_called_a_write),
+        RIG_TEST(what_this_version_lacks_is_refused_by_name),
         RIG_TEST(a_linearizable_read_answers_what_the_node_says_when_it_may_not),
         RIG_TEST(only_the_present_revision_can_be_asked_for),
         RIG_TEST(a_page_lists_keys_in_order_and_says_where_it_goes_on),

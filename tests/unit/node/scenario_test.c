@@ -11,6 +11,14 @@
  *      cut A B / heal A B       one direction, from A to B; bytes stay on the way
  *      reset A B                ends the links between two nodes; what was on the way is lost
  *      crash N / boot N / pause N / resume N
+ *      fill N COUNT BYTES       COUNT puts of values of that size at once, counted, not traced
+ *      filled                   what became of them
+ *      announce N ID HOST       at node N, for member ID; HOST - removes it
+ *      directory N ID           what node N knows of member ID's client address
+ *      wipe N                   an empty disk for machine N, which is off
+ *      slow N MS                each sync of machine N takes so much longer
+ *      stop N                   an orderly stop; traced when it is done
+ *      ready                    which nodes say that they are ready
  *      stats N                  the forwarder's figures of node N
  *      compare                  digests of all nodes that run */
 #include <setjmp.h>
@@ -49,6 +57,7 @@ struct scene {
     bool is_silent;
     struct buf trace;
     unsigned calls_count;
+    unsigned filled_ok_count, filled_none_count, filled_maybe_count;
 };
 
 /* A request under way; frees itself when it is answered. */
@@ -184,6 +193,8 @@ static void apply_flag(struct call *call, const char *flag)
     unsigned long ms = 0;
     if (strcmp(flag, "redirect") == 0)
         call->request.policy = ROUTE_REDIRECT;
+    else if (strcmp(flag, "internal") == 0)
+        call->request.is_internal = true;
     else if (strcmp(flag, "hop") == 0)
         call->request.is_forwarded = true;
     else if (sscanf(flag, "timeout=%lu", &ms) == 1)
@@ -279,6 +290,103 @@ static bool play_request(struct scene *scene, const char *line)
     return true;
 }
 
+static void on_filled(void *ctx, const struct node_answer *answer)
+{
+    struct call *call = ctx;
+    call->scene->filled_ok_count += answer->status == ST_OK;
+    call->scene->filled_none_count += answer->effect == EFFECT_NONE;
+    call->scene->filled_maybe_count += answer->effect == EFFECT_MAYBE;
+    free_call(call);
+}
+
+static void fill(struct scene *scene, unsigned at, unsigned count, unsigned bytes_count)
+{
+    uint8_t *value = mem_alloc(bytes_count + 1);
+    scene->filled_ok_count = scene->filled_none_count = scene->filled_maybe_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct call *call = mem_alloc(sizeof *call);
+        char key[32];
+        (void)snprintf(key, sizeof key, "fill-%u", i);
+        struct command command = {
+            .op = COMMAND_PUT, .key = bytes_of_text(key), .value = bytes_of(value, bytes_count)};
+        call->scene = scene;
+        call->at = &scene->replicas[at];
+        buf_init(&call->command, LIMIT_COMMAND_BYTES);
+        command_encode(&command, &call->command);
+        call->request = (struct node_request){
+            .kind = NODE_WRITE,
+            .deadline = world_now(scene->world) + 5000 * TIME_US_PER_MS,
+            .command = buf_bytes(&call->command),
+            .on_done = on_filled,
+            .ctx = call,
+        };
+        scene->calls_count++;
+        node_submit(call->at->node, &call->request);
+    }
+    mem_free(value);
+}
+
+static void on_stopped(void *ctx)
+{
+    struct replica *replica = ctx;
+    buf_printf(&replica->scene->trace, "n%u has stopped\n", replica->id);
+}
+
+static void trace_directory(struct scene *scene, unsigned at, unsigned id)
+{
+    char text[LIMIT_ADDRESS_BYTES];
+    const struct kv_member *member = kv_member(node_kv(scene->replicas[at].node), id);
+    bool is_known = member != NULL && address_is_set(&member->http);
+    buf_printf(&scene->trace, "n%u knows n%u at %s\n", at, id,
+               is_known ? address_format(&member->http, text) : "no address");
+}
+
+static void trace_ready(struct scene *scene)
+{
+    for (unsigned i = 1; i <= scene->count; i++)
+        if (scene->replicas[i].node != NULL)
+            buf_printf(&scene->trace, "n%u is %s\n", i,
+                       node_is_ready(scene->replicas[i].node) ? "ready" : "not ready");
+}
+
+static void submit_announce(struct scene *scene, const char *line, unsigned at, unsigned id,
+                            const char *host)
+{
+    struct command command = {.op = COMMAND_ANNOUNCE, .member = id};
+    if (strcmp(host, "-") != 0) {
+        (void)snprintf(command.http.host, sizeof command.http.host, "%s", host);
+        command.http.port = 80;
+    }
+    submit(scene, line, &command, at, "internal");
+}
+
+static bool play_more(struct scene *scene, const char *line)
+{
+    unsigned a = 0, b = 0, c = 0;
+    char word[64] = "";
+    if (sscanf(line, "fill %u %u %u", &a, &b, &c) == 3)
+        fill(scene, a, b, c);
+    else if (strcmp(line, "filled") == 0)
+        buf_printf(&scene->trace, "filled: %u ok, %u none, %u maybe\n", scene->filled_ok_count,
+                   scene->filled_none_count, scene->filled_maybe_count);
+    else if (sscanf(line, "announce %u %u %63s", &a, &b, word) == 3)
+        submit_announce(scene, line, a, b, word);
+    else if (sscanf(line, "directory %u %u", &a, &b) == 2)
+        trace_directory(scene, a, b);
+    else if (sscanf(line, "wipe %u", &a) == 1)
+        world_wipe(scene->world, a);
+    else if (sscanf(line, "slow %u %u", &a, &b) == 2)
+        world_slow_disk(scene->world, a, b * TIME_US_PER_MS);
+    else if (sscanf(line, "stop %u", &a) == 1)
+        node_stop(scene->replicas[a].node, world_now(scene->world) + 60000 * TIME_US_PER_MS,
+                  on_stopped, &scene->replicas[a]);
+    else if (strcmp(line, "ready") == 0)
+        trace_ready(scene);
+    else
+        return false;
+    return true;
+}
+
 static bool play_fault(struct scene *scene, const char *line)
 {
     unsigned a = 0, b = 0;
@@ -331,7 +439,7 @@ static void play(struct scene *scene, const char *line)
         trace_stats(scene, a);
     } else if (strcmp(line, "compare") == 0) {
         compare(scene);
-    } else if (!play_request(scene, line) && !play_fault(scene, line)) {
+    } else if (!play_request(scene, line) && !play_fault(scene, line) && !play_more(scene, line)) {
         fail_msg("unknown command: %s", line);
     }
 }
