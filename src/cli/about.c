@@ -103,7 +103,9 @@ enum exit_code about_help(struct cli *cli)
     }
     const struct command *command = command_find(cli->arguments[0]);
     if (command == NULL) {
-        fprintf(stderr, "minikv: help: unknown command \"%s\"\n", cli->arguments[0]);
+        struct errtext error;
+        command_set_unknown(&error, cli->arguments[0]);
+        fprintf(stderr, "minikv: help: %s\n", error.text);
         return EXIT_CODE_USAGE;
     }
     describe_command(&manual, command);

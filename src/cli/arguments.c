@@ -1,6 +1,8 @@
 #include "cli/arguments.h"
 
+#include <errno.h>
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "program/nearest.h"
@@ -43,11 +45,19 @@ const struct option_row option_rows[CLI_OPTIONS_COUNT] = {
 
 /* ---- values ---- */
 
+#define TIME_NUMBER_MAX 3600000
+#define NUMBER_MAX      999999999999999999 /* 18 digits */
+
+/* What refuse_value says of them. */
+#define TIME_RANGE    ", a number from 1 to 3600000 with the unit ms, s or m"
+#define NUMBER_RANGE  ", a number from 1 to 999999999999999999"
+#define INTEGER_RANGE ", an integer from -9223372036854775808 to 9223372036854775807"
+
 static bool read_number(const char *text, uint64_t value_min, uint64_t value_max,
                         uint64_t *out_value)
 {
     uint64_t value = 0;
-    if (*text == '\0' || strlen(text) > 18)
+    if (*text == '\0' || strlen(text) > 18) /* NUMBER_MAX */
         return false;
     for (; *text != '\0'; text++) {
         if (*text < '0' || *text > '9')
@@ -71,7 +81,8 @@ static bool read_time(const char *text, time_us *out_time)
         return false;
     memcpy(digits, text, count);
     for (size_t i = 0; i < ARRAY_COUNT(units); i++)
-        if (strcmp(text + count, units[i].unit) == 0 && read_number(digits, 1, 3600000, &number)) {
+        if (strcmp(text + count, units[i].unit) == 0 &&
+            read_number(digits, 1, TIME_NUMBER_MAX, &number)) {
             *out_time = number * units[i].us;
             return true;
         }
@@ -117,15 +128,19 @@ static bool is_integer(const char *text)
 {
     size_t count = strlen(text) - (*text == '-');
     const char *digits = text + (*text == '-');
-    return count != 0 && count <= 19 && strspn(digits, "0123456789") == count;
+    errno = 0;
+    (void)strtoll(text, NULL, 10);
+    return count != 0 && strspn(digits, "0123456789") == count && errno != ERANGE;
 }
 
 /* ---- options ---- */
 
-static bool refuse_value(struct errtext *error, enum cli_option option, const char *text)
+/* `range` says what would be taken; "" when the option's argument says it. */
+static bool refuse_value(struct errtext *error, enum cli_option option, const char *text,
+                         const char *range)
 {
-    errtext_set(error, "--%s: \"%.80s\" is not %s", option_rows[option].name, text,
-                option_rows[option].argument);
+    errtext_set(error, "--%s: \"%.80s\" is not %s%s", option_rows[option].name, text,
+                option_rows[option].argument, range);
     return false;
 }
 
@@ -151,9 +166,10 @@ static bool take_option(struct cli *cli, enum cli_option option, const char *tex
     case CLI_OPTION_ENDPOINTS:
         return read_endpoints(cli, text, error);
     case CLI_OPTION_OUTPUT:
-        return read_output(text, &cli->output) || refuse_value(error, option, text);
+        return read_output(text, &cli->output) || refuse_value(error, option, text, "");
     case CLI_OPTION_TIMEOUT:
-        return read_time(text, &cli->connect.timeout) || refuse_value(error, option, text);
+        return read_time(text, &cli->connect.timeout) ||
+               refuse_value(error, option, text, TIME_RANGE);
     case CLI_OPTION_VERBOSE:
         cli->is_verbose = true;
         return true;
@@ -165,16 +181,18 @@ static bool take_option(struct cli *cli, enum cli_option option, const char *tex
         return true;
     case CLI_OPTION_IF_REV:
         cli->if_rev = text;
-        return read_number(text, 1, UINT64_MAX, &number) || refuse_value(error, option, text);
+        return read_number(text, 1, NUMBER_MAX, &number) ||
+               refuse_value(error, option, text, NUMBER_RANGE);
     case CLI_OPTION_IF_ABSENT:
         cli->if_absent = true;
         return true;
     case CLI_OPTION_BY:
         cli->by = text;
-        return is_integer(text) || refuse_value(error, option, text);
+        return is_integer(text) || refuse_value(error, option, text, INTEGER_RANGE);
     case CLI_OPTION_LIMIT:
         cli->limit = text;
-        return read_number(text, 1, UINT64_MAX, &number) || refuse_value(error, option, text);
+        return read_number(text, 1, NUMBER_MAX, &number) ||
+               refuse_value(error, option, text, NUMBER_RANGE);
     case CLI_OPTION_KEYS_ONLY:
         cli->keys_only = true;
         return true;
@@ -185,7 +203,7 @@ static bool take_option(struct cli *cli, enum cli_option option, const char *tex
         return take_number(option, text, 1, 7, &cli->nodes_count, error);
     case CLI_OPTION_DIR:
         cli->dir = text;
-        return *text != '\0' || refuse_value(error, option, text);
+        return *text != '\0' || refuse_value(error, option, text, "");
     case CLI_OPTION_BASE_PORT:
         return take_number(option, text, 1, 65000, &cli->base_port, error);
     case CLI_OPTION_MAN:
@@ -290,18 +308,9 @@ static bool read_options(struct cli *cli, int argc, char **argv, uint32_t *out_g
 static bool find_command(struct cli *cli, const char *name, struct errtext *error)
 {
     cli->command = command_find(name);
-    if (cli->command != NULL)
-        return true;
-    const char *names[32];
-    REQUIRE(command_table_count <= ARRAY_COUNT(names));
-    for (size_t i = 0; i < command_table_count; i++)
-        names[i] = command_table[i].name;
-    const char *nearest = nearest_name(name, names, command_table_count);
-    if (nearest != NULL)
-        errtext_set(error, "unknown command \"%.64s\"; did you mean %s?", name, nearest);
-    else
-        errtext_set(error, "unknown command \"%.64s\"; minikv help lists them", name);
-    return false;
+    if (cli->command == NULL)
+        command_set_unknown(error, name);
+    return cli->command != NULL;
 }
 
 static bool check_usage(const struct cli *cli, uint32_t given, struct errtext *error)
@@ -317,7 +326,8 @@ static bool check_usage(const struct cli *cli, uint32_t given, struct errtext *e
         return true;
     if (cli->arguments_count < command->arguments_min ||
         cli->arguments_count > command->arguments_max) {
-        errtext_set(error, "usage: minikv %s %s", command->name, command->arguments);
+        errtext_set(error, "usage: minikv %s%s%s", command->name, *command->arguments ? " " : "",
+                    command->arguments);
         return false;
     }
     if (cli->if_rev != NULL && cli->if_absent) {

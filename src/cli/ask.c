@@ -1,5 +1,6 @@
 #include "cli/ask.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base64.h"
@@ -29,6 +30,22 @@ void ask_key_target(struct buf *target, const char *path, const char *key)
     ask_put_encoded(target, bytes_of_text(key), true);
 }
 
+uint64_t ask_revision(const struct http_reply *reply)
+{
+    const char *etag = http_reply_header(reply, "ETag");
+    return etag != NULL && *etag == '"' ? strtoull(etag + 1, NULL, 10) : 0;
+}
+
+/* Which condition would have held; the server's own words speak of headers. */
+static void report_condition(const struct http_reply *reply)
+{
+    uint64_t revision = ask_revision(reply);
+    if (revision != 0)
+        fprintf(stderr, ": the key has revision %llu\n", (unsigned long long)revision);
+    else
+        fputs(": there is no such key\n", stderr);
+}
+
 /* What went wrong, in the server's words where there are any. */
 static void report(const struct cli *cli, const struct client_outcome *outcome,
                    const struct http_reply *reply)
@@ -38,13 +55,16 @@ static void report(const struct cli *cli, const struct client_outcome *outcome,
     const char *detail = outcome->error.text;
     json_t *problem = NULL;
     if (reply->code != 0) {
-        problem = json_loadb((const char *)reply->body, reply->body_bytes, 0, NULL);
+        problem = json_loadb((const char *)reply->body, reply->body_bytes, JSON_ALLOW_NUL, NULL);
         detail = json_string_value(json_object_get(problem, "detail"));
     }
     fprintf(stderr, "minikv: %s: %s", cli->command->name, what);
-    if (detail != NULL && *detail != '\0')
-        fprintf(stderr, ": %s", detail);
-    fputc('\n', stderr);
+    if (outcome->status == ST_CONDITION_FAILED)
+        report_condition(reply);
+    else if (detail != NULL && *detail != '\0')
+        fprintf(stderr, ": %s\n", detail);
+    else
+        fputc('\n', stderr);
     if (outcome->effect == EFFECT_MAYBE)
         fputs("minikv: the write may or may not have happened, or may still happen. It was not "
               "sent again; read before you write again.\n",
@@ -78,8 +98,8 @@ enum exit_code ask_call(struct cli *cli, const struct http_request *request, boo
 json_t *ask_json(const struct cli *cli, const struct http_reply *reply)
 {
     json_error_t error;
-    json_t *root =
-        json_loadb((const char *)reply->body, reply->body_bytes, JSON_REJECT_DUPLICATES, &error);
+    json_t *root = json_loadb((const char *)reply->body, reply->body_bytes,
+                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (json_is_object(root))
         return root;
     json_decref(root);
@@ -105,6 +125,22 @@ void ask_print_json(json_t *root)
     (void)json_dumpf(root, stdout, JSON_COMPACT);
     fputc('\n', stdout);
     json_decref(root);
+}
+
+void ask_set_bytes(json_t *item, const char *name, struct bytes bytes)
+{
+    json_t *text = json_stringn((const char *)bytes.data, bytes.count);
+    if (text != NULL) {
+        (void)json_object_set_new(item, name, text);
+        return;
+    }
+    char base64_name[40];
+    struct buf base64;
+    (void)snprintf(base64_name, sizeof base64_name, "%s_base64", name);
+    buf_init(&base64, 2 * bytes.count + 8);
+    base64_put(&base64, bytes);
+    (void)json_object_set_new(item, base64_name, json_string(buf_text(&base64)));
+    buf_release(&base64);
 }
 
 bool ask_bytes(const json_t *item, const char *name, struct buf *out, bool *out_is_text)

@@ -19,8 +19,14 @@ enum exit_code ask_call(struct cli *cli, const struct http_request *request, boo
  * gives it back with json_decref. */
 json_t *ask_json(const struct cli *cli, const struct http_reply *reply);
 
+/* The revision in ETag: "7"; 0 when there is none. */
+uint64_t ask_revision(const struct http_reply *reply);
+
 /* GET of `target`, whose answer is a JSON object; `out_json` is the caller's to give back. */
 enum exit_code ask_for_json(struct cli *cli, const char *target, json_t **out_json);
+
+/* Sets member `name` to the text, or `name`_base64 when the bytes are no text. */
+void ask_set_bytes(json_t *item, const char *name, struct bytes bytes);
 
 /* Prints on one line and gives it back; main looks at the state of standard output. */
 void ask_print_json(json_t *root);

@@ -71,6 +71,8 @@ extern const size_t command_table_count;
 enum { CLI_OPTIONS_ALWAYS = CLI_BIT(HELP) };
 
 const struct command *command_find(const char *name); /* NULL: there is none */
+/* That there is no command `name`, and which one was probably meant. */
+void command_set_unknown(struct errtext *error, const char *name);
 
 /* The commands, each in the file named after what it is about. */
 enum exit_code data_put(struct cli *cli);

@@ -7,6 +7,8 @@
 #include "cli/cli.h"
 #include "cli/table.h"
 
+#define NOT_ANNOUNCED "(not announced)"
+
 static const char *text_of(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));
@@ -32,7 +34,7 @@ static void print_members(const json_t *members)
         const char *http = text_of(member, "http");
         table_add_number(&table, number_of(member, "id"));
         table_add(&table, json_is_true(json_object_get(member, "voter")) ? "yes" : "no");
-        table_add(&table, *http != '\0' ? http : "(not announced)");
+        table_add(&table, *http != '\0' ? http : NOT_ANNOUNCED);
         table_add(&table, text_of(member, "peer"));
     }
     table_print(&table);
@@ -56,45 +58,118 @@ enum exit_code cluster_members(struct cli *cli)
 
 /* ---- status ---- */
 
-/* What the node at `text` says of itself; when it says nothing, an object with "error". */
-static json_t *ask_status(const struct cli *cli, const char *text)
+enum {
+    NODE_WAIT_US = 1000 * TIME_US_PER_MS, /* for one node, so that a silent one shows as such */
+};
+
+/* One GET to one node, sent once: a node that cannot be reached is part of the answer. Returns an
+ * object; NULL, with `error`, when there is none. */
+static json_t *ask_node(const struct cli *cli, const struct address *address, const char *target,
+                        time_us deadline, struct errtext *error)
 {
-    struct client_options options = {.endpoints_count = 1,
-                                     .timeout = MIN(cli->connect.timeout, 1000 * 1000),
-                                     .seed = cli->connect.seed,
-                                     .on_hop = cli->connect.on_hop};
-    if (address_parse(bytes_of_text(text), &options.endpoints[0]) != ST_OK)
-        return json_pack("{s:s}", "error", "no client address announced");
-    struct client client;
+    struct http_client client;
     struct http_reply reply;
-    struct http_request request = {.method = "GET", .target = "/v1/raft/status"};
-    struct client_outcome outcome;
-    client_init(&client, &options);
+    struct http_request request = {.method = "GET", .target = target};
+    http_client_init(&client, address);
     http_reply_init(&reply);
+    deadline = MIN(deadline, connection_now() + NODE_WAIT_US);
+    enum status status = http_client_call(&client, &request, deadline, deadline, &reply, error);
+    if (cli->connect.on_hop != NULL)
+        cli->connect.on_hop(cli->connect.ctx,
+                            &(struct client_hop){.number = 1,
+                                                 .request = &request,
+                                                 .address = address,
+                                                 .reply = status == ST_OK ? &reply : NULL,
+                                                 .error = error->text,
+                                                 .next = ATTEMPT_NEXT_FINISH});
     json_t *answer = NULL;
-    if (client_call(&client, &request, true, &reply, &outcome) == ST_OK)
-        answer =
-            json_loadb((const char *)reply.body, reply.body_bytes, JSON_REJECT_DUPLICATES, NULL);
-    if (answer == NULL)
-        answer = json_pack("{s:s}", "error",
-                           *outcome.error.text != '\0' ? outcome.error.text
-                                                       : status_info(outcome.status)->title);
+    if (status == ST_OK) {
+        status = client_reply_status(&reply);
+        struct bytes body = http_reply_body(&reply);
+        if (status == ST_OK)
+            answer = json_loadb((const char *)body.data, body.count,
+                                JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+        errtext_set(error, "%s",
+                    status == ST_OK ? "not a node's answer" : status_info(status)->title);
+    }
+    if (!json_is_object(answer)) {
+        json_decref(answer);
+        answer = NULL;
+    }
     http_reply_release(&reply);
-    client_release(&client);
+    http_client_release(&client);
     return answer;
 }
 
-static json_t *ask_all(const struct cli *cli, const json_t *members)
+/* From the first endpoint that answers. */
+static json_t *ask_members(const struct cli *cli, time_us deadline)
+{
+    struct errtext error = {""};
+    json_t *root = NULL;
+    for (size_t i = 0; i < cli->connect.endpoints_count && root == NULL; i++)
+        root = ask_node(cli, &cli->connect.endpoints[i], "/v1/raft/members", deadline, &error);
+    if (root == NULL)
+        fprintf(stderr, "minikv: status: no node answered: %s\n", error.text);
+    return root;
+}
+
+/* What each member says of itself; where it says nothing, an object with "error". */
+static json_t *ask_announced(const struct cli *cli, const json_t *members, time_us deadline)
 {
     json_t *nodes = json_array();
     for (size_t i = 0; i < json_array_size(members); i++) {
         const json_t *member = json_array_get(members, i);
-        json_t *node = ask_status(cli, text_of(member, "http"));
+        const char *http = text_of(member, "http");
+        struct address address;
+        struct errtext error = {"no client address announced"};
+        json_t *node = NULL;
+        if (*http != '\0' && address_parse(bytes_of_text(http), &address) == ST_OK)
+            node = ask_node(cli, &address, "/v1/raft/status", deadline, &error);
+        if (node == NULL)
+            node = json_pack("{s:s}", "error", error.text);
         (void)json_object_set_new(node, "id", json_integer((json_int_t)number_of(member, "id")));
-        (void)json_object_set_new(node, "http", json_string(text_of(member, "http")));
+        (void)json_object_set_new(node, "http", json_string(http));
         (void)json_array_append_new(nodes, node);
     }
     return nodes;
+}
+
+static bool is_silent(const json_t *node)
+{
+    return json_object_get(node, "error") != NULL;
+}
+
+static bool is_announced(const json_t *node)
+{
+    return *text_of(node, "http") != '\0';
+}
+
+static json_t *find_node(const json_t *nodes, uint64_t id)
+{
+    for (size_t i = 0; i < json_array_size(nodes); i++)
+        if (number_of(json_array_get(nodes, i), "id") == id)
+            return json_array_get(nodes, i);
+    return NULL;
+}
+
+/* Members without an announced address may be among the endpoints given: their answers say who
+ * they are. */
+static void ask_endpoints(const struct cli *cli, json_t *nodes, time_us deadline)
+{
+    bool has_unannounced = false;
+    for (size_t i = 0; i < json_array_size(nodes); i++)
+        has_unannounced = has_unannounced || !is_announced(json_array_get(nodes, i));
+    for (size_t i = 0; has_unannounced && i < cli->connect.endpoints_count; i++) {
+        struct errtext error;
+        json_t *answer =
+            ask_node(cli, &cli->connect.endpoints[i], "/v1/raft/status", deadline, &error);
+        json_t *node = find_node(nodes, number_of(answer, "id"));
+        if (answer != NULL && node != NULL && is_silent(node)) {
+            (void)json_object_del(node, "error");
+            (void)json_object_update(node, answer);
+        }
+        json_decref(answer);
+    }
 }
 
 static void print_nodes(const json_t *nodes)
@@ -109,12 +184,12 @@ static void print_nodes(const json_t *nodes)
         table_add(&table, heading[i]);
     for (size_t i = 0; i < json_array_size(nodes); i++) {
         const json_t *node = json_array_get(nodes, i);
-        bool is_silent = json_object_get(node, "error") != NULL;
+        const char *silence = is_announced(node) ? "unreachable" : "unknown";
         table_add_number(&table, number_of(node, "id"));
-        table_add(&table, text_of(node, "http"));
-        table_add(&table, is_silent ? "unreachable" : text_of(node, "role"));
+        table_add(&table, is_announced(node) ? text_of(node, "http") : NOT_ANNOUNCED);
+        table_add(&table, is_silent(node) ? silence : text_of(node, "role"));
         for (size_t j = 0; j < ARRAY_COUNT(numbers); j++) {
-            if (is_silent)
+            if (is_silent(node))
                 table_add(&table, "-");
             else
                 table_add_number(&table, number_of(node, numbers[j]));
@@ -124,23 +199,30 @@ static void print_nodes(const json_t *nodes)
     table_release(&table);
 }
 
+/* A node says that it leads; or its followers say so, while it has no address to be asked at. */
 static bool has_leader(const json_t *nodes)
 {
-    for (size_t i = 0; i < json_array_size(nodes); i++)
-        if (strcmp(text_of(json_array_get(nodes, i), "role"), "leader") == 0)
+    for (size_t i = 0; i < json_array_size(nodes); i++) {
+        const json_t *node = json_array_get(nodes, i);
+        if (strcmp(text_of(node, "role"), "leader") == 0)
             return true;
+        const json_t *leader = find_node(nodes, number_of(node, "leader"));
+        if (leader != NULL && is_silent(leader) && !is_announced(leader))
+            return true;
+    }
     return false;
 }
 
 enum exit_code cluster_status(struct cli *cli)
 {
-    json_t *root;
-    enum exit_code code = ask_for_json(cli, "/v1/raft/members", &root);
-    if (code != EXIT_CODE_OK)
-        return code;
-    json_t *nodes = ask_all(cli, json_object_get(root, "members"));
+    time_us deadline = connection_now() + cli->connect.timeout;
+    json_t *root = ask_members(cli, deadline);
+    if (root == NULL)
+        return EXIT_CODE_UNAVAILABLE;
+    json_t *nodes = ask_announced(cli, json_object_get(root, "members"), deadline);
+    ask_endpoints(cli, nodes, deadline);
     json_decref(root);
-    code = has_leader(nodes) ? EXIT_CODE_OK : EXIT_CODE_UNAVAILABLE;
+    enum exit_code code = has_leader(nodes) ? EXIT_CODE_OK : EXIT_CODE_UNAVAILABLE;
     if (cli->output == CLI_OUTPUT_JSON) {
         ask_print_json(json_pack("{s:o}", "nodes", nodes));
         return code;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "program/nearest.h"
 
 /* Of every command that asks the cluster something. */
 #define ASKING (CLI_BIT(ENDPOINTS) | CLI_BIT(OUTPUT) | CLI_BIT(TIMEOUT) | CLI_BIT(VERBOSE))
@@ -24,7 +25,10 @@ const struct command command_table[] = {
      "Fetches as many pages as it takes. Keys written meanwhile may or may not be seen.",
      ASKING | CLI_BIT(STALE) | CLI_BIT(LIMIT) | CLI_BIT(KEYS_ONLY), 0, 1, keys_ls},
     {"status", "", "ask every node for its role and progress",
-     "Exit code 5 when no node says that it leads.", ASKING, 0, 0, cluster_status},
+     "Each is asked once; one without an announced address when it is among the endpoints. Exit "
+     "code 5 when no node says that it leads, unless the one that others follow has no announced "
+     "address.",
+     ASKING, 0, 0, cluster_status},
     {"members", "", "list the nodes of the cluster and their addresses", "", ASKING, 0, 0,
      cluster_members},
     {"announce", "ID ADDRESS | ID --remove", "set the address that clients of a node are sent to",
@@ -48,4 +52,16 @@ const struct command *command_find(const char *name)
         if (strcmp(command_table[i].name, name) == 0)
             return &command_table[i];
     return NULL;
+}
+
+void command_set_unknown(struct errtext *error, const char *name)
+{
+    const char *names[ARRAY_COUNT(command_table)];
+    for (size_t i = 0; i < ARRAY_COUNT(command_table); i++)
+        names[i] = command_table[i].name;
+    const char *nearest = nearest_name(name, names, ARRAY_COUNT(names));
+    if (nearest != NULL)
+        errtext_set(error, "unknown command \"%.64s\"; did you mean %s?", name, nearest);
+    else
+        errtext_set(error, "unknown command \"%.64s\"; minikv help lists them", name);
 }

@@ -25,19 +25,16 @@ static void add_condition(const struct cli *cli, struct http_request *request,
     INVARIANT(has_room);
 }
 
-/* The number in ETag: "7"; 0 when there is none. */
-static uint64_t revision_of(const struct http_reply *reply)
-{
-    const char *etag = http_reply_header(reply, "ETag");
-    return etag != NULL && *etag == '"' ? strtoull(etag + 1, NULL, 10) : 0;
-}
-
+/* `revision` 0: the reply names none. */
 static void print_change(const struct cli *cli, uint64_t revision)
 {
-    if (cli->output == CLI_OUTPUT_JSON)
-        ask_print_json(json_pack("{s:s%, s:I}", "key", cli->arguments[0], strlen(cli->arguments[0]),
-                                 "mod_revision", (json_int_t)revision));
-    else if (revision != 0)
+    if (cli->output == CLI_OUTPUT_JSON) {
+        json_t *change = json_object();
+        ask_set_bytes(change, "key", bytes_of_text(cli->arguments[0]));
+        if (revision != 0)
+            (void)json_object_set_new(change, "mod_revision", json_integer((json_int_t)revision));
+        ask_print_json(change);
+    } else if (revision != 0)
         printf("ok, revision %llu\n", (unsigned long long)revision);
     else
         puts("ok");
@@ -96,7 +93,7 @@ static enum exit_code put_value(struct cli *cli, struct bytes value)
     struct http_reply reply;
     enum exit_code code = ask_call(cli, &request, false, &reply);
     if (code == EXIT_CODE_OK)
-        print_change(cli, revision_of(&reply));
+        print_change(cli, ask_revision(&reply));
     http_reply_release(&reply);
     buf_release(&target);
     return code;
@@ -113,30 +110,41 @@ enum exit_code data_put(struct cli *cli)
     return code;
 }
 
+static void print_row(const json_t *item, struct bytes key, bool key_is_text, struct bytes value,
+                      bool value_is_text)
+{
+    static const char *const heading[] = {"KEY", "REVISION", "VERSION", "VALUE"};
+    struct table table;
+    table_init(&table, ARRAY_COUNT(heading));
+    for (size_t i = 0; i < ARRAY_COUNT(heading); i++)
+        table_add(&table, heading[i]);
+    table_add_bytes(&table, key, key_is_text);
+    table_add_number(&table, (uint64_t)json_integer_value(json_object_get(item, "mod_revision")));
+    table_add_number(&table, (uint64_t)json_integer_value(json_object_get(item, "version")));
+    table_add_bytes(&table, value, value_is_text);
+    table_print(&table);
+    table_release(&table);
+}
+
 static enum exit_code print_item(const struct cli *cli, const struct http_reply *reply)
 {
     json_t *item = ask_json(cli, reply);
     if (item == NULL)
         return EXIT_CODE_FAILURE;
-    struct buf value;
-    bool is_text;
+    struct buf key, value;
+    bool key_is_text, value_is_text;
+    buf_init(&key, HTTP_REPLY_BODY_BYTES);
     buf_init(&value, HTTP_REPLY_BODY_BYTES);
-    struct table table;
-    table_init(&table, 4);
-    table_add(&table, "KEY");
-    table_add(&table, "REVISION");
-    table_add(&table, "VERSION");
-    table_add(&table, "VALUE");
-    table_add_bytes(&table, bytes_of_text(cli->arguments[0]), true);
-    table_add_number(&table, (uint64_t)json_integer_value(json_object_get(item, "mod_revision")));
-    table_add_number(&table, (uint64_t)json_integer_value(json_object_get(item, "version")));
-    bool has_value = ask_bytes(item, "value", &value, &is_text);
-    table_add_bytes(&table, has_value ? buf_bytes(&value) : bytes_of(NULL, 0), is_text);
-    table_print(&table);
-    table_release(&table);
+    bool is_whole = ask_bytes(item, "key", &key, &key_is_text) &&
+                    ask_bytes(item, "value", &value, &value_is_text);
+    if (is_whole)
+        print_row(item, buf_bytes(&key), key_is_text, buf_bytes(&value), value_is_text);
+    else
+        fputs("minikv: get: the reply is not what this version understands\n", stderr);
+    buf_release(&key);
     buf_release(&value);
     json_decref(item);
-    return EXIT_CODE_OK;
+    return is_whole ? EXIT_CODE_OK : EXIT_CODE_FAILURE;
 }
 
 enum exit_code data_get(struct cli *cli)

@@ -46,12 +46,15 @@ static enum exit_code wait_ready(struct demo_nodes *nodes, const sigset_t *signa
 {
     time_us deadline = connection_now() + timeout;
     unsigned ready = 0;
-    while (ready < nodes->count) {
+    for (;;) {
+        /* Also after the last answer, which may have come from what took a node's port. */
         if (demo_nodes_reap(nodes, true) < nodes->count) {
             fputs("minikv: demo: a node did not start; if its port is taken, try --base-port\n",
                   stderr);
             return EXIT_CODE_FAILURE;
         }
+        if (ready == nodes->count)
+            return EXIT_CODE_OK;
         if (connection_now() >= deadline) {
             fputs("minikv: demo: the nodes run, but are not ready in time\n", stderr);
             return EXIT_CODE_UNAVAILABLE;
@@ -65,7 +68,6 @@ static enum exit_code wait_ready(struct demo_nodes *nodes, const sigset_t *signa
         if (signum == SIGINT || signum == SIGTERM || signum == SIGHUP)
             return EXIT_CODE_FAILURE;
     }
-    return EXIT_CODE_OK;
 }
 
 static unsigned find_leader(const struct demo_nodes *nodes)

@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +50,34 @@ static void find_program(char program[PATH_MAX])
     (void)snprintf(program, PATH_MAX, "minikvd");
 }
 
+/* Listening, not only binding: with SO_REUSEADDR, which spares ports of connections just ended, a
+ * bind alone may succeed beside another's. */
+static bool is_free(unsigned port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                  .sin_port = htons((uint16_t)port)};
+    int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_free = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+                   bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 1) == 0;
+    if (!is_free)
+        fprintf(stderr, "minikv: demo: 127.0.0.1:%u: %s; try other ports with --base-port\n", port,
+                strerror(errno));
+    if (fd >= 0)
+        (void)close(fd); /* nothing was sent on it */
+    return is_free;
+}
+
+/* All of them, before a node is started: what listens on one would answer in the node's place. */
+static bool are_ports_free(const struct demo_nodes *nodes)
+{
+    for (unsigned i = 0; i < nodes->count; i++)
+        if (!is_free(demo_http_port(nodes, i)) || !is_free(peer_port(nodes, i)))
+            return false;
+    return true;
+}
+
 static bool make_dir(struct demo_nodes *nodes, const char *dir)
 {
     const char *parent = getenv("TMPDIR");
@@ -72,7 +102,7 @@ bool demo_nodes_init(struct demo_nodes *nodes, unsigned count, unsigned base_por
     REQUIRE(count >= 1 && count <= DEMO_NODES_MAX);
     *nodes = (struct demo_nodes){.count = count, .base_port = base_port};
     find_program(nodes->program);
-    return make_dir(nodes, dir);
+    return are_ports_free(nodes) && make_dir(nodes, dir);
 }
 
 /* ---- starting ---- */

@@ -21,8 +21,8 @@ struct demo_nodes {
     pid_t pids[DEMO_NODES_MAX]; /* 0: not running */
 };
 
-/* Finds minikvd and makes the directory; `dir` NULL: a temporary one. False, with a word on
- * standard error, when that fails. */
+/* Finds minikvd, makes sure of the ports and makes the directory; `dir` NULL: a temporary one.
+ * False, with a word on standard error, when that fails. */
 bool demo_nodes_init(struct demo_nodes *nodes, unsigned count, unsigned base_port, const char *dir);
 bool demo_nodes_start(struct demo_nodes *nodes, unsigned index);
 /* Takes note of nodes that have ended, one word on standard error each; with the end of its log

@@ -1,5 +1,6 @@
 #include "cli/hops.h"
 
+#include <jansson.h>
 #include <stdio.h>
 
 static void show_header(const struct http_reply *reply, const char *name, const char *before)
@@ -7,6 +8,19 @@ static void show_header(const struct http_reply *reply, const char *name, const 
     const char *value = http_reply_header(reply, name);
     if (value != NULL)
         fprintf(stderr, "%s%s", before, value);
+}
+
+/* Why a request failed, in the words of its problem document. */
+static void show_problem(const struct http_reply *reply)
+{
+    if (reply->code < 400)
+        return;
+    struct bytes body = http_reply_body(reply);
+    json_t *problem = json_loadb((const char *)body.data, body.count, JSON_ALLOW_NUL, NULL);
+    const char *title = json_string_value(json_object_get(problem, "title"));
+    if (title != NULL)
+        fprintf(stderr, ": %s", title);
+    json_decref(problem);
 }
 
 static void show_reply(const struct http_reply *reply)
@@ -18,6 +32,7 @@ static void show_reply(const struct http_reply *reply)
     show_header(reply, "X-MiniKV-Effect", ", effect ");
     show_header(reply, "ETag", ", ETag ");
     show_header(reply, "Location", ", Location ");
+    show_problem(reply);
     fputc('\n', stderr);
 }
 

@@ -101,6 +101,9 @@ enum status client_follow_redirect(struct client *client, const struct redirect_
     return http_client_call(&client->leader, request, connect_deadline, deadline, reply, error);
 }
 
+/* How much an attempt that did not end the call says about why. */
+enum telling { TELLING_NOTHING, TELLING_UNSENT, TELLING_LOST, TELLING_REDIRECT, TELLING_ANSWER };
+
 /* The call as it goes on: what the attempts so far have come to. */
 struct call {
     struct client *client;
@@ -111,6 +114,11 @@ struct call {
     unsigned follows_count;     /* in a row */
     unsigned failures_count;    /* endpoints that could not take it, in a row */
     struct redirect_msg leader; /* to follow, when follows_count is not 0 */
+
+    /* The most telling attempt so far, for when the time runs out. */
+    enum telling telling;
+    struct client_outcome outcome;
+    struct http_reply reply; /* owned; empty without one */
 };
 
 static time_us time_left(const struct call *call, time_us now)
@@ -118,10 +126,11 @@ static time_us time_left(const struct call *call, time_us now)
     return call->deadline > now ? call->deadline - now : 0;
 }
 
-/* The node is told a little less than what is left, so that its truthful answer comes in time. */
-static void tell_deadline(struct call *call, time_us now, char text[24])
+/* The node is told a little less than this attempt will wait, so that its truthful answer comes in
+ * time. */
+static void tell_deadline(struct call *call, time_us left, char text[24])
 {
-    time_us left_ms = time_left(call, now) / TIME_US_PER_MS;
+    time_us left_ms = left / TIME_US_PER_MS;
     time_us answer_ms = MIN(MAX(left_ms / 10, ANSWER_MS_MIN), ANSWER_MS_MAX);
     left_ms -= MIN(answer_ms, left_ms / 2);
     (void)snprintf(text, 24, "%llu", (unsigned long long)MAX(left_ms, 1));
@@ -143,7 +152,7 @@ static enum status try_once(struct call *call, struct http_reply *reply, struct 
     char deadline_text[24];
     time_us now = connection_now();
     time_us deadline = attempt_deadline(call, now);
-    tell_deadline(call, now, deadline_text);
+    tell_deadline(call, deadline - now, deadline_text);
     enum status status;
     if (call->follows_count != 0)
         status = client_follow_redirect(client, &call->leader, &call->request, now + CONNECT_US_MAX,
@@ -214,6 +223,34 @@ static void show_hop(const struct call *call, const struct http_reply *reply,
     client->options.on_hop(client->options.ctx, hop);
 }
 
+static enum telling telling_of(const struct attempt *attempt)
+{
+    switch (attempt->end) {
+    case ATTEMPT_REPLIED:
+        return attempt->code == 307 ? TELLING_REDIRECT : TELLING_ANSWER;
+    case ATTEMPT_UNSENT:
+        return TELLING_UNSENT;
+    case ATTEMPT_LOST:
+        return TELLING_LOST;
+    }
+    return TELLING_NOTHING;
+}
+
+/* Takes the attempt's outcome and reply into the call if they say no less than what is there; of
+ * equals the later one is newer. */
+static void keep_if_telling(struct call *call, enum telling telling,
+                            const struct client_outcome *outcome, struct http_reply *reply)
+{
+    if (telling >= call->telling) {
+        http_reply_release(&call->reply);
+        call->telling = telling;
+        call->outcome = *outcome;
+        call->reply = *reply;
+        http_reply_init(reply);
+    }
+    http_reply_release(reply);
+}
+
 enum status client_call(struct client *client, const struct http_request *request,
                         bool is_repeatable, struct http_reply *reply,
                         struct client_outcome *out_outcome)
@@ -245,11 +282,17 @@ enum status client_call(struct client *client, const struct http_request *reques
         hop.out_of_time = hop.next != ATTEMPT_NEXT_FINISH && resume >= call.deadline;
         show_hop(&call, reply, &error, &hop);
 
-        if (hop.next == ATTEMPT_NEXT_FINISH || hop.out_of_time) {
-            *out_outcome = (struct client_outcome){status, attempt.effect, error};
+        *out_outcome = (struct client_outcome){status, attempt.effect, error};
+        if (hop.next == ATTEMPT_NEXT_FINISH) {
+            http_reply_release(&call.reply);
             return status;
         }
-        http_reply_release(reply);
+        keep_if_telling(&call, telling_of(&attempt), out_outcome, reply);
+        if (hop.out_of_time) {
+            *out_outcome = call.outcome;
+            *reply = call.reply;
+            return out_outcome->status;
+        }
         if (hop.next == ATTEMPT_NEXT_FOLLOW)
             call.follows_count++;
         wait_ms(hop.pause_ms);

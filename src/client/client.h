@@ -61,7 +61,9 @@ void client_init(struct client *client, const struct client_options *options);
 void client_release(struct client *client);
 
 /* `is_repeatable`: the request changes nothing, so that a lost one may be sent again. `reply` must
- * be empty; it holds the last reply, if any attempt got one. Returns outcome->status. */
+ * be empty; it holds the reply that the outcome comes from, if any. When the time runs out, that is
+ * the most telling attempt: a node's answer before a redirect, before silence, before a refused
+ * connection. Returns outcome->status. */
 enum status client_call(struct client *client, const struct http_request *request,
                         bool is_repeatable, struct http_reply *reply,
                         struct client_outcome *out_outcome);

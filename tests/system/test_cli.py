@@ -92,8 +92,12 @@ def test_conditions_hold_or_exit_with_4():
         at = cluster.nodes
         assert minikv("put", "k", "1", "--if-absent", at=at).code == OK
         refused = minikv("put", "k", "2", "--if-absent", at=at)
-        assert refused.code == CONDITION and "condition not met" in refused.err, refused
         revision = str(minikv("get", "k", "-o", "json", at=at).json["mod_revision"])
+        assert refused.code == CONDITION, refused
+        assert refused.err == ("minikv: put: condition not met: the key has revision "
+                               f"{revision}\n"), refused
+        absent = minikv("put", "none", "x", "--if-rev", "1", at=at)
+        assert absent.err == "minikv: put: condition not met: there is no such key\n", absent
         assert minikv("put", "k", "3", "--if-rev", revision, at=at).code == OK
         assert minikv("put", "k", "4", "--if-rev", revision, at=at).code == CONDITION
         assert minikv("del", "k", "--if-rev", revision, at=at).code == CONDITION
@@ -141,6 +145,34 @@ def test_keys_that_are_no_text_are_listed_across_pages():
         assert len(lines) == 1100 and all(line.startswith("\\xff") for line in lines), lines[:3]
         items = minikv("ls", "-o", "json", at=[node]).json["items"]
         assert len({item["key_base64"] for item in items}) == 1100
+
+
+def test_zero_bytes_are_shown_escaped():
+    with Cluster(1).start() as cluster:
+        node = cluster.nodes[0]
+        assert node.put("a%00b", "x\0y").status == 204
+        assert minikv("put", "nul", "-", at=[node], stdin=b"x\0y").code == OK
+
+        plain = minikv("ls", "-o", "plain", at=[node])
+        assert plain.text == "a\\x00b\tx\\x00y\nnul\tx\\x00y\n", plain
+        table = minikv("ls", at=[node]).text.splitlines()
+        assert [line.split()[0] for line in table] == ["KEY", "a\\x00b", "nul"], table
+        assert all(line.endswith("x\\x00y") for line in table[1:]), table
+        items = minikv("ls", "-o", "json", at=[node]).json["items"]
+        assert [item["key"] for item in items] == ["a\0b", "nul"], items
+        shown = minikv("get", "nul", "-o", "table", at=[node])
+        assert shown.code == OK and shown.text.endswith("x\\x00y\n"), shown
+
+
+def test_keys_that_are_no_text_are_shown_as_base64_or_escaped():
+    with Cluster(1).start() as cluster:
+        at = cluster.nodes
+        put = minikv("put", b"\xff\xfe", "v", "-o", "json", at=at).json
+        assert put == {"key_base64": "//4=", "mod_revision": at[0].revision()}, put
+        table = minikv("get", b"\xff\xfe", "-o", "table", at=at)
+        assert table.text.splitlines()[1].split()[0] == "\\xff\\xfe", table
+        assert minikv("del", b"\xff\xfe", "-o", "json", at=at).json == {"key_base64": "//4="}
+        assert minikv("del", "käse", "-o", "json", at=at).json == {"key": "käse"}
 
 
 # ---- the way there ----
@@ -199,6 +231,24 @@ def test_a_write_whose_fate_is_unknown_exits_with_6_and_is_sent_once():
         assert read.code in (OK, NOT_FOUND), read  # a read may be asked again elsewhere
 
 
+def test_verbose_says_why_a_node_refused():
+    with Cluster(3).start() as cluster:
+        leader, others = cluster.leader(), cluster.followers()
+        leader.kill()
+        others[0].kill()
+        put = minikv("put", "-v", "k", "w", at=[others[1]], timeout="3s")
+        assert re.search(r"< 503 from node \d+, .*effect none: [a-z ]+\n", put.err), put
+
+
+def test_a_condition_names_the_revision_whichever_node_is_asked():
+    with Cluster(3).start() as cluster:
+        leader, follower = cluster.leader(), cluster.followers()[0]
+        put = minikv("put", "k", "1", at=[leader])
+        refused = minikv("put", "k", "2", "--if-absent", at=[follower])
+        assert refused.code == CONDITION, refused
+        assert "has " + put.text.strip().removeprefix("ok, ") in refused.err, (put, refused)
+
+
 def test_a_cluster_without_quorum_exits_with_5_or_6_and_still_serves_stale_reads():
     with Cluster(3).start() as cluster:
         leader, others = cluster.leader(), cluster.followers()
@@ -208,10 +258,13 @@ def test_a_cluster_without_quorum_exits_with_5_or_6_and_still_serves_stale_reads
         others[0].kill()
 
         put = minikv("put", "k", "w", at=[others[1]], timeout="500ms")
+        read = minikv("get", "k", at=[others[1], leader, others[0]], timeout="2s")
         stale = minikv("get", "--stale", "k", at=[others[1]])
         status = minikv("status", at=[others[1]])
 
         assert put.code == UNAVAILABLE, put
+        assert read.code == UNAVAILABLE, read
+        assert "refused" not in read.err and "no node answered" not in read.err, read
         assert stale.code == OK and stale.text == "v\n", stale
         assert status.code == UNAVAILABLE and status.text.count("unreachable") == 2, status
 
@@ -236,6 +289,34 @@ def test_status_and_members_show_every_node():
         assert minikv("members", "-o", "json", at=cluster.nodes).json["members"][2]["id"] == 3
 
 
+def test_status_asks_nodes_that_are_not_announced_at_the_endpoints_given():
+    with Cluster(3, ["--announce", "off"]).start(announced=False) as cluster:
+        leader, follower = cluster.leader(), cluster.followers()[0]
+
+        def rows(*nodes):
+            status = minikv("status", at=nodes)
+            assert status.code == OK, status
+            text = status.text.replace("(not announced)", "off")
+            return [line.split()[1:3] for line in text.splitlines()[1:]]
+
+        assert sorted(rows(*cluster.nodes)) == [["off", "follower"]] * 2 + [["off", "leader"]]
+        some = rows(follower)  # it names a leader that cannot be asked
+        assert some[follower.id - 1] == ["off", "follower"], some
+        assert some.count(["off", "unknown"]) == 2, some
+        nodes = minikv("status", "-o", "json", at=[leader]).json["nodes"]
+        assert nodes[leader.id - 1]["role"] == "leader" and nodes[0]["http"] == "", nodes
+
+
+def test_status_asks_each_node_once():
+    begin = time.monotonic()
+    closed = [closed_address(), closed_address()]
+    status = minikv("status", "-v", at=closed)
+    assert status.code == UNAVAILABLE, status
+    assert "no node answered" in status.err and closed[1] in status.err, status
+    assert status.err.count("> GET") == 2, status
+    assert time.monotonic() - begin < scaled(2)
+
+
 def test_addresses_are_announced_and_removed():
     with Cluster(3, ["--announce", "off"]).start(announced=False) as cluster:
         node = cluster.nodes[1]
@@ -257,7 +338,11 @@ def test_addresses_are_announced_and_removed():
 def test_mistakes_exit_with_2_and_name_what_was_meant():
     for arguments, words in ((("gte", "k"), "did you mean get?"),
                              (("get", "k", "--tiemout", "1s"), "did you mean --timeout?"),
-                             (("get",), "usage: minikv get KEY"),
+                             (("get",), "usage: minikv get KEY\n"),
+                             (("status", "k"), "usage: minikv status\n"),
+                             (("help", "putt"), "did you mean put?"),
+                             (("incr", "k", "--by", "9" * 19), "to 9223372036854775807"),
+                             (("get", "k", "-t", "1h"), "with the unit ms, s or m"),
                              (("get", "k", "--endpoints", "x"), "no address of a node")):
         result = minikv(*arguments)
         assert result.code == USAGE and words in result.err and result.out == b"", result
@@ -410,14 +495,41 @@ def test_a_demo_reports_a_node_that_dies_and_goes_on():
 
 
 def test_a_demo_whose_port_is_taken_says_so():
-    with tempfile.TemporaryDirectory() as directory, socket.socket() as taken:
+    with tempfile.TemporaryDirectory() as directory:
         port, claims = free_range()
-        taken.bind((HOST, port + 101))
-        taken.listen()
-        demo = minikv("demo", "--base-port", str(port), "--dir", directory + "/demo")
+        for taken_port in (port + 2, port + 101):
+            with socket.socket() as taken:
+                taken.bind((HOST, taken_port))
+                taken.listen()
+                demo = minikv("demo", "--base-port", str(port), "--dir", directory + "/demo")
+            assert demo.code == FAILURE and demo.out == b"", demo
+            assert f"{HOST}:{taken_port}: Address already in use" in demo.err, demo
+            assert "--base-port" in demo.err, demo
+        assert os.listdir(directory) == []  # refused before anything was made
+        assert claims
+
+
+def test_a_demo_on_the_ports_of_another_says_so_and_leaves_it_alone():
+    running = Demo("--timeout", "20s").wait_welcome()
+    for arguments in ((), ("--nodes", "1")):
+        demo = minikv("demo", "--base-port", str(running.port), *arguments)
+        assert demo.code == FAILURE and demo.out == b"", demo
+        assert f"{HOST}:{running.port}: Address already in use" in demo.err, demo
+    assert minikv("put", "k", "v", at=running.endpoints).code == OK
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(scaled(20)) == 0
+    os.rmdir(running.temporary)
+
+
+def test_a_demo_whose_node_does_not_start_shows_its_log_and_keeps_the_directory():
+    with tempfile.TemporaryDirectory() as directory:
+        port, claims = free_range()
+        with open(directory + "/node-2", "w") as in_the_way:
+            in_the_way.write("no directory")
+        demo = minikv("demo", "--base-port", str(port), "--dir", directory)
         assert demo.code == FAILURE, demo
-        assert f"{HOST}:{port + 101}" in demo.err and "--base-port" in demo.err, demo
-        assert os.path.exists(directory + "/demo/node-1.log")  # --dir is kept
+        assert "node 2 ended with exit code" in demo.err and "the end of" in demo.err, demo
+        assert os.path.exists(directory + "/node-1.log")
         assert claims
 
 

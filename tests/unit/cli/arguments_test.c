@@ -102,7 +102,7 @@ static void times_have_units(void **state)
     assert_int_equal(READ("status", "-t", "3")->cli.connect.timeout, 3000000);
     assert_int_equal(READ("status", "-t", "1m")->cli.connect.timeout, 60000000);
     assert_refused(READ("status", "-t", "0s"), "--timeout: \"0s\" is not TIME");
-    assert_refused(READ("status", "-t", "5h"), "--timeout");
+    assert_refused(READ("status", "-t", "5h"), "a number from 1 to 3600000 with the unit ms, s or");
     assert_refused(READ("status", "-t", "ms"), "--timeout");
     assert_refused(READ("status", "-t", "99999999999999999999s"), "--timeout");
 }
@@ -112,6 +112,11 @@ static void malformed_values_are_refused(void **state)
     (void)state;
     assert_refused(READ("incr", "k", "--by", "1x"), "--by: \"1x\" is not N");
     assert_refused(READ("incr", "k", "--by", "-"), "--by");
+    assert_refused(READ("incr", "k", "--by", "9223372036854775808"),
+                   "an integer from -9223372036854775808 to 9223372036854775807");
+    assert_int_equal(READ("incr", "k", "--by", "-9223372036854775808")->status, ST_OK);
+    assert_refused(READ("ls", "--limit", "1000000000000000000"),
+                   "a number from 1 to 999999999999999999");
     assert_int_equal(READ("incr", "k", "--by", "-12")->status, ST_OK);
     assert_refused(READ("put", "k", "v", "--if-rev", "0"), "--if-rev");
     assert_refused(READ("put", "k", "v", "--if-rev", "\"1\""), "--if-rev");
@@ -136,6 +141,7 @@ static void a_command_takes_only_what_goes_with_it(void **state)
     (void)state;
     assert_refused(READ("get"), "usage: minikv get KEY");
     assert_refused(READ("get", "a", "b"), "usage: minikv get KEY");
+    assert_string_equal(READ("status", "a")->error.text, "usage: minikv status");
     assert_refused(READ("get", "a", "--by", "2"), "--by does not go with get");
     assert_refused(READ("put", "k", "v", "--if-rev", "1", "--if-absent"), "exclude each other");
 }

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -43,6 +44,9 @@ static void what_would_break_a_line_is_escaped(void **state)
     buf_reset(&out);
     table_put_escaped(&out, bytes_of_text("\xff\xc3\xa4"), false);
     assert_string_equal(buf_text(&out), "\\xff\\xc3\\xa4");
+    buf_reset(&out);
+    table_put_escaped(&out, bytes_of("a\0b", 3), true);
+    assert_string_equal(buf_text(&out), "a\\x00b");
     buf_release(&out);
 }
 
@@ -67,6 +71,20 @@ static void bytes_come_as_text_or_as_base64(void **state)
     json_decref(item);
 }
 
+static void bytes_that_are_no_text_become_base64(void **state)
+{
+    (void)state;
+    json_t *item = json_object();
+
+    ask_set_bytes(item, "a", bytes_of("k\0", 2));
+    ask_set_bytes(item, "b", bytes_of("\0\xff", 2));
+
+    char *text = json_dumps(item, JSON_COMPACT | JSON_SORT_KEYS);
+    assert_string_equal(text, "{\"a\":\"k\\u0000\",\"b_base64\":\"AP8=\"}");
+    free(text);
+    json_decref(item);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -74,6 +92,7 @@ int main(void)
         cmocka_unit_test(a_query_value_keeps_no_slash),
         cmocka_unit_test(what_would_break_a_line_is_escaped),
         cmocka_unit_test(bytes_come_as_text_or_as_base64),
+        cmocka_unit_test(bytes_that_are_no_text_become_base64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -201,6 +201,40 @@ static void a_read_that_got_lost_is_sent_again(void **state)
     drop(other);
 }
 
+static void when_the_time_is_up_an_answer_says_more_than_silence_or_a_refusal(void **state)
+{
+    (void)state;
+    static const struct fake_act acts[] = {{.reply = NO_LEADER_REPLY}}; /* then silence */
+    struct fake_server *server = fake_start(acts, 1);
+    struct address dead = fake_closed_address();
+    struct call call;
+    begin(&call, SECOND / 2, &server->address, &dead);
+
+    assert_int_equal(get(&call), ST_NO_LEADER);
+
+    assert_in_range(call.log.hops_count, 3, 64);
+    assert_int_equal(call.reply.code, 503);
+    assert_string_equal(call.outcome.error.text, "");
+    end(&call);
+    drop(server);
+}
+
+static void without_any_answer_silence_says_more_than_a_refusal(void **state)
+{
+    (void)state;
+    struct fake_server *silent = fake_start(NULL, 0);
+    struct address dead = fake_closed_address();
+    struct call call;
+    begin(&call, SECOND / 2, &silent->address, &dead);
+
+    assert_int_equal(get(&call), ST_TIMEOUT);
+
+    assert_int_equal(call.reply.code, 0);
+    assert_non_null(strstr(call.outcome.error.text, "no reply in time"));
+    end(&call);
+    drop(silent);
+}
+
 /* A 307 to `to`, in a buffer that lives until the next call. */
 static const char *redirect_to(const struct address *to, unsigned term)
 {
@@ -319,6 +353,25 @@ static void each_request_says_how_long_it_may_take(void **state)
     free(server);
 }
 
+static void a_read_that_leaves_time_for_another_endpoint_says_so(void **state)
+{
+    (void)state;
+    static const struct fake_act acts[] = {{.reply = OK_REPLY}};
+    struct fake_server *server = fake_start(acts, 1);
+    struct address dead = fake_closed_address();
+    struct call call;
+    begin(&call, SECOND, &server->address, &dead);
+
+    assert_int_equal(get(&call), ST_OK);
+    end(&call);
+    fake_stop(server);
+
+    const char *header = strstr(server->requests[0], "X-MiniKV-Timeout-Ms: ");
+    assert_non_null(header);
+    assert_in_range(strtoul(header + 21, NULL, 10), 200, 480); /* waits for 500, or a bit less */
+    free(server);
+}
+
 static void a_reply_is_taken_by_its_problem_or_its_code(void **state)
 {
     (void)state;
@@ -388,11 +441,14 @@ int main(void)
         cmocka_unit_test(a_write_that_got_lost_is_not_sent_again),
         cmocka_unit_test(a_write_answered_with_maybe_is_not_sent_again),
         cmocka_unit_test(a_read_that_got_lost_is_sent_again),
+        cmocka_unit_test(when_the_time_is_up_an_answer_says_more_than_silence_or_a_refusal),
+        cmocka_unit_test(without_any_answer_silence_says_more_than_a_refusal),
         cmocka_unit_test(a_redirect_is_followed_with_the_whole_request),
         cmocka_unit_test(a_redirect_of_an_older_term_is_not_followed),
         cmocka_unit_test(a_circle_of_redirects_ends),
         cmocka_unit_test(a_followed_leader_that_is_gone_sends_back_to_the_endpoints),
         cmocka_unit_test(each_request_says_how_long_it_may_take),
+        cmocka_unit_test(a_read_that_leaves_time_for_another_endpoint_says_so),
         cmocka_unit_test(a_reply_is_taken_by_its_problem_or_its_code),
         cmocka_unit_test(a_redirect_msg_says_what_the_reply_says),
     };
