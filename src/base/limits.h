@@ -1,6 +1,6 @@
 /* Limits: every bound of the process, by name. Reaching one gives a clear answer, never growth.
  *
- * Bytes and counts; times are in the options (types/options.h) where users set them. */
+ * Bytes and counts; times are in the options (src/minikvd/options.h) where users set them. */
 #ifndef MINIKV_BASE_LIMITS_H
 #define MINIKV_BASE_LIMITS_H
 

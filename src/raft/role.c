@@ -13,23 +13,6 @@ static const unsigned MOVES[] = {
     [RAFT_ROLE_LEARNER] = TO(FOLLOWER),
 };
 
-const char *raft_role_name(enum raft_role role)
-{
-    switch (role) {
-    case RAFT_ROLE_FOLLOWER:
-        return "follower";
-    case RAFT_ROLE_PRE_CANDIDATE:
-        return "pre-candidate";
-    case RAFT_ROLE_CANDIDATE:
-        return "candidate";
-    case RAFT_ROLE_LEADER:
-        return "leader";
-    case RAFT_ROLE_LEARNER:
-        return "learner";
-    }
-    UNREACHABLE();
-}
-
 static void move(struct raft *raft, enum raft_role role)
 {
     INVARIANT(role == raft->role || (MOVES[raft->role] & (1u << role)) != 0);

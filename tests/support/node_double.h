@@ -226,21 +226,4 @@ size_t raft_peers(const struct raft *raft, struct raft_peer_view *out_peers, siz
     return 2;
 }
 
-const char *raft_role_name(enum raft_role role)
-{
-    switch (role) {
-    case RAFT_ROLE_FOLLOWER:
-        return "follower";
-    case RAFT_ROLE_PRE_CANDIDATE:
-        return "pre-candidate";
-    case RAFT_ROLE_CANDIDATE:
-        return "candidate";
-    case RAFT_ROLE_LEADER:
-        return "leader";
-    case RAFT_ROLE_LEARNER:
-        return "learner";
-    }
-    UNREACHABLE();
-}
-
 #endif

@@ -45,8 +45,6 @@ struct replica {
     struct node *node; /* NULL: off */
     struct env *env;
     node_id leader_traced;
-    raft_term term_traced;
-    bool is_fatal;
 };
 
 struct scene {
@@ -95,7 +93,6 @@ static void on_view(void *ctx)
 static void on_fatal(void *ctx, enum status status)
 {
     struct replica *replica = ctx;
-    replica->is_fatal = true;
     buf_printf(&replica->scene->trace, "n%u stops: %s\n", replica->id, status_info(status)->code);
 }
 
