@@ -202,10 +202,11 @@ def test_an_endpoint_that_refuses_is_passed_by():
 
 def test_without_any_node_the_exit_code_is_5_when_the_time_is_up():
     begin = time.monotonic()
-    put = minikv("put", "k", "v", at=[closed_address()], timeout="300ms")
+    put = minikv("put", "k", "v", at=[closed_address()], timeout="1s")
     assert put.code == UNAVAILABLE, put
     assert "no node answered" in put.err, put
-    assert 0.1 < time.monotonic() - begin < scaled(3), put
+    # The last pause, 320 ms at most, and a try worth making, 100 ms, would not fit any more.
+    assert 0.5 < time.monotonic() - begin < scaled(4), put
 
 
 def test_a_write_during_an_election_succeeds_by_itself():
