@@ -8,11 +8,13 @@ function(minikv_module name)
   list(TRANSFORM ARG_DEPENDS PREPEND mk_)
   if(sources)
     add_library(mk_${name} STATIC ${sources})
-    target_include_directories(mk_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+    target_include_directories(mk_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src
+                                                 ${CMAKE_SOURCE_DIR}/include)
     target_link_libraries(mk_${name} PUBLIC minikv_options ${ARG_DEPENDS} ${ARG_LIBRARIES})
   else() # headers only
     add_library(mk_${name} INTERFACE)
-    target_include_directories(mk_${name} INTERFACE ${CMAKE_SOURCE_DIR}/src)
+    target_include_directories(mk_${name} INTERFACE ${CMAKE_SOURCE_DIR}/src
+                                                    ${CMAKE_SOURCE_DIR}/include)
     target_link_libraries(mk_${name} INTERFACE minikv_options ${ARG_DEPENDS} ${ARG_LIBRARIES})
   endif()
 endfunction()
@@ -28,7 +30,6 @@ function(minikv_program name)
   add_executable(${name} ${CMAKE_SOURCE_DIR}/src/${ARG_DIRECTORY}/main.c)
   target_link_libraries(${name} PRIVATE mk_${ARG_DIRECTORY})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
-  install(TARGETS ${name} RUNTIME)
 endfunction()
 
 # Every tests/unit/<module>/<noun>_test.c is one program and one ctest; it links the archive of its

@@ -8,6 +8,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(MINIKV_SANITIZE "" CACHE STRING "address;undefined or thread")
 option(MINIKV_TESTS "build the unit tests (cmocka)" ON)
 option(MINIKV_FUZZ "build the libFuzzer targets (clang)" OFF)
+option(MINIKV_FAILPOINTS "compile the failpoints in (base/failpoint.h); for tests" OFF)
 option(MINIKV_COVERAGE "instrument for coverage" OFF)
 
 add_library(minikv_options INTERFACE)
@@ -18,10 +19,16 @@ target_compile_options(minikv_options INTERFACE
   -fno-strict-aliasing -fno-common -fstack-protector-strong)
 if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
   target_compile_definitions(minikv_options INTERFACE _FORTIFY_SOURCE=2)
+  # Paths of sources are part of debug information and of messages; the machine's are not.
+  add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.
+                      -ffile-prefix-map=${CMAKE_BINARY_DIR}=./build)
 else()
   target_compile_definitions(minikv_options INTERFACE MINIKV_CHECKED=1)
 endif()
 
+if(MINIKV_FAILPOINTS)
+  target_compile_definitions(minikv_options INTERFACE MINIKV_FAILPOINTS=1)
+endif()
 if(MINIKV_SANITIZE)
   list(JOIN MINIKV_SANITIZE "," sanitizers)
   target_compile_options(minikv_options INTERFACE -fsanitize=${sanitizers}

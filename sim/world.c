@@ -102,8 +102,10 @@ struct world *world_new(const struct world_options *options)
     list_init(&world->streams);
     list_init(&world->listeners);
     list_init(&world->envs);
-    for (unsigned i = 0; i <= WORLD_MACHINES_MAX; i++)
+    for (unsigned i = 0; i <= WORLD_MACHINES_MAX; i++) {
         list_init(&world->machines[i].files);
+        world->machines[i].clock.percent = 100;
+    }
     return world;
 }
 
@@ -171,6 +173,31 @@ time_us world_now(const struct world *world)
     return world->now;
 }
 
+time_us world_now_at(const struct world *world, unsigned machine)
+{
+    const struct machine_clock *clock = &world->machines[machine].clock;
+    return clock->base + (world->now - clock->set_at) * clock->percent / 100;
+}
+
+void world_clock(struct world *world, unsigned machine, unsigned percent, time_us wall_ahead)
+{
+    REQUIRE(world->machines[machine].env == NULL); /* no timer is armed */
+    REQUIRE(percent > 0);
+    world->machines[machine].clock = (struct machine_clock){.base = world_now_at(world, machine),
+                                                            .set_at = world->now,
+                                                            .percent = percent,
+                                                            .wall_ahead = wall_ahead};
+}
+
+/* The right time at which the machine's clock shows at least `deadline`. */
+static time_us due_at(const struct world *world, unsigned machine, time_us deadline)
+{
+    const struct machine_clock *clock = &world->machines[machine].clock;
+    if (deadline <= clock->base)
+        return clock->set_at;
+    return clock->set_at + ((deadline - clock->base) * 100 + clock->percent - 1) / clock->percent;
+}
+
 static void run_tasks(struct env *env)
 {
     while (!list_is_empty(&env->tasks)) {
@@ -216,12 +243,13 @@ bool world_step(struct world *world, time_us until)
 
 time_us env_now(struct env *env)
 {
-    return env->world->now;
+    return world_now_at(env->world, env->machine);
 }
 
 time_us env_wall_now(struct env *env)
 {
-    return UINT64_C(1700000000000000) + env->world->now;
+    return UINT64_C(1700000000000000) + env_now(env) +
+           env->world->machines[env->machine].clock.wall_ahead;
 }
 
 uint64_t env_random(struct env *env)
@@ -251,7 +279,7 @@ void env_timer_set(struct env *env, struct env_timer *timer, time_us deadline)
     if (deadline == TIME_NEVER || env->is_off)
         return;
     struct event *event = mem_alloc(sizeof *event);
-    *event = (struct event){.at = MAX(deadline, world->now),
+    *event = (struct event){.at = MAX(due_at(world, env->machine, deadline), world->now),
                             .env = env,
                             .heap_index_at = &timer->heap_index,
                             .run = fire,

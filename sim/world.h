@@ -3,14 +3,15 @@
  * The second implementation of env.h. The production code runs on it unchanged; what happens, and
  * in which order, follows from the seed and the calls below alone.
  *
- * Time         jumps from event to event; equal times run in the order they were scheduled
+ * Time         jumps from event to event; equal times run in the order they were scheduled; each
+ *              machine has a clock of its own, which may be fast, slow or ahead
  * Disk         a write is lost in a crash unless a sync that covers it completed
  * Network      ordered byte streams with a delay; a cut direction holds bytes back until it is
  *              healed, as retransmission would; a crash ends all streams of the machine
- * Not yet      torn sectors, reordered directory entries, clock drift, loss and duplication below
- *              the stream
+ * Not yet      torn sectors, reordered directory entries, loss and duplication below the stream
  * Ownership    the world owns machines and envs; an env lives as long as the world, so that what
- * ran on a crashed machine can be closed afterwards, to no effect Calling      one thread */
+ *              ran on a crashed machine can be closed afterwards, to no effect
+ * Calling      one thread */
 #ifndef MINIKV_SIM_WORLD_H
 #define MINIKV_SIM_WORLD_H
 
@@ -39,6 +40,9 @@ void world_crash(struct world *world, unsigned machine);
 void world_pause(struct world *world, unsigned machine, bool is_paused);
 /* The disk of a machine that is off: as new. */
 void world_wipe(struct world *world, unsigned machine);
+/* The clocks of a machine that is off: they run at so many percent of the right speed, and the wall
+ * clock shows so much more than the others'. */
+void world_clock(struct world *world, unsigned machine, unsigned percent, time_us wall_ahead);
 /* From here on each sync of this machine takes so much longer. */
 void world_slow_disk(struct world *world, unsigned machine, time_us extra);
 /* Bytes from one machine to the other stay on the way while cut. */
@@ -47,7 +51,9 @@ void world_cut(struct world *world, unsigned from, unsigned to, bool is_cut);
  * is lost. */
 void world_reset_links(struct world *world, unsigned a, unsigned b);
 
-time_us world_now(const struct world *world);
+time_us world_now(const struct world *world); /* the right time */
+/* The same on the monotonic clock of a machine. */
+time_us world_now_at(const struct world *world, unsigned machine);
 /* Runs the next event, if it is due by `until`; false: there is none, and it is `until` now. */
 bool world_step(struct world *world, time_us until);
 

@@ -28,12 +28,20 @@ struct machine_file {
     bool is_unlinked;
 };
 
+/* Shows `base` at the right time `set_at`, and goes on at its own speed. */
+struct machine_clock {
+    time_us base, set_at;
+    unsigned percent;
+    time_us wall_ahead;
+};
+
 struct machine {
     struct list files;
     struct env *env; /* NULL: off */
     bool is_paused;
     bool is_locked;
     time_us sync_extra;
+    struct machine_clock clock;
 };
 
 struct world {

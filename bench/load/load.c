@@ -17,6 +17,7 @@ enum { REPLY_BYTES_MAX = 256 * 1024, EVENTS_MAX = 256 };
 struct connection {
     int fd;
     size_t endpoint;
+    uint64_t sequence; /* of the last request */
     char *request;
     size_t sent_bytes;
     char *reply;
@@ -41,6 +42,13 @@ static uint64_t now_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t wall_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
 static uint64_t next_random(struct load *load)
@@ -100,7 +108,10 @@ static void connection_next(struct load *load, struct connection *connection)
     }
     uint32_t key = options->is_sequential ? load->next_key++
                                           : (uint32_t)(next_random(load) % options->keys_count);
-    request_write_key(load->request, connection->request, key);
+    struct request_facts facts = {.key = key,
+                                  .client = (uint32_t)(connection - load->connections),
+                                  .sequence = ++connection->sequence};
+    request_write(load->request, connection->request, &facts);
     connection->reply_bytes = 0;
     connection->is_waiting = true;
     connection->sent_at = now_ns();
@@ -210,9 +221,11 @@ static void run(struct load *load)
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (load->epoll < 0)
         die("epoll_create1");
+    uint64_t sequence_base = wall_us();
     for (uint32_t i = 0; i < options->connections_count; i++) {
         struct connection *connection = &load->connections[i];
         connection->endpoint = i % options->endpoints_count;
+        connection->sequence = sequence_base;
         connection->request = malloc(load->request->count);
         connection->reply = malloc(REPLY_BYTES_MAX);
         if (connection->request == NULL || connection->reply == NULL)

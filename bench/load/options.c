@@ -51,7 +51,8 @@ static _Noreturn void usage(void)
     fputs("usage: minikv-load -e HOST:PORT[,HOST:PORT] [-c CONNECTIONS] [-d SECONDS]\n"
           "  [-w WARM_UP_SECONDS] [-m METHOD] [-p PATH] [-b BODY] [-H 'NAME: VALUE']\n"
           "  [-n KEYS] [-V VALUE_BYTES] [-l LABEL] [-s]   (-s: every key once, then stop)\n"
-          "in PATH and BODY: %k key, %K key in base64, %v value, %V value in base64\n",
+          "in PATH, HEADER and BODY: %k key, %K key in base64, %v value, %V value in base64,\n"
+          "%c number of the connection, %s its sequence, %a the sequence before\n",
           stderr);
     exit(2);
 }

@@ -29,33 +29,50 @@ static void request_add(struct request *request, const char *bytes, size_t count
     request->count += count;
 }
 
-/* Expands %k %K %v %V and notes where the keys go. */
+static const struct {
+    char letter;
+    enum place_kind kind;
+    size_t bytes;
+} places[] = {
+    {'k', PLACE_KEY, KEY_BYTES},        {'K', PLACE_KEY_BASE64, KEY_BASE64_BYTES},
+    {'c', PLACE_CLIENT, CLIENT_BYTES},  {'s', PLACE_SEQUENCE, SEQUENCE_BYTES},
+    {'a', PLACE_ACKED, SEQUENCE_BYTES},
+};
+
+/* Leaves room for what the letter stands for; false: for nothing that differs. */
+static bool add_place(struct request *request, char letter)
+{
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        if (places[i].letter != letter)
+            continue;
+        if (request->places_count == REQUEST_PLACES_MAX)
+            die("too many places in the template");
+        request->places[request->places_count++] =
+            (struct request_place){request->count, places[i].kind};
+        request_add(request, "????????????????????????", places[i].bytes);
+        return true;
+    }
+    return false;
+}
+
 static void request_expand(struct request *request, const struct options *options, const char *text)
 {
     static char value[REQUEST_BYTES_MAX / 2], value_base64[REQUEST_BYTES_MAX];
     for (uint32_t i = 0; i < options->value_bytes; i++)
         value[i] = (char)('a' + i * 7 % 26);
     for (; *text != '\0'; text++) {
-        bool is_key = text[0] == '%' && (text[1] == 'k' || text[1] == 'K');
-        bool is_value = text[0] == '%' && (text[1] == 'v' || text[1] == 'V');
-        if (is_key) {
-            if (request->places_count == REQUEST_KEYS_MAX)
-                die("too many keys in the template");
-            bool is_base64 = text[1] == 'K';
-            request->places[request->places_count++] =
-                (struct key_place){request->count, is_base64};
-            request_add(request, "????????????????????????",
-                        is_base64 ? KEY_BASE64_BYTES : KEY_BYTES);
-        } else if (is_value && text[1] == 'v') {
+        if (text[0] == '%' && add_place(request, text[1])) {
+            text++;
+        } else if (text[0] == '%' && text[1] == 'v') {
             request_add(request, value, options->value_bytes);
-        } else if (is_value) {
+            text++;
+        } else if (text[0] == '%' && text[1] == 'V') {
             size_t count = base64_encode(value, options->value_bytes, value_base64);
             request_add(request, value_base64, count);
+            text++;
         } else {
             request_add(request, text, 1);
-            continue;
         }
-        text++;
     }
 }
 
@@ -75,7 +92,7 @@ void request_render(struct request *request, const struct options *options)
     int length = snprintf(line, sizeof line, " HTTP/1.1\r\nHost: 127.0.0.1\r\n");
     request_add(request, line, (size_t)length);
     for (size_t i = 0; i < options->headers_count; i++) {
-        request_add(request, options->headers[i], strlen(options->headers[i]));
+        request_expand(request, options, options->headers[i]);
         request_add(request, "\r\n", 2);
     }
     if (options->body != NULL) {
@@ -84,25 +101,53 @@ void request_render(struct request *request, const struct options *options)
     }
     request_add(request, "\r\n", 2);
     for (size_t i = 0; i < body.places_count; i++) {
-        if (request->places_count == REQUEST_KEYS_MAX)
-            die("too many keys in the template");
+        if (request->places_count == REQUEST_PLACES_MAX)
+            die("too many places in the template");
         request->places[request->places_count++] =
-            (struct key_place){request->count + body.places[i].offset, body.places[i].is_base64};
+            (struct request_place){request->count + body.places[i].offset, body.places[i].kind};
     }
     request_add(request, body.bytes, body.count);
     free(body.bytes);
 }
 
-void request_write_key(const struct request *request, char *bytes, uint32_t number)
+/* Not snprintf: what the generator spends, the servers beside it lack. */
+static void write_digits(char *out, size_t count, uint64_t number)
 {
-    char key[KEY_BYTES + 1], base64[KEY_BASE64_BYTES];
-    (void)snprintf(key, sizeof key, "key-%012" PRIu32, number);
-    (void)base64_encode(key, KEY_BYTES, base64);
+    for (size_t i = count; i > 0; i--) {
+        out[i - 1] = (char)('0' + number % 10);
+        number /= 10;
+    }
+}
+
+static void write_key(char out[KEY_BYTES], uint32_t number)
+{
+    memcpy(out, "key-", 4);
+    write_digits(out + 4, KEY_BYTES - 4, number);
+}
+
+void request_write(const struct request *request, char *bytes, const struct request_facts *facts)
+{
     for (size_t i = 0; i < request->places_count; i++) {
-        const struct key_place *place = &request->places[i];
-        if (place->is_base64)
-            memcpy(bytes + place->offset, base64, KEY_BASE64_BYTES);
-        else
-            memcpy(bytes + place->offset, key, KEY_BYTES);
+        char key[KEY_BYTES], base64[KEY_BASE64_BYTES];
+        char *at = bytes + request->places[i].offset;
+        switch (request->places[i].kind) {
+        case PLACE_KEY:
+            write_key(at, facts->key);
+            break;
+        case PLACE_KEY_BASE64:
+            write_key(key, facts->key);
+            (void)base64_encode(key, KEY_BYTES, base64);
+            memcpy(at, base64, KEY_BASE64_BYTES);
+            break;
+        case PLACE_CLIENT:
+            write_digits(at, CLIENT_BYTES, facts->client);
+            break;
+        case PLACE_SEQUENCE:
+            write_digits(at, SEQUENCE_BYTES, facts->sequence);
+            break;
+        case PLACE_ACKED:
+            write_digits(at, SEQUENCE_BYTES, facts->sequence - 1);
+            break;
+        }
     }
 }

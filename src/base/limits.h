@@ -18,10 +18,17 @@ enum {
     /* Data */
     LIMIT_KEY_BYTES = 4096,
     LIMIT_VALUE_BYTES = 1 * MIB,
-    LIMIT_CLIENT_ID_BYTES = 64,
+    LIMIT_CLIENT_ID_BYTES = 64,           /* of an id that a client has chosen, or was allotted */
+    LIMIT_IDEMPOTENCY_KEY_BYTES = 255,    /* of an Idempotency-Key */
     LIMIT_LIST_ITEMS = 1000,              /* of one page, default and maximum */
     LIMIT_LIST_BYTES = 4 * MIB,           /* of one page */
     LIMIT_STATE_BYTES_DEFAULT_MIB = 8192, /* keys and values; writes are refused beyond */
+
+    /* Exactly once. What commands come to depends on these: the same on all nodes of a cluster. */
+    LIMIT_SESSIONS = 4 * 1024 * 1024, /* clients and keys remembered; new ones are refused */
+    LIMIT_SESSIONS_MIB = 2048,        /* of all of them, as src/kv/session.h counts it */
+    LIMIT_SESSION_WINDOW = 1024,      /* sequences up to the highest seen that are remembered */
+    LIMIT_SESSIONS_EXPIRED = 1024,    /* forgotten by one command, so that none takes long */
 
     /* Commands and entries */
     LIMIT_COMMAND_BYTES = LIMIT_KEY_BYTES + LIMIT_VALUE_BYTES + 1024,

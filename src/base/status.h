@@ -42,6 +42,13 @@ enum exit_code {
     X(UNKNOWN_MEMBER, "unknown-member", 404, NONE, NEVER, NOT_FOUND, "no member has this id")      \
     X(REVISION_FUTURE, "revision-future", 400, NONE, NEVER, USAGE, "revision not reached yet")     \
     X(COMPACTED, "compacted", 410, NONE, NEVER, FAILURE, "the revision has been compacted")        \
+    X(SEQUENCE_TOO_OLD, "sequence-too-old", 409, NONE, NEVER, FAILURE,                             \
+      "the sequence is below the client's window")                                                 \
+    X(SEALED, "sealed", 409, NONE, NEVER, FAILURE,                                                 \
+      "the request was sealed: it never takes effect")                                             \
+    X(SESSION_EXPIRED, "session-expired", 410, NONE, NEVER, FAILURE, "the session has expired")    \
+    X(IDENTITY_REUSED, "identity-reused", 422, NONE, NEVER, USAGE,                                 \
+      "another request had this identity")                                                         \
     X(STATE_FULL, "state-full", 507, NONE, LATER, UNAVAILABLE, "the memory limit is reached")      \
     /* The request itself is wrong. */                                                             \
     X(BAD_REQUEST, "bad-request", 400, NONE, NEVER, USAGE, "malformed request")                    \
@@ -54,6 +61,8 @@ enum exit_code {
     X(BAD_QUERY, "bad-query", 400, NONE, NEVER, USAGE, "unknown or malformed query parameter")     \
     X(BAD_ENCODING, "bad-encoding", 400, NONE, NEVER, USAGE, "malformed encoding")                 \
     X(BAD_CONDITION, "bad-condition", 400, NONE, NEVER, USAGE, "malformed condition")              \
+    X(BAD_IDENTITY, "bad-identity", 400, NONE, NEVER, USAGE,                                       \
+      "malformed client id, sequence or idempotency key")                                          \
     X(BAD_ADDRESS, "bad-address", 400, NONE, NEVER, USAGE, "malformed or unusable address")        \
     X(KEY_EMPTY, "key-empty", 400, NONE, NEVER, USAGE, "the key is empty")                         \
     X(KEY_TOO_LONG, "key-too-long", 414, NONE, NEVER, USAGE, "the key is too long")                \
@@ -84,6 +93,8 @@ enum exit_code {
     X(ALREADY_FORWARDED, "already-forwarded", 503, NONE, LATER, UNAVAILABLE,                       \
       "the request has been forwarded before")                                                     \
     X(BUSY, "busy", 503, NONE, LATER, UNAVAILABLE, "a bounded queue is full")                      \
+    X(SESSIONS_FULL, "sessions-full", 503, NONE, LATER, UNAVAILABLE,                               \
+      "the table of clients is full")                                                              \
     X(FENCED, "fenced", 503, NONE, LATER, UNAVAILABLE, "leadership changed before it was taken")   \
     X(NOT_READY, "not-ready", 503, NONE, LATER, UNAVAILABLE, "the node is still catching up")      \
     X(SHUTTING_DOWN, "shutting-down", 503, NONE, LATER, UNAVAILABLE, "the node is shutting down")  \

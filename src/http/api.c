@@ -3,6 +3,8 @@
 #include <llhttp.h>
 
 #include "base/check.h"
+#include "http/connection.h"
+#include "http/reply.h"
 
 #define PATH(text)                                                                                 \
     {                                                                                              \
@@ -18,7 +20,7 @@ static const struct api_route routes[] = {
      .path = PATH("/v1/kv/"),
      .pattern = "/v1/kv/{key}",
      .has_key = true,
-     .is_write = true,
+     .identity = API_IDENTITY_TAKEN,
      .takes_body = true,
      .takes_condition = true,
      .query_allowed = ROUTE_BIT,
@@ -39,11 +41,11 @@ static const struct api_route routes[] = {
      .path = PATH("/v1/kv/"),
      .pattern = "/v1/kv/{key}",
      .has_key = true,
-     .is_write = true,
+     .identity = API_IDENTITY_TAKEN,
      .takes_condition = true,
      .query_allowed = ROUTE_BIT,
      .start = kv_delete_start,
-     .answer = kv_delete_answer},
+     .answer = reply_done},
     {.method = API_GET,
      .method_name = "GET",
      .path = PATH("/v1/kv"),
@@ -58,20 +60,63 @@ static const struct api_route routes[] = {
      .path = PATH("/v1/incr/"),
      .pattern = "/v1/incr/{key}",
      .has_key = true,
-     .is_write = true,
+     .identity = API_IDENTITY_TAKEN,
      .takes_body = true,
      .query_allowed = ROUTE_BIT,
      .start = kv_incr_start,
      .answer = kv_incr_answer},
     {.method = API_POST,
      .method_name = "POST",
+     .path = PATH("/v1/sessions"),
+     .pattern = "/v1/sessions",
+     .identity = API_IDENTITY_REFUSED,
+     .takes_body = true,
+     .query_allowed = ROUTE_BIT,
+     .start = session_open_start,
+     .answer = session_open_answer},
+    {.method = API_DELETE,
+     .method_name = "DELETE",
+     .path = PATH("/v1/sessions/"),
+     .pattern = "/v1/sessions/{client}",
+     .has_client = true,
+     .identity = API_IDENTITY_REFUSED,
+     .query_allowed = ROUTE_BIT,
+     .start = session_close_start,
+     .answer = reply_done},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/v1/outcome"),
+     .pattern = "/v1/outcome",
+     .query_allowed = ROUTE_BIT | QUERY_BIT(CLIENT) | QUERY_BIT(SEQUENCE) | QUERY_BIT(KEY),
+     .start = outcome_start,
+     .answer = outcome_answer},
+    {.method = API_POST,
+     .method_name = "POST",
+     .path = PATH("/v1/outcome/seal"),
+     .pattern = "/v1/outcome/seal",
+     .identity = API_IDENTITY_REFUSED,
+     .takes_body = true,
+     .query_allowed = ROUTE_BIT,
+     .start = outcome_seal_start,
+     .answer = outcome_seal_answer},
+    {.method = API_POST,
+     .method_name = "POST",
      .path = PATH("/v1/raft/peer_announce"),
      .pattern = "/v1/raft/peer_announce",
-     .is_write = true,
+     .identity = API_IDENTITY_TAKEN,
      .takes_body = true,
      .query_allowed = ROUTE_BIT,
      .start = announce_start,
-     .answer = announce_answer},
+     .answer = reply_done},
+    {.method = API_POST,
+     .method_name = "POST",
+     .path = PATH("/v1/raft/transfer"),
+     .pattern = "/v1/raft/transfer",
+     .identity = API_IDENTITY_REFUSED,
+     .takes_body = true,
+     .query_allowed = ROUTE_BIT,
+     .start = hand_over_start,
+     .answer = reply_done},
     {.method = API_GET,
      .method_name = "GET",
      .path = PATH("/v1/raft/status"),
@@ -136,18 +181,16 @@ static const struct {
     {PATH("/v1/watch"), "watches"},
     {PATH("/v1/leases"), "leases"},
     {PATH("/v1/compact"), "compaction"},
-    {PATH("/v1/sessions"), "sessions"},
-    {PATH("/v1/outcome"), "asking for the outcome of a write"},
     {PATH("/v1/raft/join"), "adding a member"},
     {PATH("/v1/raft/remove"), "removing a member"},
-    {PATH("/v1/raft/transfer"), "handing leadership over by request"},
 };
 
 /* ---- finding ---- */
 
 static bool path_fits(const struct api_route *route, struct bytes path)
 {
-    return route->has_key ? bytes_has_prefix(path, route->path) : bytes_equal(path, route->path);
+    return route->has_key || route->has_client ? bytes_has_prefix(path, route->path)
+                                               : bytes_equal(path, route->path);
 }
 
 static unsigned method_bit(unsigned method)
@@ -221,25 +264,54 @@ static void refuse_path(struct exchange *exchange, bool path_is_known)
 
 /* ---- checking ---- */
 
-static void take_key(struct exchange *exchange)
+/* The rest of the path behind the route's own; false: refused. */
+static bool take_rest(struct exchange *exchange, struct bytes *out_rest)
 {
     struct bytes path = exchange->parts.path;
     size_t prefix = exchange->route->path.count;
-    struct bytes key = bytes_of(path.data + prefix, path.count - prefix);
-    if (key.count != 0 && memchr(key.data, '%', key.count) != NULL) {
-        if (percent_decode(key, false, &exchange->decoded) != ST_OK) {
+    struct bytes rest = bytes_of(path.data + prefix, path.count - prefix);
+    if (rest.count != 0 && memchr(rest.data, '%', rest.count) != NULL) {
+        if (percent_decode(rest, false, &exchange->decoded) != ST_OK) {
             exchange_refuse(exchange, ST_BAD_ENCODING,
-                            "the key holds a %% without two hexadecimal digits");
-            return;
+                            "the %s holds a %% without two hexadecimal digits",
+                            exchange->route->has_key ? "key" : "client id");
+            return false;
         }
-        key = buf_bytes(&exchange->decoded);
+        rest = buf_bytes(&exchange->decoded);
     }
+    *out_rest = rest;
+    return true;
+}
+
+static void take_key(struct exchange *exchange)
+{
+    struct bytes key;
+    if (!take_rest(exchange, &key))
+        return;
     exchange->key = key;
     if (key.count == 0)
         exchange_refuse(exchange, ST_KEY_EMPTY, "%s", "");
     else if (key.count > LIMIT_KEY_BYTES)
         exchange_refuse(exchange, ST_KEY_TOO_LONG, "the key has %zu bytes; at most %d are taken",
                         key.count, LIMIT_KEY_BYTES);
+}
+
+/* Only ids that the cluster has allotted have a place of their own: forgetting one that a client
+ * has chosen would let a late duplicate of one of its writes open it anew, and execute again. */
+static void take_client(struct exchange *exchange)
+{
+    struct client_identity identity = {.kind = CLIENT_ID};
+    raft_index index;
+    uint64_t nonce;
+    if (!take_rest(exchange, &identity.client))
+        return;
+    if (session_parse_id(identity.client, &index, &nonce))
+        exchange_take_identity(exchange, &identity);
+    else
+        exchange_refuse(exchange, ST_BAD_IDENTITY,
+                        "only sessions that POST /v1/sessions has opened can be closed; an id of "
+                        "your own choosing is forgotten when it has not been used for "
+                        "--session-ttl");
 }
 
 static void take_query(struct exchange *exchange)
@@ -258,17 +330,37 @@ static void take_query(struct exchange *exchange)
         exchange_refuse(exchange, ST_BAD_QUERY, "route is forward or redirect");
 }
 
+static void check_identity(struct exchange *exchange)
+{
+    const struct identity *given = &exchange->connection->parse.headers.identity;
+    struct client_identity identity;
+    if (given->given == 0)
+        return;
+    switch (exchange->route->identity) {
+    case API_IDENTITY_IGNORED:
+        return;
+    case API_IDENTITY_TAKEN:
+        if (identity_finish(given, &identity, &exchange->problem))
+            exchange_take_identity(exchange, &identity);
+        return;
+    case API_IDENTITY_REFUSED:
+        exchange_refuse(exchange, ST_BAD_IDENTITY,
+                        "%s %s takes no X-MiniKV-Client-Id, X-MiniKV-Sequence, X-MiniKV-Acked or "
+                        "Idempotency-Key",
+                        exchange->route->method_name, exchange->route->pattern);
+        return;
+    }
+    UNREACHABLE();
+}
+
 static void check_headers(struct exchange *exchange)
 {
     if (exchange->condition != CONDITION_NONE && !exchange->route->takes_condition)
         exchange_refuse(exchange, ST_BAD_CONDITION,
                         "%s %s takes neither If-Match nor If-None-Match",
                         exchange->route->method_name, exchange->route->pattern);
-    /* To take the header and not keep its promise would be worse than to refuse. */
-    if (exchange->has_identity && exchange->route->is_write)
-        exchange_refuse(exchange, ST_UNSUPPORTED,
-                        "exactly-once is not there yet: send the write without X-MiniKV-Client-Id, "
-                        "X-MiniKV-Sequence, X-MiniKV-Acked and Idempotency-Key");
+    if (!exchange_is_refused(exchange))
+        check_identity(exchange);
 }
 
 void api_match(struct exchange *exchange)
@@ -291,6 +383,8 @@ void api_match(struct exchange *exchange)
     take_query(exchange);
     if (exchange->route->has_key && !exchange_is_refused(exchange))
         take_key(exchange);
+    if (exchange->route->has_client && !exchange_is_refused(exchange))
+        take_client(exchange);
     if (!exchange_is_refused(exchange))
         check_headers(exchange);
 }

@@ -9,13 +9,21 @@ enum api_method { API_GET = 1, API_PUT = 2, API_POST = 4, API_DELETE = 8 }; /* G
 
 enum { API_ROUTES_MAX = 32 };
 
+/* What an identity in the headers of a request is to it. */
+enum api_identity {
+    API_IDENTITY_IGNORED, /* it changes nothing */
+    API_IDENTITY_TAKEN,   /* a write: carried out once */
+    API_IDENTITY_REFUSED  /* it changes something, but once per delivery: to ignore would mislead */
+};
+
 struct api_route {
     enum api_method method;
     const char *method_name;
     struct bytes path;   /* exact, or what comes before the key */
     const char *pattern; /* for people and metrics: /v1/kv/{key} */
     bool has_key;        /* the rest of the path is the key */
-    bool is_write;
+    bool has_client;     /* the rest of the path is a client id */
+    enum api_identity identity;
     bool takes_body;
     bool has_large_reply;   /* not made while replies that nobody takes fill the memory */
     bool takes_condition;   /* If-Match, If-None-Match */
@@ -40,7 +48,6 @@ void api_allowed(struct bytes path, struct buf *out);
 void kv_put_start(struct exchange *exchange, struct bytes body);
 void kv_put_answer(struct exchange *exchange);
 void kv_delete_start(struct exchange *exchange, struct bytes body);
-void kv_delete_answer(struct exchange *exchange);
 void kv_get_start(struct exchange *exchange, struct bytes body);
 void kv_get_answer(struct exchange *exchange);
 void kv_incr_start(struct exchange *exchange, struct bytes body);
@@ -52,13 +59,24 @@ void kv_put_revisions(struct buf *body, const struct kv_item *item);
 /* Refuses a ?rev= that is not the present; true: go on. */
 bool kv_read_revision_holds(struct exchange *exchange, uint64_t revision);
 
+/* sessions.c */
+void session_open_start(struct exchange *exchange, struct bytes body);
+void session_open_answer(struct exchange *exchange);
+void session_close_start(struct exchange *exchange, struct bytes body);
+
+/* outcome.c */
+void outcome_start(struct exchange *exchange, struct bytes body);
+void outcome_answer(struct exchange *exchange);
+void outcome_seal_start(struct exchange *exchange, struct bytes body);
+void outcome_seal_answer(struct exchange *exchange);
+
 /* list.c */
 void list_start(struct exchange *exchange, struct bytes body);
 void list_answer(struct exchange *exchange);
 
 /* cluster.c */
 void announce_start(struct exchange *exchange, struct bytes body);
-void announce_answer(struct exchange *exchange);
+void hand_over_start(struct exchange *exchange, struct bytes body);
 void raft_status_answer(struct exchange *exchange);
 void raft_members_answer(struct exchange *exchange);
 void raft_identity_answer(struct exchange *exchange);

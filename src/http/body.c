@@ -1,6 +1,7 @@
 #include "http/body.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/base64.h"
@@ -161,16 +162,25 @@ bool body_parse_by(struct bytes body, int64_t *out_by, struct problem *problem)
     return is_ok;
 }
 
+static bool take_member(const json_t *root, const char *name, node_id *out_id,
+                        struct problem *problem)
+{
+    const json_t *id = json_object_get(root, name);
+    if (!json_is_integer(id) || json_integer_value(id) < 1 ||
+        json_integer_value(id) > (json_int_t)NODE_ID_MAX) {
+        problem_set(problem, ST_BAD_FIELD, "\"%s\" must be a node id from 1 to 2147483647", name);
+        return false;
+    }
+    *out_id = (node_id)json_integer_value(id);
+    return true;
+}
+
 static bool take_announce(const json_t *root, struct buf *store, struct body_announce *out_announce,
                           struct problem *problem)
 {
-    const json_t *id = json_object_get(root, "id");
     const json_t *http = json_object_get(root, "http");
-    if (!json_is_integer(id) || json_integer_value(id) < 1 ||
-        json_integer_value(id) > (json_int_t)NODE_ID_MAX) {
-        problem_set(problem, ST_BAD_FIELD, "\"id\" must be a node id from 1 to 2147483647");
+    if (!take_member(root, "id", &out_announce->id, problem))
         return false;
-    }
     if (!json_is_string(http)) {
         problem_set(problem, ST_BAD_FIELD,
                     "\"http\" must be a string: host:port, or empty to remove the address");
@@ -178,7 +188,6 @@ static bool take_announce(const json_t *root, struct buf *store, struct body_ann
     }
     size_t start = store->count;
     buf_put(store, string_of(http));
-    out_announce->id = (node_id)json_integer_value(id);
     out_announce->http = bytes_of(store->data + start, store->count - start);
     return true;
 }
@@ -189,6 +198,70 @@ bool body_parse_announce(struct bytes body, struct buf *store, struct body_annou
     static const char *const names[] = {"id", "http", NULL};
     json_t *root = load_object(body, names, "{\"id\":2,\"http\":\"127.0.0.1:8082\"}", problem);
     bool is_ok = root != NULL && take_announce(root, store, out_announce, problem);
+    json_decref(root);
+    return is_ok;
+}
+
+bool body_parse_empty(struct bytes body, struct problem *problem)
+{
+    static const char *const names[] = {NULL};
+    if (skip_blanks(body, 0) == body.count)
+        return true;
+    json_t *root = load_object(body, names, "{}, or no body", problem);
+    json_decref(root);
+    return root != NULL;
+}
+
+static bool take_text(const json_t *root, const char *name, enum identity_part part,
+                      struct identity *identity, struct problem *problem)
+{
+    const json_t *text = json_object_get(root, name);
+    if (text == NULL)
+        return true;
+    if (!json_is_string(text)) {
+        problem_set(problem, ST_BAD_FIELD, "\"%s\" must be a string", name);
+        return false;
+    }
+    identity_take(identity, part, string_of(text));
+    return true;
+}
+
+static bool take_sequence(const json_t *root, struct identity *identity, struct problem *problem)
+{
+    char text[24];
+    const json_t *sequence = json_object_get(root, "sequence");
+    if (sequence == NULL)
+        return true;
+    if (!json_is_integer(sequence)) {
+        problem_set(problem, ST_BAD_FIELD, "\"sequence\" must be an integer");
+        return false;
+    }
+    (void)snprintf(text, sizeof text, "%lld", (long long)json_integer_value(sequence));
+    identity_take(identity, IDENTITY_SEQUENCE, bytes_of_text(text));
+    return true;
+}
+
+bool body_parse_write(struct bytes body, struct identity *identity, struct problem *problem)
+{
+    static const char *const names[] = {"client", "sequence", "key", NULL};
+    static const char example[] = "{\"client\":\"...\",\"sequence\":1} or {\"key\":\"...\"}";
+    json_t *root = load_object(body, names, example, problem);
+    bool is_ok = root != NULL && take_text(root, "client", IDENTITY_CLIENT, identity, problem) &&
+                 take_sequence(root, identity, problem) &&
+                 take_text(root, "key", IDENTITY_KEY, identity, problem);
+    if (is_ok && identity->given == 0) {
+        problem_set(problem, ST_BAD_FIELD, "the object names no write; send %s", example);
+        is_ok = false;
+    }
+    json_decref(root);
+    return is_ok;
+}
+
+bool body_parse_transfer(struct bytes body, node_id *out_to, struct problem *problem)
+{
+    static const char *const names[] = {"to", NULL};
+    json_t *root = load_object(body, names, "{\"to\":2}", problem);
+    bool is_ok = root != NULL && take_member(root, "to", out_to, problem);
     json_decref(root);
     return is_ok;
 }

@@ -3,6 +3,7 @@
 #define MINIKV_HTTP_BODY_H
 
 #include "base/buf.h"
+#include "http/identity.h"
 #include "http/problem.h"
 #include "types/ids.h"
 
@@ -22,5 +23,13 @@ struct body_announce {
 };
 bool body_parse_announce(struct bytes body, struct buf *store, struct body_announce *out_announce,
                          struct problem *problem);
+
+/* Nothing, or {}. */
+bool body_parse_empty(struct bytes body, struct problem *problem);
+/* {"client":"…","sequence":n} or {"key":"…"}: which write is meant. Takes the parts; what is wrong
+ * with them identity_finish tells. At least one is there. */
+bool body_parse_write(struct bytes body, struct identity *identity, struct problem *problem);
+/* {"to":n} */
+bool body_parse_transfer(struct bytes body, node_id *out_to, struct problem *problem);
 
 #endif

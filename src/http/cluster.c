@@ -1,4 +1,5 @@
-/* Handlers of /v1/raft/…: who this node is, what it knows, and announcing client addresses. */
+/* Handlers of /v1/raft/…: who this node is, what it knows, announcing client addresses and
+ * handing leadership over. */
 #include "http/api.h"
 #include "http/body.h"
 #include "http/connection.h"
@@ -53,10 +54,13 @@ void announce_start(struct exchange *exchange, struct bytes body)
     exchange_write(exchange, &command);
 }
 
-void announce_answer(struct exchange *exchange)
+/* ---- handing leadership over ---- */
+
+void hand_over_start(struct exchange *exchange, struct bytes body)
 {
-    (void)reply_begin(exchange, 204); /* no headers of its own */
-    reply_end_empty(exchange);
+    struct command command = {.op = COMMAND_TRANSFER};
+    if (body_parse_transfer(body, &command.member, &exchange->problem))
+        exchange_write(exchange, &command);
 }
 
 /* ---- status ---- */

@@ -6,6 +6,7 @@
  */
 #include "http/connection.h"
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 #include "http/api.h"
 #include "http/reply.h"
@@ -75,6 +76,16 @@ static void account_replies(struct connection *connection)
     connection->reply_bytes = now;
 }
 
+/* The other side sees the connection end without the replies that it waits for. */
+static void break_off(struct connection *connection)
+{
+    while (!list_is_empty(&connection->exchanges))
+        exchange_free(oldest(connection));
+    connection->reading = NULL;
+    move_to_last(connection);
+    http_mark_dirty(connection->http, connection); /* also if it was on its last already */
+}
+
 /* 100 Continue, once it cannot be taken for the reply to an earlier request. */
 static void offer_continue(struct connection *connection)
 {
@@ -92,6 +103,10 @@ void connection_answer(struct connection *connection)
     while ((exchange = oldest(connection)) != NULL && exchange->state == EXCHANGE_READY) {
         if (reply_bytes(connection) > LIMIT_REPLY_QUEUE_BYTES)
             return; /* goes on when the queue has drained */
+        if (FAILPOINT("http.replying", buf_bytes(&exchange->target))) {
+            break_off(connection);
+            return;
+        }
         reply_write(exchange);
         exchange_free(exchange);
         account_replies(connection);
@@ -159,6 +174,7 @@ static void on_message(struct connection *connection)
     connection->reading = NULL;
     exchange->wants_continue = false;
     move(connection, CONNECTION_IDLE);
+    (void)FAILPOINT("http.parsed", buf_bytes(&exchange->target));
     if (!exchange_is_refused(exchange) && exchange->route->start != NULL)
         exchange->route->start(exchange, parse_body(&connection->parse));
     if (exchange->state == EXCHANGE_READING)
@@ -306,6 +322,7 @@ void connection_flush(struct connection *connection)
         connection->sent_bytes += out->count;
         connection->http->metrics.sent_bytes += out->count;
         env_stream_send(connection->stream, buf_bytes(out));
+        (void)FAILPOINT("http.replied", buf_bytes(out));
         buf_reset(out);
         if (out->capacity > LIMIT_SPARE_BYTES)
             buf_release(out);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 #include "http/api.h"
 #include "http/connection.h"
@@ -27,6 +28,7 @@ static struct exchange *make(void)
     buf_init(&exchange->target, LIMIT_TARGET_BYTES);
     buf_init(&exchange->decoded, LIMIT_TARGET_BYTES);
     buf_init(&exchange->command, LIMIT_COMMAND_BYTES);
+    buf_init(&exchange->client, LIMIT_IDEMPOTENCY_KEY_BYTES);
     list_init(&exchange->link);
     return exchange;
 }
@@ -59,6 +61,7 @@ static void destroy(struct exchange *exchange)
     buf_release(&exchange->target);
     buf_release(&exchange->decoded);
     buf_release(&exchange->command);
+    buf_release(&exchange->client);
     mem_free(exchange);
 }
 
@@ -149,7 +152,6 @@ void exchange_take_head(struct exchange *exchange, const struct parse *parse)
     exchange->accept = headers->accept;
     exchange->condition = headers->condition;
     exchange->condition_revision = headers->condition_revision;
-    exchange->has_identity = headers->has_identity;
     exchange->identity = (struct client_identity){0};
     exchange->timeout = timeout_of(exchange->connection->http, headers);
     take_target(exchange, parse);
@@ -174,6 +176,15 @@ bool exchange_is_refused(const struct exchange *exchange)
     return exchange->problem.status != ST_OK;
 }
 
+void exchange_take_identity(struct exchange *exchange, const struct client_identity *identity)
+{
+    exchange->identity = *identity;
+    buf_reset(&exchange->client);
+    buf_put(&exchange->client, identity->client);
+    exchange->identity.client = buf_bytes(&exchange->client);
+    ENSURE(exchange->identity.client.count == identity->client.count);
+}
+
 static void exchange_on_done(void *ctx, const struct node_answer *answer)
 {
     struct exchange *exchange = ctx;
@@ -188,6 +199,12 @@ static enum route_policy policy_of(const struct exchange *exchange, bool is_inte
     if (exchange->has_policy)
         return exchange->policy;
     return is_internal ? ROUTE_FORWARD : node_policy(exchange->connection->http->node);
+}
+
+/* What operators ask of the cluster, wherever they ask it (src/route/route.h). */
+static bool is_internal_op(enum command_op op)
+{
+    return op == COMMAND_ANNOUNCE || op == COMMAND_TRANSFER;
 }
 
 static void submit(struct exchange *exchange, enum node_request_kind kind, bool is_internal)
@@ -205,7 +222,8 @@ static void submit(struct exchange *exchange, enum node_request_kind kind, bool 
         .ctx = exchange,
     };
     exchange->state = EXCHANGE_WAITING;
-    node_submit(http->node, submitted);
+    handle_client_request(http->node, submitted);
+    (void)FAILPOINT("http.submitted", buf_bytes(&exchange->target));
 }
 
 void exchange_write(struct exchange *exchange, const struct command *command)
@@ -217,7 +235,7 @@ void exchange_write(struct exchange *exchange, const struct command *command)
     command_encode(command, &exchange->command);
     INVARIANT(!exchange->command.is_full);
     http->bodies_bytes += exchange->command.count;
-    submit(exchange, NODE_WRITE, command->op == COMMAND_ANNOUNCE);
+    submit(exchange, NODE_WRITE, is_internal_op(command->op));
 }
 
 void exchange_read(struct exchange *exchange)

@@ -24,6 +24,7 @@ struct exchange {
     struct buf target;  /* owned: as received */
     struct buf decoded; /* owned: key and parameters after percent-decoding */
     struct buf command; /* owned: encoded */
+    struct buf client;  /* owned: of the identity */
     struct list link;   /* in its connection, oldest first; or among the spare ones */
     struct connection *connection;
     const struct api_route *route; /* NULL: none matched */
@@ -48,13 +49,13 @@ struct exchange {
     enum accept accept;
     enum condition condition;
     uint64_t condition_revision;
-    struct client_identity identity; /* none yet: exactly-once comes with sessions */
-    bool has_identity;               /* but was asked for */
-    time_us timeout;                 /* at the node */
+    time_us timeout; /* at the node */
 
     /* from the handlers */
-    struct bytes key; /* slice of `target` or `decoded` */
-    bool is_stale;    /* answered from this node alone */
+    struct bytes key;                /* slice of `target` or `decoded` */
+    struct client_identity identity; /* of this write, or of the one asked about; in `client` */
+    uint64_t nonce;                  /* of the session being opened */
+    bool is_stale;                   /* answered from this node alone */
     bool wants_raw;
     bool keys_only;
     uint64_t revision; /* ?rev=; 0: not given */
@@ -76,6 +77,8 @@ void exchange_take_head(struct exchange *exchange, const struct parse *parse);
 void exchange_refuse(struct exchange *exchange, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool exchange_is_refused(const struct exchange *exchange);
+/* Copies it. */
+void exchange_take_identity(struct exchange *exchange, const struct client_identity *identity);
 /* Encodes and submits. */
 void exchange_write(struct exchange *exchange, const struct command *command);
 /* Asks for permission to read this node's state linearizably. */

@@ -18,6 +18,7 @@ enum {
 void headers_reset(struct headers *headers)
 {
     memset(headers, 0, offsetof(struct headers, host));
+    identity_reset(&headers->identity, IDENTITY_OF_HEADERS);
 }
 
 static uint8_t lower(uint8_t c)
@@ -291,9 +292,12 @@ static void take_own(struct headers *headers, struct bytes name, struct bytes va
         take_timeout(headers, value);
     else if (token_equal(name, "x-minikv-forwarded"))
         headers->is_forwarded = true;
-    else if (token_equal(name, "x-minikv-client-id") || token_equal(name, "x-minikv-sequence") ||
-             token_equal(name, "x-minikv-acked"))
-        headers->has_identity = true;
+    else if (token_equal(name, "x-minikv-client-id"))
+        identity_take(&headers->identity, IDENTITY_CLIENT, value);
+    else if (token_equal(name, "x-minikv-sequence"))
+        identity_take(&headers->identity, IDENTITY_SEQUENCE, value);
+    else if (token_equal(name, "x-minikv-acked"))
+        identity_take(&headers->identity, IDENTITY_ACKED, value);
 }
 
 enum status headers_take(struct headers *headers, struct bytes name, struct bytes value,
@@ -334,7 +338,8 @@ enum status headers_take(struct headers *headers, struct bytes name, struct byte
             return take_content_length(headers, value, error);
         break;
     case 15:
-        headers->has_identity = headers->has_identity || token_equal(name, "idempotency-key");
+        if (token_equal(name, "idempotency-key"))
+            identity_take(&headers->identity, IDENTITY_KEY, value);
         return ST_OK;
     case 17:
         if (token_equal(name, "transfer-encoding"))

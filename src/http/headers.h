@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "http/identity.h"
 #include "http/problem.h"
 #include "kv/command.h"
 #include "route/route.h"
@@ -31,7 +32,6 @@ struct headers {
     bool has_content_length;
     bool expects_continue;
     bool is_forwarded; /* X-MiniKV-Forwarded, whatever its value */
-    bool has_identity; /* something that asks for exactly-once */
     bool has_policy;
     enum route_policy policy;
     enum accept accept;
@@ -41,6 +41,7 @@ struct headers {
     size_t host_count;
     bool has_host;
     uint8_t host[HOST_BYTES_MAX];
+    struct identity identity;
 };
 
 void headers_reset(struct headers *headers);

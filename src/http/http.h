@@ -1,7 +1,7 @@
 /* HTTP: the front door that curl, browsers and libminikv use. Bytes into requests, answers into
  * bytes, and nothing else: who leads, what is forwarded and what took effect is the node's matter.
  *
- *      socket ─▶ parse ─▶ api table ─▶ handler ─▶ node_submit
+ *      socket ─▶ parse ─▶ api table ─▶ handler ─▶ handle_client_request
  *      socket ◀─ replies, in the order of the requests ◀─ node_answer
  *
  * Ownership    the server owns its connections and the requests on them; env and node are borrowed

@@ -58,12 +58,6 @@ void kv_delete_start(struct exchange *exchange, struct bytes body)
     exchange_write(exchange, &command);
 }
 
-void kv_delete_answer(struct exchange *exchange)
-{
-    (void)reply_begin(exchange, 204); /* no headers of its own */
-    reply_end_empty(exchange);
-}
-
 void kv_incr_start(struct exchange *exchange, struct bytes body)
 {
     struct command command = command_of(exchange, COMMAND_INCR);

@@ -205,6 +205,26 @@ static void put_state(struct buf *out, const struct http *http)
             stats.state_bytes);
 }
 
+static void put_sessions(struct buf *out, const struct http *http)
+{
+    struct sessions_stats stats;
+    kv_sessions_stats(node_kv(http->node), &stats);
+    put_one(out, "minikv_sessions", "gauge", "Clients and Idempotency-Keys remembered.",
+            stats.sessions_count);
+    put_one(out, "minikv_session_results", "gauge", "Results of writes remembered for them.",
+            stats.results_count);
+    put_one(out, "minikv_session_bytes", "gauge", "Memory they count for against its limit.",
+            stats.bytes);
+    put_one(out, "minikv_writes_replayed_total", "counter",
+            "Writes that had been carried out before, applied again here without effect.",
+            stats.replayed_count);
+    put_one(out, "minikv_writes_refused_total", "counter",
+            "Writes not carried out because of their identity: reused, too old, sealed, expired.",
+            stats.refused_count);
+    put_one(out, "minikv_sessions_expired_total", "counter", "Clients and keys forgotten.",
+            stats.expired_count);
+}
+
 struct peer_field {
     const char *name, *type, *help;
     double (*value)(const struct peer_stats *stats);
@@ -293,6 +313,7 @@ void metrics_write(const struct http *http, struct buf *out)
     put_node(out, &stats);
     put_wal(out, &stats.wal);
     put_state(out, http);
+    put_sessions(out, http);
     put_peers(out, http);
     if (resident != 0)
         put_one(out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",

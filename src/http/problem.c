@@ -7,12 +7,23 @@
 
 static const char *const advice[STATUS_COUNT] = {
     [ST_NOT_FOUND] = "nothing is stored under this key",
-    [ST_CONDITION_FAILED] = "read the key again; ETag, if there is one, names its revision",
+    [ST_CONDITION_FAILED] = "read the key again; ETag, if there is one, names the revision it had",
     [ST_NOT_INTEGER] = "only a value that is a decimal 64-bit integer can be incremented",
     [ST_OVERFLOW] = "increment by less, or store another value first",
     [ST_UNKNOWN_MEMBER] = "GET /v1/raft/members lists the ids of this cluster",
     [ST_REVISION_FUTURE] = "ask for a revision that has been reached, or without rev",
     [ST_COMPACTED] = "no older revisions are kept; ask without rev",
+    [ST_SEQUENCE_TOO_OLD] = "send new writes with higher sequences; whether an earlier delivery of "
+                            "this one took effect "
+                            "is no longer known",
+    [ST_SEALED] = "it was sealed on request (POST /v1/outcome/seal); send the write under a new "
+                  "identity if it is wanted after all",
+    [ST_SESSION_EXPIRED] =
+        "open a session (POST /v1/sessions); whether an earlier delivery of this "
+        "write took effect is no longer known",
+    [ST_IDENTITY_REUSED] =
+        "give every write a sequence, or an Idempotency-Key, of its own; repeat a write with "
+        "nothing in it changed",
     [ST_STATE_FULL] = "delete keys; the limit is fixed in this version; reads go on",
     [ST_BAD_REQUEST] = "the request line or the message is not HTTP/1.1",
     [ST_BAD_TARGET] = "send a path that begins with / and is percent-encoded",
@@ -24,6 +35,8 @@ static const char *const advice[STATUS_COUNT] = {
     [ST_BAD_QUERY] = "send the parameters that docs/http-api.md lists for this request",
     [ST_BAD_ENCODING] = "percent-encode as %41, base64 with padding",
     [ST_BAD_CONDITION] = "send If-Match: \"<revision>\" or If-None-Match: *",
+    [ST_BAD_IDENTITY] = "send X-MiniKV-Client-Id (1 to 64 printable characters) with "
+                        "X-MiniKV-Sequence (1 to 2^63-1), or Idempotency-Key: \"text\"",
     [ST_BAD_ADDRESS] = "send host:port, [v6]:port or http://host:port",
     [ST_KEY_EMPTY] = "put the key behind the slash: 1 to 4096 bytes, percent-encoded",
     [ST_KEY_TOO_LONG] = "a key has at most 4096 bytes",
@@ -48,13 +61,18 @@ static const char *const advice[STATUS_COUNT] = {
                                 "(POST /v1/raft/peer_announce), or wait until it does so itself",
     [ST_ALREADY_FORWARDED] = "send the request to the leader, see X-Leader-HTTP",
     [ST_BUSY] = "the node has all it can hold; send the request again shortly",
+    [ST_SESSIONS_FULL] = "as many clients are remembered as the limit allows; they are forgotten "
+                         "after --session-ttl without use; writes without identity go on",
     [ST_FENCED] = "the leader changed; send the request again",
     [ST_NOT_READY] = "the node is catching up, or has no link to the leader; ask another node",
     [ST_SHUTTING_DOWN] = "send the request to another node",
     [ST_NO_SPACE] = "free space on the leader's disk, or move leadership",
-    [ST_LINK_LOST] = "read before writing again: the write may have happened or may still happen",
-    [ST_TIMEOUT] = "read before writing again: the write may have happened or may still happen",
-    [ST_IO] = "the node stops; read before writing again on another node",
+    [ST_LINK_LOST] = "the write may have happened or may still happen: send it again if it has a "
+                     "client id or an Idempotency-Key; if not, read before writing again",
+    [ST_TIMEOUT] = "the write may have happened or may still happen: send it again if it has a "
+                   "client id or an Idempotency-Key; if not, read before writing again",
+    [ST_IO] = "the node stops; on another node send the write again if it has a client id or an "
+              "Idempotency-Key; if not, read before writing again",
     [ST_CORRUPT] = "see the log of this node; send the request to another node",
     [ST_FORMAT] = "see the log of this node; send the request to another node",
     [ST_LOCKED] = "see the log of this node; send the request to another node",

@@ -108,6 +108,8 @@ struct buf *reply_begin(struct exchange *exchange, int code)
     buf_put(out, buf_bytes(&http->block));
     buf_put(out, exchange->answer.hops_count == 0 ? BYTES_LITERAL("X-MiniKV-Hops: 0\r\n")
                                                   : BYTES_LITERAL("X-MiniKV-Hops: 1\r\n"));
+    if (exchange->answer.result.is_replayed)
+        buf_put(out, BYTES_LITERAL("X-MiniKV-Replayed: true\r\n"));
     if (exchange->closes)
         buf_put(out, BYTES_LITERAL("Connection: close\r\n"));
     else if (exchange->is_http_1_0)
@@ -161,6 +163,12 @@ void reply_end_empty(struct exchange *exchange)
     count_reply(exchange);
 }
 
+void reply_done(struct exchange *exchange)
+{
+    (void)reply_begin(exchange, 204);
+    reply_end_empty(exchange);
+}
+
 struct buf *reply_scratch(struct exchange *exchange)
 {
     struct buf *scratch = &exchange->connection->http->scratch;
@@ -199,7 +207,9 @@ static struct bytes problem_body(struct exchange *exchange, enum status status, 
     buf_printf(body, ",\"effect\":\"%s\"", effect_name(effect));
     if (retry_after_ms(exchange, info) != 0)
         buf_printf(body, ",\"retry_after_ms\":%u", retry_after_ms(exchange, info));
-    if (address_is_set(&view->leader_http)) {
+    /* Where sending it again is of use; what came of a command that was applied is told in the same
+     * bytes by whoever leads when it is told again. */
+    if (info->retry != RETRY_NEVER && address_is_set(&view->leader_http)) {
         buf_put(body, BYTES_LITERAL(",\"leader\":"));
         json_put_ascii(body, address_format(&view->leader_http, address));
     }

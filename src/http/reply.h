@@ -21,6 +21,8 @@ void reply_header_number(struct buf *out, const char *name, uint64_t value);
 void reply_etag(struct buf *out, uint64_t revision);
 void reply_end(struct exchange *exchange, const char *content_type, struct bytes body);
 void reply_end_empty(struct exchange *exchange); /* 204, 304 */
+/* All of a 204 that says no more than every reply does. */
+void reply_done(struct exchange *exchange);
 /* An empty buf for a body; borrowed until the next call. */
 struct buf *reply_scratch(struct exchange *exchange);
 

@@ -25,14 +25,17 @@ MUST_CHECK enum status percent_decode(struct bytes in, bool plus_is_blank, struc
 /* X(NAME, name) */
 #define QUERY_TABLE(X)                                                                             \
     X(AFTER, "after")                                                                              \
+    X(CLIENT, "client")                                                                            \
     X(CONSISTENCY, "consistency")                                                                  \
     X(END, "end")                                                                                  \
+    X(KEY, "key")                                                                                  \
     X(KEYS_ONLY, "keys_only")                                                                      \
     X(LIMIT, "limit")                                                                              \
     X(PREFIX, "prefix")                                                                            \
     X(RAW, "raw")                                                                                  \
     X(REV, "rev")                                                                                  \
     X(ROUTE, "route")                                                                              \
+    X(SEQUENCE, "sequence")                                                                        \
     X(START, "start")
 
 enum query_parameter {

@@ -9,6 +9,18 @@
 
 enum { PREVIEW_BYTES = 40 };
 
+static void print_identity(FILE *out, const struct client_identity *identity)
+{
+    if (identity->client.count == 0)
+        return;
+    (void)fputs(identity->kind == CLIENT_KEY ? ", idempotency key " : ", client ", out);
+    inspect_print_preview(out, identity->client, LIMIT_IDEMPOTENCY_KEY_BYTES);
+    if (identity->kind == CLIENT_ID && identity->sequence != 0)
+        (void)fprintf(out, " sequence %" PRIu64, identity->sequence);
+    if (identity->acked != 0)
+        (void)fprintf(out, " acked %" PRIu64, identity->acked);
+}
+
 static void print_command(FILE *out, struct bytes data)
 {
     struct proposal proposal;
@@ -27,11 +39,11 @@ static void print_command(FILE *out, struct bytes data)
         (void)fprintf(out, ", value of %zu bytes", command.value.count);
     if (command.member != NODE_NONE)
         (void)fprintf(out, " member %u", command.member);
-    if (command.identity.client.count > 0) {
-        (void)fputs(", client ", out);
-        inspect_print_preview(out, command.identity.client, LIMIT_CLIENT_ID_BYTES);
-        (void)fprintf(out, " sequence %" PRIu64, command.identity.sequence);
-    }
+    if (command.op == COMMAND_OPEN_SESSION)
+        (void)fprintf(out, " nonce %016" PRIx64, command.nonce);
+    if (command.op == COMMAND_EXPIRE_SESSIONS)
+        (void)fprintf(out, " last used before %" PRIu64 " us", command.cutoff_us);
+    print_identity(out, &command.identity);
     (void)fprintf(out, ", from node %u number %" PRIu64, proposal.origin.node,
                   proposal.origin.number);
 }

@@ -1,5 +1,7 @@
 #include "kv/command.h"
 
+#include <xxhash.h>
+
 #include "base/limits.h"
 
 enum { COMMAND_VERSION = 1, COMMAND_SEQUENCE_BITS = 63 };
@@ -14,6 +16,11 @@ static bool has_key(enum command_op op)
     return op == COMMAND_PUT || op == COMMAND_DELETE || op == COMMAND_INCR;
 }
 
+static bool has_member(enum command_op op)
+{
+    return op == COMMAND_ANNOUNCE || op == COMMAND_REGISTER || op == COMMAND_TRANSFER;
+}
+
 static bool names_revision(enum condition condition)
 {
     return condition == CONDITION_REVISION || condition == CONDITION_NOT_REVISION;
@@ -24,19 +31,53 @@ static bool is_sequence(uint64_t number)
     return number >> COMMAND_SEQUENCE_BITS == 0;
 }
 
+static size_t client_bytes_max(enum client_kind kind)
+{
+    return kind == CLIENT_KEY ? LIMIT_IDEMPOTENCY_KEY_BYTES : LIMIT_CLIENT_ID_BYTES;
+}
+
+/* The ops of sessions say themselves whether they name a client; every other may. */
+static bool identity_fits(enum command_op op, const struct client_identity *identity)
+{
+    bool has_client = identity->client.count != 0;
+    switch (op) {
+    case COMMAND_OPEN_SESSION:
+    case COMMAND_EXPIRE_SESSIONS:
+        return !has_client;
+    case COMMAND_CLOSE_SESSION:
+        return has_client && identity->kind == CLIENT_ID && identity->sequence == 0 &&
+               identity->acked == 0;
+    case COMMAND_SEAL:
+        if (!has_client)
+            return false;
+        break;
+    case COMMAND_PUT:
+    case COMMAND_DELETE:
+    case COMMAND_INCR:
+    case COMMAND_ANNOUNCE:
+    case COMMAND_REGISTER:
+    case COMMAND_TRANSFER:
+        if (!has_client)
+            return true;
+        break;
+    }
+    return identity->sequence != 0 && is_sequence(identity->sequence) &&
+           identity->acked < identity->sequence &&
+           IMPLIES(identity->kind == CLIENT_KEY, identity->sequence == 1);
+}
+
 static void encode_head(const struct command *command, struct buf *out)
 {
     const struct client_identity *identity = &command->identity;
-    REQUIRE(identity->client.count <= LIMIT_CLIENT_ID_BYTES);
-    REQUIRE(is_sequence(identity->sequence));
-    REQUIRE(is_sequence(identity->acked));
-    REQUIRE(IMPLIES(identity->client.count != 0, identity->sequence != 0));
+    REQUIRE(identity->client.count <= client_bytes_max(identity->kind));
+    REQUIRE(identity_fits(command->op, identity));
 
     buf_put_u8(out, COMMAND_VERSION);
     buf_put_u8(out, (uint8_t)command->op);
     buf_put_u8(out, has_condition(command->op) ? (uint8_t)command->condition : CONDITION_NONE);
     buf_put_u8(out, (uint8_t)identity->client.count);
     if (identity->client.count != 0) {
+        buf_put_u8(out, (uint8_t)identity->kind);
         buf_put(out, identity->client);
         buf_put_u64(out, identity->sequence);
         buf_put_u64(out, identity->acked);
@@ -88,8 +129,37 @@ void command_encode(const struct command *command, struct buf *out)
         encode_member(command, out);
         buf_put_u64(out, command->member_identity);
         return;
+    case COMMAND_TRANSFER:
+        encode_member(command, out);
+        return;
+    case COMMAND_OPEN_SESSION:
+        buf_put_u64(out, command->nonce);
+        return;
+    case COMMAND_EXPIRE_SESSIONS:
+        buf_put_u64(out, command->cutoff_us);
+        return;
+    case COMMAND_CLOSE_SESSION:
+    case COMMAND_SEAL:
+        return; /* the head says it all */
     }
     UNREACHABLE();
+}
+
+static enum status decode_identity(struct cursor *in, size_t client_bytes,
+                                   struct client_identity *out)
+{
+    uint8_t kind = cursor_u8(in);
+    if (in->is_short)
+        return ST_SHORT;
+    if (kind > CLIENT_KEY)
+        return ST_FORMAT;
+    out->kind = (enum client_kind)kind;
+    if (client_bytes > client_bytes_max(out->kind))
+        return ST_LIMIT;
+    out->client = cursor_take(in, client_bytes);
+    out->sequence = cursor_u64(in);
+    out->acked = cursor_u64(in);
+    return in->is_short ? ST_SHORT : ST_OK;
 }
 
 static enum status decode_head(struct cursor *in, struct command *out)
@@ -100,27 +170,19 @@ static enum status decode_head(struct cursor *in, struct command *out)
     uint8_t client_bytes = cursor_u8(in);
     if (in->is_short)
         return ST_SHORT;
-    if (version != COMMAND_VERSION || op < COMMAND_PUT || op > COMMAND_REGISTER ||
+    if (version != COMMAND_VERSION || op < COMMAND_PUT || op > COMMAND_TRANSFER ||
         condition > CONDITION_NOT_REVISION)
         return ST_FORMAT;
     out->op = (enum command_op)op;
     out->condition = (enum condition)condition;
     if (out->condition != CONDITION_NONE && !has_condition(out->op))
         return ST_FORMAT;
-    if (client_bytes > LIMIT_CLIENT_ID_BYTES)
-        return ST_LIMIT;
-    if (client_bytes == 0)
-        return ST_OK;
-
-    out->identity.client = cursor_take(in, client_bytes);
-    out->identity.sequence = cursor_u64(in);
-    out->identity.acked = cursor_u64(in);
-    if (in->is_short)
-        return ST_SHORT;
-    if (out->identity.sequence == 0 || !is_sequence(out->identity.sequence) ||
-        !is_sequence(out->identity.acked))
-        return ST_FORMAT;
-    return ST_OK;
+    enum status status = ST_OK;
+    if (client_bytes != 0)
+        status = decode_identity(in, client_bytes, &out->identity);
+    if (status == ST_OK && !identity_fits(out->op, &out->identity))
+        status = ST_FORMAT;
+    return status;
 }
 
 /* u32 count, then the bytes. Tells over the limit, which is ST_LIMIT, from missing bytes. */
@@ -156,7 +218,7 @@ static enum status decode_member(struct cursor *in, struct command *out)
             return status;
         if (text.count != 0 && address_decode(text, &out->http) != ST_OK)
             return ST_FORMAT;
-    } else {
+    } else if (out->op == COMMAND_REGISTER) {
         out->member_identity = cursor_u64(in);
         if (!in->is_short && out->member_identity == 0)
             return ST_FORMAT;
@@ -171,9 +233,14 @@ enum status command_decode(struct bytes in, struct command *out_command)
     struct cursor cursor = cursor_of(in);
     struct command command = {0};
     enum status status = decode_head(&cursor, &command);
-    if (status == ST_OK)
-        status =
-            has_key(command.op) ? decode_key(&cursor, &command) : decode_member(&cursor, &command);
+    if (status == ST_OK && has_key(command.op))
+        status = decode_key(&cursor, &command);
+    else if (status == ST_OK && has_member(command.op))
+        status = decode_member(&cursor, &command);
+    else if (command.op == COMMAND_OPEN_SESSION)
+        command.nonce = cursor_u64(&cursor);
+    else if (command.op == COMMAND_EXPIRE_SESSIONS)
+        command.cutoff_us = cursor_u64(&cursor);
     if (status != ST_OK)
         return status;
     if (cursor.is_short)
@@ -187,9 +254,40 @@ enum status command_decode(struct bytes in, struct command *out_command)
 enum command_op command_peek(struct bytes in)
 {
     if (in.count < 2 || in.data[0] != COMMAND_VERSION || in.data[1] < COMMAND_PUT ||
-        in.data[1] > COMMAND_REGISTER)
+        in.data[1] > COMMAND_TRANSFER)
         return (enum command_op)0;
     return (enum command_op)in.data[1];
+}
+
+/* Steps over version, op, condition and identity, without looking at them. Returns the condition.
+ */
+static uint8_t skip_head(struct cursor *cursor)
+{
+    (void)cursor_u16(cursor);
+    uint8_t condition = cursor_u8(cursor);
+    uint8_t client_bytes = cursor_u8(cursor);
+    (void)cursor_take(cursor, client_bytes != 0 ? 1u + client_bytes + 16u : 0);
+    return condition;
+}
+
+bool command_peek_identity(struct bytes in, struct client_identity *out_identity)
+{
+    struct command head = {0};
+    struct cursor cursor = cursor_of(in);
+    if (in.count < 4 || in.data[3] == 0 || decode_head(&cursor, &head) != ST_OK)
+        return false;
+    *out_identity = head.identity;
+    return true;
+}
+
+uint64_t command_fingerprint(struct bytes in)
+{
+    REQUIRE(command_peek(in) != 0);
+    struct cursor cursor = cursor_of(in);
+    skip_head(&cursor);
+    REQUIRE(!cursor.is_short);
+    uint64_t seed = (uint64_t)in.data[1] << 8 | in.data[2]; /* op and condition */
+    return XXH3_64bits_withSeed(cursor.rest.data, cursor.rest.count, seed);
 }
 
 struct bytes command_peek_key(struct bytes in)
@@ -198,10 +296,7 @@ struct bytes command_peek_key(struct bytes in)
     enum command_op op = command_peek(in);
     if (op == 0 || !has_key(op))
         return bytes_of(NULL, 0);
-    (void)cursor_u16(&cursor);
-    uint8_t condition = cursor_u8(&cursor);
-    uint8_t client_bytes = cursor_u8(&cursor);
-    (void)cursor_take(&cursor, client_bytes != 0 ? client_bytes + 16u : 0);
+    uint8_t condition = skip_head(&cursor);
     if (names_revision((enum condition)condition))
         (void)cursor_u64(&cursor);
     return cursor_sized(&cursor, LIMIT_KEY_BYTES);
@@ -220,6 +315,16 @@ const char *command_op_name(enum command_op op)
         return "announce";
     case COMMAND_REGISTER:
         return "register";
+    case COMMAND_OPEN_SESSION:
+        return "open-session";
+    case COMMAND_CLOSE_SESSION:
+        return "close-session";
+    case COMMAND_EXPIRE_SESSIONS:
+        return "expire-sessions";
+    case COMMAND_SEAL:
+        return "seal";
+    case COMMAND_TRANSFER:
+        return "transfer";
     }
     UNREACHABLE();
 }

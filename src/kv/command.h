@@ -19,7 +19,12 @@ enum command_op {
     COMMAND_DELETE = 2,   /* key, condition */
     COMMAND_INCR = 3,     /* key, by */
     COMMAND_ANNOUNCE = 4, /* member, http: its client address; unset: removed */
-    COMMAND_REGISTER = 5  /* member, identity: the data directory that may vote as this member */
+    COMMAND_REGISTER = 5, /* member, identity: the data directory that may vote as this member */
+    COMMAND_OPEN_SESSION = 6,    /* nonce: allots a client id; no identity */
+    COMMAND_CLOSE_SESSION = 7,   /* identity.client: forgets an allotted session; sequence 0 */
+    COMMAND_EXPIRE_SESSIONS = 8, /* cutoff_us: forgets what was last used before; no identity */
+    COMMAND_SEAL = 9,            /* identity names the write to be settled, not this command */
+    COMMAND_TRANSFER = 10        /* member: whoever leads shall hand over to it; no state changes */
 };
 
 enum condition {
@@ -30,11 +35,17 @@ enum condition {
     CONDITION_NOT_REVISION /* If-None-Match: "n": absent, or mod_revision is not n */
 };
 
+enum client_kind {
+    CLIENT_ID, /* X-MiniKV-Client-Id: of the client's own choosing, or allotted */
+    CLIENT_KEY /* Idempotency-Key: a client of one write, sequence 1 */
+};
+
 /* Exactly once: which write of which client this is. */
 struct client_identity {
+    enum client_kind kind;
     struct bytes client; /* empty: none given */
     uint64_t sequence;
-    uint64_t acked; /* every sequence up to here has been answered */
+    uint64_t acked; /* every sequence up to here has been answered; below `sequence` */
 };
 
 struct command {
@@ -48,6 +59,8 @@ struct command {
     node_id member;
     struct address http;
     uint64_t member_identity;
+    uint64_t nonce;
+    uint64_t cutoff_us; /* log time */
 };
 
 /* Requires a command within the limits; every field that its op does not name is left out. */
@@ -59,6 +72,11 @@ void command_encode(const struct command *command, struct buf *out);
 MUST_CHECK enum status command_decode(struct bytes in, struct command *out_command);
 /* The op alone, without decoding the rest; 0 when `in` is no command. */
 enum command_op command_peek(struct bytes in);
+/* Who sent it, without decoding the rest; false when it has no identity or `in` is no command. */
+bool command_peek_identity(struct bytes in, struct client_identity *out_identity);
+/* 64 bits over all that the command asks for and nothing of who asks: the same request has the same
+ * one wherever and however often it is sent. Requires a command that decodes. */
+uint64_t command_fingerprint(struct bytes in);
 /* The key alone; empty when it has none or `in` is no command. */
 struct bytes command_peek_key(struct bytes in);
 const char *command_op_name(enum command_op op); /* "put", … */

@@ -18,12 +18,63 @@ static void encode_member(const struct kv_member *member, struct buf *out)
     buf_put_u64(out, member->identity);
 }
 
+void directory_encode(const struct directory *directory, struct buf *out)
+{
+    for (uint32_t i = 0; i < directory->config.members_count; i++)
+        encode_member(&directory->members[i], out);
+}
+
+/* Empty, or as address_format writes it. */
+static enum status decode_address(struct cursor *in, struct address *out_address)
+{
+    struct bytes text = cursor_sized(in, LIMIT_ADDRESS_BYTES - 1);
+    if (in->is_short)
+        return ST_SHORT;
+    if (text.count == 0)
+        return ST_OK;
+    return address_decode(text, out_address) == ST_OK ? ST_OK : ST_FORMAT;
+}
+
+static enum status decode_member(struct cursor *in, struct kv_member *member)
+{
+    *member = (struct kv_member){.member.id = cursor_u32(in)};
+    uint8_t is_voter = cursor_u8(in);
+    member->member.is_voter = is_voter == 1;
+    enum status status = decode_address(in, &member->member.peer);
+    if (status == ST_OK)
+        status = decode_address(in, &member->http);
+    if (status != ST_OK)
+        return status;
+    member->identity = cursor_u64(in);
+    if (in->is_short)
+        return ST_SHORT;
+    return is_voter <= 1 ? ST_OK : ST_FORMAT;
+}
+
+enum status directory_decode(struct directory *directory, uint32_t members_count, struct cursor *in)
+{
+    struct directory next = {0};
+    if (members_count > LIMIT_MEMBERS)
+        return ST_LIMIT;
+    for (uint32_t i = 0; i < members_count; i++) {
+        struct kv_member *member = &next.members[i];
+        enum status status = decode_member(in, member);
+        if (status != ST_OK)
+            return status;
+        if ((i > 0 && member->member.id <= next.members[i - 1].member.id) ||
+            config_add(&next.config, &member->member) != ST_OK)
+            return ST_FORMAT;
+    }
+    next.hash = directory_hash(&next);
+    *directory = next;
+    return ST_OK;
+}
+
 uint64_t directory_hash(const struct directory *directory)
 {
     struct buf buf;
     buf_init(&buf, LIMIT_MEMBERS * (2 * LIMIT_ADDRESS_BYTES + 32));
-    for (uint32_t i = 0; i < directory->config.members_count; i++)
-        encode_member(&directory->members[i], &buf);
+    directory_encode(directory, &buf);
     INVARIANT(!buf.is_full);
     uint64_t hash = XXH3_64bits(buf.data, buf.count);
     buf_release(&buf);

@@ -23,6 +23,12 @@ MUST_CHECK enum status directory_announce(struct directory *directory, node_id i
 MUST_CHECK enum status directory_register(struct directory *directory, node_id id,
                                           uint64_t identity);
 const struct kv_member *directory_find(const struct directory *directory, node_id id);
+/* The members, one behind the other, without their count: docs/formats/state.md. */
+void directory_encode(const struct directory *directory, struct buf *out);
+/* ST_OK; ST_SHORT; ST_LIMIT for too many; ST_FORMAT for ids out of order or range, an address in
+ * another form, or a role that is none. */
+MUST_CHECK enum status directory_decode(struct directory *directory, uint32_t members_count,
+                                        struct cursor *in);
 /* Computed anew. */
 uint64_t directory_hash(const struct directory *directory);
 

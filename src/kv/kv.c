@@ -10,6 +10,7 @@ struct kv *kv_new(const struct kv_options *options)
 {
     struct kv *kv = mem_alloc(sizeof *kv);
     kv->tree = tree_new();
+    kv->sessions = sessions_new();
     kv->revision = KV_REVISION_FIRST;
     kv->state_bytes_max = options->state_bytes_max;
     if (kv->state_bytes_max == 0)
@@ -23,28 +24,46 @@ void kv_free(struct kv *kv)
     if (kv == NULL)
         return;
     tree_free(kv->tree);
+    sessions_free(kv->sessions);
     mem_free(kv);
 }
 
 /* In a state that the caches hold, a search waits for nothing and the hint would only cost. */
-static bool is_worth_a_hint(const struct kv *kv)
+static bool is_worth_a_hint(uint64_t items_count)
 {
     enum { CACHED_ITEMS = 10000 };
-    return tree_view(kv->tree).items_count > CACHED_ITEMS;
+    return items_count > CACHED_ITEMS;
 }
 
 void kv_prefetch(const struct kv *kv, const struct bytes *keys, size_t keys_count)
 {
-    if (!is_worth_a_hint(kv))
+    if (!is_worth_a_hint(tree_view(kv->tree).items_count))
         return;
     for (size_t i = 0; i < keys_count; i += TREE_PREFETCH_KEYS)
         tree_prefetch(tree_view(kv->tree), keys + i,
                       MIN(keys_count - i, (size_t)TREE_PREFETCH_KEYS));
 }
 
+static void prefetch_sessions(const struct kv *kv, const struct bytes *commands,
+                              size_t commands_count)
+{
+    struct sessions_stats stats;
+    sessions_stats(kv->sessions, &stats);
+    if (!is_worth_a_hint(stats.sessions_count))
+        return;
+    for (size_t at = 0; at < commands_count;) {
+        struct client_identity identities[TREE_PREFETCH_KEYS];
+        size_t count = 0;
+        for (; at < commands_count && count < TREE_PREFETCH_KEYS; at++)
+            count += command_peek_identity(commands[at], &identities[count]);
+        sessions_prefetch(kv->sessions, identities, count);
+    }
+}
+
 void kv_prefetch_commands(const struct kv *kv, const struct bytes *commands, size_t commands_count)
 {
-    if (!is_worth_a_hint(kv))
+    prefetch_sessions(kv, commands, commands_count);
+    if (!is_worth_a_hint(tree_view(kv->tree).items_count))
         return;
     for (size_t at = 0; at < commands_count;) {
         struct bytes keys[TREE_PREFETCH_KEYS];
@@ -115,12 +134,13 @@ const struct config *kv_config(const struct kv *kv)
 
 uint64_t kv_digest(const struct kv *kv)
 {
-    uint8_t raw[48];
+    uint8_t raw[56];
     store_u64(raw, kv->applied.term);
     store_u64(raw + 8, kv->applied.index);
     store_u64(raw + 16, kv->revision);
     store_u64(raw + 24, kv->stamp_us);
     store_u64(raw + 32, kv->items_hash);
     store_u64(raw + 40, kv->directory.hash);
+    store_u64(raw + 48, sessions_hash(kv->sessions));
     return XXH3_64bits(raw, sizeof raw);
 }

@@ -3,6 +3,7 @@
  * The data model is etcd's. One cluster-wide `revision` grows by one with each changing
  * transaction; each key has create_revision, mod_revision and version. Commands are applied in log
  * order; every node that has applied the same entries has the same state, which kv_digest proves.
+ * A command with an identity is carried out once (kv/session.h), however often it is in the log.
  *
  * Keys live in an ordered copy-on-write B+tree (kv/tree.h): a pinned root is a snapshot that later
  * writes do not disturb.
@@ -14,7 +15,7 @@
 #ifndef MINIKV_KV_KV_H
 #define MINIKV_KV_KV_H
 
-#include "kv/command.h"
+#include "kv/session.h"
 #include "types/member.h"
 #include "types/proposal.h"
 
@@ -35,15 +36,32 @@ struct kv_item {
     uint64_t lease;   /* 0: none */
 };
 
-/* What a command came to. Every status but OK changed nothing but the applied index. */
+/* What has become of a write with an identity. */
+enum kv_outcome {
+    KV_OUTCOME_APPLIED = 1, /* carried out; what it came to is remembered */
+    KV_OUTCOME_UNSEEN,      /* not carried out up to now; a copy may be on its way */
+    KV_OUTCOME_NEVER,       /* sealed */
+    KV_OUTCOME_EXPIRED      /* no longer remembered, and will not be carried out any more */
+};
+
+/* What a command came to. Every status but OK changed no key and no member. */
 struct kv_result {
     enum status status;    /* OK, CONDITION_FAILED, NOT_INTEGER, OVERFLOW, STATE_FULL,
                               UNKNOWN_MEMBER, BAD_REQUEST (a malformed command), ADDRESS_MISMATCH
-                              (REGISTER of another identity than the recorded one) */
+                              (REGISTER of another identity than the recorded one);
+                              SEQUENCE_TOO_OLD, SEALED, SESSION_EXPIRED, IDENTITY_REUSED,
+                              SESSIONS_FULL (of the identity; nothing was carried out) */
     bool changed;          /* the revision grew */
+    bool is_replayed;      /* the result of an earlier delivery of the same write */
     uint64_t revision;     /* of the state after this command; 1 while nothing has been changed */
     uint64_t mod_revision; /* of the key after this command; 0: it does not exist */
-    int64_t number;        /* INCR: the new value */
+    int64_t number;        /* INCR: the new value; OPEN_SESSION: the index in the id;
+                              EXPIRE_SESSIONS: how many */
+
+    /* SEAL and kv_outcome: of the write asked about */
+    enum kv_outcome outcome;
+    enum command_op applied_op; /* APPLIED: what it was; mod_revision and number are its own */
+    enum status applied_status; /* APPLIED: what it came to */
 };
 
 /* A member as the state knows it. The configuration entry gives id, role and peer address, commands
@@ -69,6 +87,13 @@ void kv_apply_noop(struct kv *kv, struct entry_id id);
 void kv_prefetch(const struct kv *kv, const struct bytes *keys, size_t keys_count);
 void kv_prefetch_commands(const struct kv *kv, const struct bytes *commands, size_t commands_count);
 
+/* What this state alone already knows of a write that is sent again: true when its result is final
+ * (done, reused, sealed, too old, expired), so that no entry is needed. `command` is encoded. */
+bool kv_recall(const struct kv *kv, struct bytes command, struct kv_result *out_result);
+/* What has become of the write with this identity, up to the applied index. */
+void kv_outcome(const struct kv *kv, const struct client_identity *identity,
+                struct kv_result *out_result);
+
 bool kv_get(const struct kv *kv, struct bytes key, struct kv_item *out_item);
 
 struct kv_range {
@@ -91,6 +116,15 @@ struct kv_stats {
 void kv_stats(const struct kv *kv, struct kv_stats *out_stats);
 const struct kv_member *kv_member(const struct kv *kv, node_id id); /* NULL: no such member */
 const struct config *kv_config(const struct kv *kv);                /* as applied */
+
+void kv_sessions_stats(const struct kv *kv, struct sessions_stats *out_stats);
+
+/* The whole replicated state as bytes (docs/formats/state.md), the same on all nodes at the same
+ * index; kv_decode makes a state of them with the same digest.
+ * return   ST_OK; ST_SHORT, ST_FORMAT, ST_LIMIT, ST_CORRUPT (the digest does not hold) */
+void kv_encode(const struct kv *kv, struct buf *out);
+MUST_CHECK enum status kv_decode(struct bytes in, const struct kv_options *options,
+                                 struct kv **out_kv);
 
 /* 64 bits over the whole state; equal at equal applied index on all nodes. O(1) per change. */
 uint64_t kv_digest(const struct kv *kv);

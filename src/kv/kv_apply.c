@@ -120,13 +120,43 @@ static void apply_to_key(struct kv *kv, const struct command *command, struct kv
         apply_incr(kv, command, &cursor, old, result);
 }
 
-static void apply_command(struct kv *kv, const struct command *command, struct kv_result *result)
+/* Whoever leads reads it in the log and hands over; here it is only whether there is such a voter.
+ */
+static enum status apply_transfer(const struct kv *kv, const struct command *command)
 {
+    const struct kv_member *member = directory_find(&kv->directory, command->member);
+    return member != NULL && member->member.is_voter ? ST_OK : ST_UNKNOWN_MEMBER;
+}
+
+static void apply_open(struct kv *kv, struct entry_id id, const struct command *command,
+                       struct kv_result *result)
+{
+    result->status = sessions_open(kv->sessions, command->nonce, id, kv->stamp_us);
+    if (result->status == ST_OK)
+        result->number = (int64_t)id.index;
+}
+
+static void apply_seal(struct kv *kv, struct entry_id id, const struct command *command,
+                       struct kv_result *result)
+{
+    struct session_result earlier;
+    enum session_verdict verdict =
+        sessions_seal(kv->sessions, &command->identity, id, kv->stamp_us, &earlier);
+    kv_tell_outcome(kv, verdict, &earlier, result);
+    if (result->outcome == KV_OUTCOME_EXPIRED) /* nothing to settle it in */
+        result->status = ST_SESSION_EXPIRED;
+}
+
+static void apply_command(struct kv *kv, struct entry_id id, const struct command *command,
+                          struct kv_result *result)
+{
+    result->revision = kv->revision;
     switch (command->op) {
     case COMMAND_PUT:
     case COMMAND_DELETE:
     case COMMAND_INCR:
         apply_to_key(kv, command, result);
+        result->revision = kv->revision;
         return;
     case COMMAND_ANNOUNCE:
         result->status = directory_announce(&kv->directory, command->member, &command->http);
@@ -135,8 +165,57 @@ static void apply_command(struct kv *kv, const struct command *command, struct k
         result->status =
             directory_register(&kv->directory, command->member, command->member_identity);
         return;
+    case COMMAND_OPEN_SESSION:
+        apply_open(kv, id, command, result);
+        return;
+    case COMMAND_CLOSE_SESSION:
+        result->status = sessions_close(kv->sessions, command->identity.client);
+        return;
+    case COMMAND_EXPIRE_SESSIONS:
+        result->number = (int64_t)sessions_expire(kv->sessions, command->cutoff_us);
+        return;
+    case COMMAND_SEAL:
+        apply_seal(kv, id, command, result);
+        return;
+    case COMMAND_TRANSFER:
+        result->status = apply_transfer(kv, command);
+        return;
     }
     UNREACHABLE();
+}
+
+/* Does the identity name this command, and not one that the command is about? */
+static bool is_identified(const struct command *command)
+{
+    return command->identity.client.count != 0 && command->op != COMMAND_SEAL &&
+           command->op != COMMAND_CLOSE_SESSION;
+}
+
+/* Exactly once (Raft §8, thesis §6.3): a write that was carried out before is answered with what it
+ * came to then. It is looked up here, where the log has put it behind or before its duplicates, and
+ * nowhere earlier. What was refused for a reason that may pass is not remembered: the same write
+ * may come again. */
+static void apply_once(struct kv *kv, struct entry_id id, const struct command *command,
+                       struct bytes encoded, struct kv_result *result)
+{
+    struct session_result earlier;
+    uint64_t fingerprint = command_fingerprint(encoded);
+    enum session_verdict verdict =
+        sessions_begin(kv->sessions, &command->identity, fingerprint, id, kv->stamp_us, &earlier);
+    if (verdict != SESSION_FRESH) {
+        kv_tell_verdict(kv, verdict, &earlier, result);
+        return;
+    }
+    apply_command(kv, id, command, result);
+    if (status_info(result->status)->retry == RETRY_LATER)
+        return;
+    sessions_record(kv->sessions, &command->identity, fingerprint,
+                    &(struct session_result){.op = command->op,
+                                             .status = result->status,
+                                             .changed = result->changed,
+                                             .revision = result->revision,
+                                             .mod_revision = result->mod_revision,
+                                             .number = result->number});
 }
 
 /* Every entry is applied once and in order, whatever is in it. */
@@ -155,13 +234,15 @@ void kv_apply(struct kv *kv, struct entry_id id, const struct proposal *proposal
     uint64_t revision = kv->revision;
     advance(kv, id);
     kv->stamp_us = MAX(kv->stamp_us, proposal->stamp_us);
-    if (command_decode(proposal->command, &command) == ST_OK)
-        apply_command(kv, &command, &result);
+    if (command_decode(proposal->command, &command) != ST_OK)
+        result = (struct kv_result){.status = ST_BAD_REQUEST, .revision = kv->revision};
+    else if (is_identified(&command))
+        apply_once(kv, id, &command, proposal->command, &result);
     else
-        result.status = ST_BAD_REQUEST;
-    result.revision = kv->revision;
+        apply_command(kv, id, &command, &result);
     ENSURE(kv->revision == revision + result.changed);
     ENSURE(IMPLIES(result.changed, result.status == ST_OK));
+    ENSURE(IMPLIES(result.changed, !result.is_replayed));
     *out_result = result;
 }
 

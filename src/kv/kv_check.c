@@ -48,4 +48,5 @@ void kv_check(const struct kv *kv)
     INVARIANT(kv->revision >= KV_REVISION_FIRST);
     INVARIANT(kv->revision - KV_REVISION_FIRST <= kv->applied.index);
     check_directory(&kv->directory);
+    sessions_check(kv->sessions);
 }

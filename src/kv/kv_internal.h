@@ -9,7 +9,8 @@
 enum { KV_REVISION_FIRST = 1 };
 
 struct kv {
-    struct tree *tree; /* owned */
+    struct tree *tree;         /* owned */
+    struct sessions *sessions; /* owned */
     uint64_t state_bytes_max;
     struct entry_id applied;
     uint64_t revision;
@@ -18,5 +19,14 @@ struct kv {
     uint64_t items_hash; /* sum of item.hash, modulo 2^64: the order of keys does not matter */
     struct directory directory;
 };
+
+/* What a verdict other than FRESH means to the one whose write was judged. `earlier` of DONE. */
+void kv_tell_verdict(const struct kv *kv, enum session_verdict verdict,
+                     const struct session_result *earlier, struct kv_result *out_result);
+/* What has become of the write with this identity, as the one who asks after it is told. */
+void kv_tell_outcome(const struct kv *kv, enum session_verdict verdict,
+                     const struct session_result *earlier, struct kv_result *out_result);
+/* All that kv_encode writes but the digest, into a new state; to be freed on failure. */
+MUST_CHECK enum status kv_decode_content(struct kv *kv, struct cursor *in);
 
 #endif

@@ -204,7 +204,8 @@ static bool parse_fixed(const char *text, const char *fixed, struct errtext *err
 }
 
 #define SNAPSHOT_BYTES_TEXT "67108864"
-#define SESSION_TTL_TEXT    "24h"
+
+enum { SESSION_TTL_DAYS_MAX = 3650 };
 
 static bool parse_snapshot_bytes(struct options *options, const char *text, struct errtext *error)
 {
@@ -212,10 +213,28 @@ static bool parse_snapshot_bytes(struct options *options, const char *text, stru
     return parse_fixed(text, SNAPSHOT_BYTES_TEXT, error);
 }
 
+/* A whole number and its unit: 90s, 15m, 24h, 7d. */
 static bool parse_session_ttl(struct options *options, const char *text, struct errtext *error)
 {
-    (void)options;
-    return parse_fixed(text, SESSION_TTL_TEXT, error);
+    static const struct {
+        char unit;
+        uint64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 60 * 60}, {'d', 24 * 60 * 60}};
+    uint64_t count = 0, seconds = 0;
+    char *end = NULL;
+    bool is_number = text[0] >= '0' && text[0] <= '9' && strlen(text) <= 10;
+    if (is_number)
+        count = strtoull(text, &end, 10);
+    for (size_t i = 0; is_number && i < ARRAY_COUNT(units); i++)
+        if (end[0] == units[i].unit && end[1] == '\0')
+            seconds = count * units[i].seconds;
+    if (seconds < 1 || seconds > SESSION_TTL_DAYS_MAX * units[3].seconds) {
+        errtext_set(error, "\"%.40s\" is no time from 1s to %dd: a number and s, m, h or d", text,
+                    SESSION_TTL_DAYS_MAX);
+        return false;
+    }
+    options->session_ttl = seconds * 1000 * TIME_US_PER_MS;
+    return true;
 }
 
 /* The file was found before the values are parsed; options.c reads it. */
@@ -273,9 +292,9 @@ const struct option_spec option_table[] = {
      "Log bytes after which a snapshot is taken. Only the default is supported in this version, "
      "which takes none.",
      parse_snapshot_bytes},
-    {"session-ttl", "TIME", SESSION_TTL_TEXT,
-     "How long a client's identity is remembered. Only the default is supported in this version, "
-     "which has no sessions.",
+    {"session-ttl", "TIME", "24h",
+     "How long a client and what it was answered are remembered after its last write: a number and "
+     "s, m, h or d, from 1s to 3650d. The leader's setting counts; use the same on all nodes.",
      parse_session_ttl},
     {"config", "FILE", "", "Read options from FILE: lines of \"name = value\", # for comments.",
      parse_config},

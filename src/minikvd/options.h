@@ -43,7 +43,7 @@ struct options {
     struct config initial; /* this node alone when --initial-cluster was not given */
     enum route_policy route;
     bool announces;
-    time_us heartbeat, election, hold, request_timeout;
+    time_us heartbeat, election, hold, request_timeout, session_ttl;
 
     struct option_value values[OPTIONS_MAX]; /* in the order of the table */
 };

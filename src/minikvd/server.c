@@ -130,6 +130,7 @@ static enum status open_node(struct server *server, const struct options *option
         .heartbeat = options->heartbeat,
         .election = options->election,
         .hold = options->hold,
+        .session_ttl = options->session_ttl,
     };
     struct node_callbacks callbacks = {
         .ctx = server,

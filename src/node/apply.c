@@ -4,6 +4,7 @@
  * The proof of non-application (docs/routing.md): an attempt is bound to a term. Terms never fall
  * along a log, so once an entry of a later term has been applied without the command having been
  * seen, the command can never commit, and the request may be sent again. */
+#include "base/failpoint.h"
 #include "node/node_internal.h"
 
 void apply_note_stamp(struct node *node, const struct entry *entry)
@@ -37,19 +38,43 @@ static void prove_absent(struct node *node, raft_term term)
     }
 }
 
+/* A repeated one was carried out when it came first, and is only told so. */
+static bool is_fresh_transfer(struct bytes command, const struct kv_result *result)
+{
+    return command_peek(command) == COMMAND_TRANSFER && result->status == ST_OK &&
+           !result->is_replayed;
+}
+
+static void answer_origin(struct node *node, const struct proposal *proposal,
+                          const struct kv_result *result)
+{
+    if (proposal->origin.node != node->options.self ||
+        proposal->origin.incarnation != node->incarnation)
+        return;
+    struct node_request *request = request_find(node, proposal->origin.number);
+    if (request == NULL)
+        return;
+    if (is_fresh_transfer(proposal->command, result))
+        transfer_await(node, request, result);
+    else
+        request_answer(node, request, result->status, result);
+}
+
 static void apply_command(struct node *node, const struct entry *entry)
 {
     struct proposal proposal = {0};
     struct kv_result result;
     bool is_known = proposal_decode(entry_data(entry), &proposal) == ST_OK;
+    (void)FAILPOINT("node.committed", entry_data(entry));
     kv_apply(node->kv, entry->id, &proposal, &result);
-    if (!is_known || proposal.origin.node != node->options.self ||
-        proposal.origin.incarnation != node->incarnation)
+    (void)FAILPOINT("node.applied", entry_data(entry));
+    if (!is_known)
         return;
-
-    struct node_request *request = request_find(node, proposal.origin.number);
-    if (request != NULL)
-        request_answer(node, request, result.status, &result);
+    if (command_peek(proposal.command) == COMMAND_EXPIRE_SESSIONS)
+        expiry_on_applied(node, (uint64_t)result.number);
+    else if (is_fresh_transfer(proposal.command, &result))
+        transfer_on_applied(node, entry->id, proposal.command);
+    answer_origin(node, &proposal, &result);
 }
 
 static void apply_entry(struct node *node, const struct entry *entry)

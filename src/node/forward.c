@@ -10,6 +10,7 @@
  * What can go wrong: the link breaks (the next welcome says which numbers were taken, only unseen
  * ones are sent again), the leader dies or is deposed (the log of a later term is the proof,
  * apply.c), nothing is heard (the deadline: LINK_LOST or TIMEOUT, effect maybe). */
+#include "base/failpoint.h"
 #include "node/node_internal.h"
 
 static struct envelope envelope_of(const struct node *node, const struct node_request *request)
@@ -33,7 +34,8 @@ enum status forward_send(struct node *node, struct node_request *request)
         return ST_BUSY;
     request_open(node, request, node->view.term, node->view.leader);
     struct envelope envelope = envelope_of(node, request);
-    enum status status = peers_forward(node->peers, &envelope);
+    bool is_dropped = FAILPOINT("node.forward", request->command);
+    enum status status = is_dropped ? ST_OK : peers_forward(node->peers, &envelope);
     if (status != ST_OK) {
         request_detach(node, request); /* nothing was sent; the number is left unused */
         return status;
@@ -92,6 +94,8 @@ void forward_on_envelope(void *ctx, node_id from, uint64_t incarnation,
             return; /* taken before, on this link or an older one */
         taken->number = envelope->number;
         node->stats.taken_count++;
+        if (FAILPOINT("node.taken", envelope->command))
+            return;
         status = propose_command(node, &origin, envelope->command, envelope->term);
     }
     if (status != ST_OK)

@@ -14,6 +14,8 @@ static void on_turn(void *ctx)
     read_start_batch(node);
     if (!node->is_fatal)
         apply_committed(node);
+    transfer_start(node);
+    transfer_settle(node);
     read_complete(node);
     forward_repeat_refusals(node);
     if (!node->is_caught_up && node->ready_index != 0 && node->applied >= node->ready_index)
@@ -85,6 +87,7 @@ static void on_tick(void *ctx)
     struct node *node = ctx;
     struct raft_event event = {.type = RAFT_EVENT_TICK, .now = env_now(node->env)};
     (void)ready_step(node, &event); /* TICK is never refused */
+    expiry_on_tick(node);
 }
 
 /* The leader's client address rides on its appends, with its term (docs/routing.md); NULL: it has
@@ -175,6 +178,18 @@ static struct address leader_http_of(struct node *node, const struct raft_view *
     return raft->leader != NODE_NONE ? node->leader_http : (struct address){0};
 }
 
+/* Raft §8, in the form that clients get: at a leader's first word its address may be missing. */
+static struct known_leader known_of(const struct node_view *view)
+{
+    struct known_leader known = {.known_leader_id = -1, .term = view->term};
+    if (view->leader == NODE_NONE)
+        return known;
+    known.known_leader_id = (int32_t)view->leader;
+    memcpy(known.known_leader_host, view->leader_http.host, sizeof view->leader_http.host);
+    known.known_leader_port = view->leader_http.port;
+    return known;
+}
+
 void node_view_refresh(struct node *node)
 {
     struct raft_view raft;
@@ -189,6 +204,7 @@ void node_view_refresh(struct node *node)
     const struct member *leader = config_find(raft_config(node->raft), raft.leader);
     if (leader != NULL)
         view.leader_peer = leader->peer;
+    view.known = known_of(&view);
     struct node_view before = node->view;
     bool is_same = before.version != 0 && before.role == view.role && before.term == view.term &&
                    before.leader == view.leader &&
@@ -226,9 +242,9 @@ void node_fail(struct node *node, enum status status, const char *what)
 
 static void init_lists(struct node *node)
 {
-    struct list *lists[] = {&node->gated,     &node->submitted,   &node->held,
-                            &node->open,      &node->answered,    &node->reads_waiting,
-                            &node->verifying, &node->read_batches};
+    struct list *lists[] = {&node->gated,     &node->submitted,    &node->held,
+                            &node->open,      &node->answered,     &node->reads_waiting,
+                            &node->verifying, &node->read_batches, &node->transfers};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         list_init(lists[i]);
     for (size_t i = 0; i < LIMIT_MEMBERS; i++)
@@ -329,6 +345,7 @@ void node_close(struct node *node)
     answer_all(node, &node->submitted, ST_SHUTTING_DOWN);
     answer_all(node, &node->held, ST_SHUTTING_DOWN);
     answer_all(node, &node->open, ST_TIMEOUT); /* an attempt is out there */
+    answer_all(node, &node->transfers, ST_TIMEOUT);
     read_release(node);
     answer_all(node, &node->reads_waiting, ST_SHUTTING_DOWN);
     node->is_fatal = true; /* whatever on_done submits now is refused */

@@ -19,6 +19,7 @@
 #include "kv/kv.h"
 #include "peer/peer.h"
 #include "raft/raft.h"
+#include "route/redirect.h"
 #include "route/route.h"
 #include "storage/wal.h"
 
@@ -33,10 +34,11 @@ enum node_request_kind {
 
 struct node_answer {
     enum status status;
-    enum effect effect;      /* the truth about this delivery */
-    struct kv_result result; /* of a command that was applied */
-    unsigned hops_count;     /* forwards it took: 0 or 1 */
-    uint32_t retry_after_ms; /* 0: no advice */
+    enum effect effect;           /* the truth about this delivery */
+    struct kv_result result;      /* of a command that was applied, now or by an earlier delivery */
+    struct redirect_msg redirect; /* where to go when this node did not take it; else all 0 */
+    unsigned hops_count;          /* forwards it took: 0 or 1 */
+    uint32_t retry_after_ms;      /* 0: no advice */
 };
 
 struct node_request {
@@ -57,15 +59,25 @@ struct node_request {
     raft_term fence; /* term the attempt is bound to */
     time_us hold_until;
     unsigned hops_count;
-    bool link_was_lost; /* since the attempt was sent */
-    node_id sent_to;    /* the leader that the attempt went to; this node: proposed here */
+    bool link_was_lost;  /* since the attempt was sent */
+    bool is_client;      /* what has been applied here may answer it */
+    raft_index asked_at; /* the applied index at which the table of sessions was last asked */
+    node_id sent_to;     /* the leader that the attempt went to; this node: proposed here */
     struct env_timer timer;
     struct node_request *hash_next;
     struct node *node;
     struct node_answer answer;
 };
 
-/* Takes the request on; on_done will be called exactly once, unless cancelled. */
+/* Takes a client's request on (Raft §8): a write that this node has applied before is answered from
+ * the table of sessions; the leader orders it; another node forwards it, or answers with a
+ * redirect_msg, as the policy says. on_done will be called exactly once, unless cancelled.
+ *
+ * The table is asked again each time the request is routed. A duplicate of a write that is still
+ * under way gets an entry of its own; it stands behind the first in the log and finds its result.
+ */
+void handle_client_request(struct node *node, struct node_request *request);
+/* The same without looking at what this node has applied: for commands of the node's own. */
 void node_submit(struct node *node, struct node_request *request);
 /* The client is gone: on_done will not be called. What was proposed may still happen. */
 void node_cancel(struct node *node, struct node_request *request);
@@ -90,6 +102,7 @@ struct node_options {
     bool announces;
     enum route_policy policy; /* default for front doors: node_policy */
     time_us heartbeat, election, hold;
+    time_us session_ttl; /* of log time since a client's last use, when this node leads; 0: 24 h */
     uint64_t wal_segment_bytes; /* 0: the default */
 };
 
@@ -127,8 +140,12 @@ struct node_view {
     node_id leader;             /* NODE_NONE: unknown */
     struct address leader_peer; /* unset: unknown */
     struct address leader_http; /* unset: unknown or not announced */
+    struct known_leader known;  /* the same for clients: follows every append and heartbeat */
 };
 const struct node_view *node_view(const struct node *node);
+/* A write with this identity is waiting or under way at this node, or in its log and not yet
+ * applied. Looks at all of them: for questions of clients, not for every request. */
+bool node_is_pending(const struct node *node, const struct client_identity *identity);
 const struct kv *node_kv(const struct node *node);
 const struct raft *node_raft(const struct node *node);
 enum route_policy node_policy(const struct node *node);

@@ -9,6 +9,9 @@
  *      forward.c   envelopes to and from other nodes
  *      read.c      linearizable reads
  *      directory.c register, announce, verify
+ *      expiry.c    proposes to forget clients that have been silent for too long
+ *      transfer.c  leadership handed over on request
+ *      pending.c   what is under way under an identity
  *      status.c    figures for the front doors */
 #ifndef MINIKV_NODE_NODE_INTERNAL_H
 #define MINIKV_NODE_NODE_INTERNAL_H
@@ -29,6 +32,7 @@ enum request_state {
     REQUEST_HELD,      /* in node->held: waits for a leader */
     REQUEST_OPEN,      /* in node->open and in the table: an attempt is under way */
     REQUEST_READING,   /* in a list of reads */
+    REQUEST_TRANSFER,  /* in node->transfers: applied, waits for the new leader */
     REQUEST_ANSWERING, /* in node->answered: the answer is known, on_done comes next */
     REQUEST_DONE
 };
@@ -153,6 +157,13 @@ struct node {
     bool own_is_unusable;         /* the advertised client address names no host; said once */
     time_us own_not_before;
 
+    /* expiry.c */
+    time_us expiry_not_before;
+
+    /* transfer.c */
+    struct list transfers; /* REQUEST_TRANSFER */
+    node_id transfer_to;   /* applied in this turn at the leader; NODE_NONE: nothing to do */
+
     struct node_stats stats;
 };
 
@@ -238,5 +249,18 @@ bool directory_needs_verification(const struct node *node, struct bytes command)
 MUST_CHECK enum status directory_verify(struct node *node, struct entry *entry, raft_term fence);
 enum refusal directory_check_hello(struct node *node, const struct hello *hello);
 void directory_release(struct node *node);
+
+/* expiry.c */
+void expiry_on_tick(struct node *node);
+/* A COMMAND_EXPIRE_SESSIONS has been applied and forgot so many. */
+void expiry_on_applied(struct node *node, uint64_t expired_count);
+
+/* transfer.c */
+void transfer_on_applied(struct node *node, struct entry_id at, struct bytes command);
+void transfer_start(struct node *node); /* what has just been applied, if this node leads */
+/* The command has been applied: the answer waits for the member to lead. */
+void transfer_await(struct node *node, struct node_request *request,
+                    const struct kv_result *result);
+void transfer_settle(struct node *node); /* answers all whose member leads */
 
 #endif

@@ -8,6 +8,7 @@
  * 4. The log reports an append durable: the gate opens, raft hears RAFT_EVENT_DURABLE.
  *
  * If the process dies before 4, nothing that depends on the append has left the node. */
+#include "base/failpoint.h"
 #include "base/mem.h"
 #include "node/node_internal.h"
 
@@ -76,6 +77,7 @@ static void persist(struct node *node, const struct raft_ready *ready)
     bool has_config = false;
     for (size_t i = 0; i < ready->entries_count; i++) {
         apply_note_stamp(node, ready->entries[i]);
+        (void)FAILPOINT("node.appended", entry_data(ready->entries[i]));
         has_config = has_config || ready->entries[i]->type == ENTRY_CONFIG;
         last = ready->entries[i]->id;
     }

@@ -2,6 +2,7 @@
  *
  * The table finds the request of an attempt by its number when the command is applied. The list of
  * open attempts is in rising number, and so in rising fence. */
+#include "base/failpoint.h"
 #include "node/node_internal.h"
 
 static struct node_request **slot_of(struct node *node, uint64_t number)
@@ -70,6 +71,7 @@ void request_hold(struct node *node, struct node_request *request)
         request_answer(node, request, ST_BUSY, NULL);
         return;
     }
+    (void)FAILPOINT("node.held", request->command);
     request->hops_count = 0;
     request->state = REQUEST_HELD;
     node->held_count++;
@@ -87,6 +89,27 @@ void request_again(struct node *node, struct node_request *request)
     node_wake(node);
 }
 
+/* Statuses that say nothing of the request, only that another node should be asked. */
+static bool was_not_taken(enum status status)
+{
+    static const enum status statuses[] = {
+        ST_NOT_LEADER,        ST_NO_LEADER, ST_LEADER_UNREACHABLE, ST_LEADER_NOT_ANNOUNCED,
+        ST_ALREADY_FORWARDED, ST_FENCED,    ST_NOT_READY,          ST_SHUTTING_DOWN};
+    for (size_t i = 0; i < ARRAY_COUNT(statuses); i++)
+        if (statuses[i] == status)
+            return true;
+    return false;
+}
+
+/* A leader that does not take it, because it hands over or shuts down, must not name itself. */
+static struct redirect_msg redirect_from(const struct node *node)
+{
+    struct known_leader known = node->view.known;
+    if (node->view.leader == node->options.self)
+        known.known_leader_id = -1;
+    return redirect_of(&known, false);
+}
+
 void request_answer(struct node *node, struct node_request *request, enum status status,
                     const struct kv_result *result)
 {
@@ -94,6 +117,8 @@ void request_answer(struct node *node, struct node_request *request, enum status
     env_timer_set(node->env, &request->timer, TIME_NEVER);
     request->answer = (struct node_answer){
         .status = status, .effect = status_info(status)->effect, .hops_count = request->hops_count};
+    if (was_not_taken(status))
+        request->answer.redirect = redirect_from(node);
     if (request->kind == NODE_READ)
         request->answer.effect = EFFECT_NONE; /* whatever became of it, a read changes nothing */
     if (result != NULL)
@@ -129,6 +154,9 @@ static void on_deadline(void *ctx)
     case REQUEST_OPEN:
         request_answer(node, request, request->link_was_lost ? ST_LINK_LOST : ST_TIMEOUT, NULL);
         break;
+    case REQUEST_TRANSFER: /* ordered; whether it comes to that is up to the member */
+        request_answer(node, request, ST_TIMEOUT, NULL);
+        break;
     case REQUEST_READING:
         request_answer(node, request, node->view.leader == NODE_NONE ? ST_NO_LEADER : ST_TIMEOUT,
                        NULL);
@@ -139,13 +167,15 @@ static void on_deadline(void *ctx)
     }
 }
 
-void node_submit(struct node *node, struct node_request *request)
+static void submit(struct node *node, struct node_request *request, bool is_client)
 {
     REQUIRE(request->on_done != NULL);
     REQUIRE(request->kind == NODE_READ || request->command.count > 0);
     REQUIRE(request->command.count <= LIMIT_COMMAND_BYTES);
 
     request->node = node;
+    request->is_client = is_client;
+    request->asked_at = 0;
     request->hops_count = 0;
     request->hash_next = NULL;
     renew_hold(node, request);
@@ -161,6 +191,16 @@ void node_submit(struct node *node, struct node_request *request)
     request->state = REQUEST_NEW;
     list_push_back(&node->submitted, &request->link);
     node_wake(node);
+}
+
+void handle_client_request(struct node *node, struct node_request *request)
+{
+    submit(node, request, true);
+}
+
+void node_submit(struct node *node, struct node_request *request)
+{
+    submit(node, request, false);
 }
 
 void node_cancel(struct node *node, struct node_request *request)

@@ -7,6 +7,7 @@
  *
  * Nothing from an ungreeted link reaches the node, and no more than a few hundred bytes of it are
  * kept. A link that says anything out of shape is closed without any other effect. */
+#include "base/failpoint.h"
 #include "base/mem.h"
 #include "peer/link.h"
 
@@ -137,6 +138,8 @@ static void on_message(struct link_in *link, struct bytes body)
 {
     struct peers *peers = link->peers;
     struct message_in *in = peers->message_in;
+    if (FAILPOINT("peer.received", body))
+        return;
     if (message_decode(body, in) != ST_OK) {
         close_for(link, COMPLAINT_MALFORMED, "a malformed message");
         return;

@@ -1,6 +1,7 @@
 /* Outbox: see the header. */
 #include "peer/outbox.h"
 
+#include "base/failpoint.h"
 #include "base/limits.h"
 
 enum {
@@ -104,6 +105,7 @@ size_t outbox_flush(struct outbox *outbox, struct env_stream *stream)
     struct bytes bytes = buf_bytes(&outbox->frames);
     if (bytes.count != 0)
         env_stream_send(stream, bytes);
+    (void)FAILPOINT("peer.sent", bytes);
     outbox_clear(outbox);
     return bytes.count;
 }

@@ -9,6 +9,7 @@
  * spare together with a new header, see wal_segment.c); there is no spare (the segment grows). */
 #include "storage/wal_private.h"
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 
 void wal_fail(struct wal *wal, enum status status)
@@ -79,6 +80,8 @@ static void on_written(void *ctx, enum status status)
         wal_finish_close(wal);
         return;
     }
+    if (FAILPOINT("wal.synced", wal->write.bytes))
+        status = ST_IO;
     if (wal->failure == ST_OK && status == ST_OK && wal->is_switching)
         status = wal_segment_enter(wal, wal->target);
     if (wal->failure != ST_OK || status != ST_OK) {

@@ -15,6 +15,7 @@ enum { MEMORY_TIMERS_MAX = 64 };
 
 struct env {
     time_us now;
+    uint64_t random; /* the last number given */
     struct list tasks;
     struct env_timer *timers[MEMORY_TIMERS_MAX]; /* armed; heap_index is the place plus one */
     void (*on_accept)(void *ctx, struct env_stream *stream);
@@ -157,6 +158,12 @@ static inline void memory_take(struct env_stream *stream, size_t count)
 time_us env_now(struct env *env)
 {
     return env->now;
+}
+
+/* The same numbers in every run. */
+uint64_t env_random(struct env *env)
+{
+    return env->random += 0x9e3779b97f4a7c15;
 }
 
 void env_timer_init(struct env_timer *timer, void (*on_fire)(void *ctx), void *ctx)

@@ -22,6 +22,7 @@ struct node {
     enum route_policy policy;
     time_us staleness;
     bool is_ready;
+    bool is_pending; /* what node_is_pending says */
     enum status resolve_status;
     size_t submitted_count, cancelled_count;
     struct node_request last; /* copy of the newest one submitted; its command is in last_command */
@@ -128,6 +129,17 @@ void node_submit(struct node *node, struct node_request *request)
     list_push_back(&node->requests, &request->link);
     node->requests_count++;
     env_task_post(node->env, &node->answer_task);
+}
+
+/* Nothing is answered from the table alone: what the state does with a duplicate is looked at. */
+void handle_client_request(struct node *node, struct node_request *request)
+{
+    node_submit(node, request);
+}
+
+bool node_is_pending(const struct node *node, const struct client_identity *identity)
+{
+    return node->is_pending;
 }
 
 void node_cancel(struct node *node, struct node_request *request)

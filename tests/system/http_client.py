@@ -46,6 +46,22 @@ class Reply:
         return effect
 
     @property
+    def is_replayed(self):
+        """The answer of an earlier delivery of the same write."""
+        value = self.header("X-MiniKV-Replayed")
+        if value not in (None, "true"):
+            raise Malformed(f"X-MiniKV-Replayed: {value}")
+        return value is not None
+
+    @property
+    def told(self):
+        """What it says of the write, whoever says it and whenever: equal for all deliveries."""
+        aside = {"x-minikv-node", "x-minikv-term", "x-minikv-hops", "x-minikv-replayed",
+                 "x-leader", "x-leader-http", "connection"}
+        return (self.status, self.body,
+                sorted((n, v) for n, v in self.headers if n.lower() not in aside))
+
+    @property
     def closes(self):
         return (self.header("Connection") or "").lower() == "close"
 
@@ -181,6 +197,14 @@ def encode(method, target, body=None, headers=None, address=("127.0.0.1", 80)):
     head = f"{method} {target} HTTP/1.1\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return head.encode("latin-1") + b"\r\n" + (body or b"")
+
+
+def identity(client, sequence, acked=None):
+    """The headers that make a write happen once, however often it is sent."""
+    headers = {"X-MiniKV-Client-Id": client, "X-MiniKV-Sequence": str(sequence)}
+    if acked is not None:
+        headers["X-MiniKV-Acked"] = str(acked)
+    return headers
 
 
 def exchange(address, method, target, body=None, headers=None, timeout=10.0):

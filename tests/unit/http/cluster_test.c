@@ -87,6 +87,50 @@ static void an_address_that_answers_as_another_is_422(void **state)
                    "address-mismatch");
 }
 
+static const char *transfer(struct rig *rig, const char *body)
+{
+    static char text[512];
+    (void)snprintf(text, sizeof text,
+                   "POST /v1/raft/transfer HTTP/1.1\r\n" H "Content-Length: %zu\r\n\r\n%s",
+                   strlen(body), body);
+    return ask(rig, text);
+}
+
+static void handing_over_is_submitted_as_internal_and_answers_204(void **state)
+{
+    struct rig *rig = *state;
+    struct command command;
+    rig->node->policy = ROUTE_REDIRECT;
+
+    const char *reply = transfer(rig, "{\"to\":3}");
+
+    assert_int_equal(code_of(reply), 204);
+    assert_true(rig->node->last.is_internal);
+    assert_int_equal(rig->node->last.policy, ROUTE_FORWARD); /* any node takes it */
+    assert_int_equal(command_decode(buf_bytes(&rig->node->last_command), &command), ST_OK);
+    assert_int_equal(command.op, COMMAND_TRANSFER);
+    assert_int_equal(command.member, 3);
+    rig->node->forced = (struct node_answer){.status = ST_UNKNOWN_MEMBER};
+    assert_problem(transfer(rig, "{\"to\":9}"), 404, "unknown-member");
+}
+
+static void handing_over_to_nobody_is_refused_before_the_node(void **state)
+{
+    static const struct {
+        const char *body, *type;
+    } cases[] = {{"", "bad-json"},
+                 {"{}", "bad-field"},
+                 {"{\"to\":0}", "bad-field"},
+                 {"{\"to\":-1}", "bad-field"},
+                 {"{\"to\":\"2\"}", "bad-field"},
+                 {"{\"to\":2147483648}", "bad-field"},
+                 {"{\"to\":2,\"id\":2}", "bad-field"}};
+    struct rig *rig = *state;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
+        assert_problem(transfer(rig, cases[i].body), 400, cases[i].type);
+    assert_int_equal(rig->node->submitted_count, 0);
+}
+
 static void status_shows_peers_on_the_leader_only(void **state)
 {
     struct rig *rig = *state;
@@ -204,6 +248,8 @@ int main(void)
         RIG_TEST(an_empty_address_removes_the_announced_one),
         RIG_TEST(an_announcement_that_cannot_be_is_refused_before_the_node),
         RIG_TEST(an_address_that_answers_as_another_is_422),
+        RIG_TEST(handing_over_is_submitted_as_internal_and_answers_204),
+        RIG_TEST(handing_over_to_nobody_is_refused_before_the_node),
         RIG_TEST(status_shows_peers_on_the_leader_only),
         RIG_TEST(identity_health_and_version_are_answered_locally),
         RIG_TEST(a_node_that_is_not_ready_says_why),

@@ -330,9 +330,8 @@ static void an_unknown_outcome_that_changed_nothing_is_not_called_a_write(void *
 static void what_this_version_lacks_is_refused_by_name(void **state)
 {
     static const char *const paths[] = {
-        "/v1/txn",       "/v1/watch?prefix=a", "/v1/leases",       "/v1/leases/1/keepalive",
-        "/v1/compact",   "/v1/sessions",       "/v1/outcome",      "/v1/outcome/seal",
-        "/v1/raft/join", "/v1/raft/remove",    "/v1/raft/transfer"};
+        "/v1/txn",     "/v1/watch?prefix=a", "/v1/leases",     "/v1/leases/1/keepalive",
+        "/v1/compact", "/v1/raft/join",      "/v1/raft/remove"};
     struct rig *rig = *state;
     for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
         char request[256];
@@ -437,23 +436,6 @@ static void what_is_not_acceptable_is_406_and_raw_wins_over_accept(void **state)
                "\r\n\r\nv");
 }
 
-static void a_write_that_asks_for_exactly_once_is_refused_and_a_read_is_not(void **state)
-{
-    struct rig *rig = *state;
-    static const char *const headers[] = {"X-MiniKV-Client-Id: c", "X-MiniKV-Sequence: 1",
-                                          "X-MiniKV-Acked: 1", "Idempotency-Key: \"k\""};
-    for (size_t i = 0; i < ARRAY_COUNT(headers); i++) {
-        char request[256];
-        (void)snprintf(request, sizeof request, "DELETE /v1/kv/k HTTP/1.1\r\n" H "%s\r\n\r\n",
-                       headers[i]);
-        assert_problem(ask(rig, request), 501, "not-supported");
-        (void)snprintf(request, sizeof request, "GET /v1/kv/k HTTP/1.1\r\n" H "%s\r\n\r\n",
-                       headers[i]);
-        assert_int_equal(code_of(ask(rig, request)), 404);
-    }
-    assert_int_equal(rig->node->last.kind, NODE_READ);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,7 +462,6 @@ int main(void)
         RIG_TEST(the_place_to_go_on_from_may_be_bytes),
         RIG_TEST(a_page_ends_before_it_grows_too_long),
         RIG_TEST(what_is_not_acceptable_is_406_and_raw_wins_over_accept),
-        RIG_TEST(a_write_that_asks_for_exactly_once_is_refused_and_a_read_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -198,9 +198,37 @@ static void later_features_are_refused_and_not_ignored(void **state)
     assert_refused(LOAD("--join", "127.0.0.1:8081"), "--join: not supported in version");
     assert_refused(load_with(variables, NULL), "MINIKV_JOIN: not supported in version");
     assert_refused(LOAD("--snapshot-bytes", "1000"), "only 67108864");
-    assert_refused(LOAD("--session-ttl", "1h"), "only 24h");
-    struct load *load = LOAD("--session-ttl", "24h", "--snapshot-bytes=67108864", "--join", "");
+    struct load *load = LOAD("--snapshot-bytes=67108864", "--join", "");
     assert_int_equal(load->status, ST_OK);
+    options_release(&load->options);
+}
+
+static void the_time_that_clients_are_remembered_has_a_unit(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        time_us seconds;
+    } good[] = {{"1s", 1},          {"90s", 90},           {"15m", 900},
+                {"24h", 24 * 3600}, {"7d", 7 * 24 * 3600}, {"3650d", (time_us)3650 * 24 * 3600},
+                {"0060s", 60}};
+    static const char *const bad[] = {
+        "",    "0s",  "24",   "h",   "1 h",    "1.5h",        "-1h",    "+1h",
+        "1hh", "1ms", "500u", "24H", "0x10s",  "3651d",       "87601h", "99999999999999999999s",
+        "s1",  "1h ", " 1h",  "1w",  "12345d", "9999999999d", "1s1"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(good); i++) {
+        struct load *load = LOAD("--session-ttl", (char *)(uintptr_t)good[i].text);
+        assert_int_equal(load->status, ST_OK);
+        assert_int_equal(load->options.session_ttl, good[i].seconds * 1000 * TIME_US_PER_MS);
+        options_release(&load->options);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
+        assert_refused(LOAD("--session-ttl", (char *)(uintptr_t)bad[i]),
+                       "is no time from 1s to 3650d: a number and s, m, h or d");
+
+    struct load *load = LOAD("--id", "1");
+    assert_int_equal(load->options.session_ttl, UINT64_C(24) * 3600 * 1000 * TIME_US_PER_MS);
     options_release(&load->options);
 }
 
@@ -374,6 +402,7 @@ int main(void)
         cmocka_unit_test(a_malformed_value_is_refused_with_its_place),
         cmocka_unit_test(a_flag_without_its_value_is_refused),
         cmocka_unit_test(later_features_are_refused_and_not_ignored),
+        cmocka_unit_test(the_time_that_clients_are_remembered_has_a_unit),
         cmocka_unit_test(the_initial_cluster_is_read_and_checked),
         cmocka_unit_test(contradicting_addresses_are_refused),
         cmocka_unit_test(a_wildcard_listener_takes_its_address_from_the_cluster),

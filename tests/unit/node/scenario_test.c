@@ -2,16 +2,25 @@
  * the expected trace below it. REWRITE=1 in the environment writes what was traced into the files.
  *
  *      seed N                   of the world, before start (default 1)
- *      start COUNT [silent]     boots nodes 1 … COUNT; silent: they announce nothing
- *      run MS                   lets time pass
- *      until leader [N]         runs until a node (node N) leads and has heard so from all it can
- *      put N KEY VALUE [FLAG…]  submits at node N; flags: redirect, hop, timeout=MS
+ *      ttl MS                   how long clients are remembered, before start (default 24 h)
+ *      clock N PERCENT AHEAD    of machine N, which is off: speed, and seconds its wall clock is
+ * ahead start COUNT [silent]     boots nodes 1 … COUNT; silent: they announce nothing run MS lets
+ * time pass until leader [N]         runs until a node (node N) leads and has heard so from all it
+ * can put N KEY VALUE [FLAG…]  submits at node N; flags: redirect, hop, timeout=MS,
+ *                               as=CLIENT:SEQUENCE, acked=SEQUENCE, once=IDEMPOTENCY-KEY
  *      incr N KEY [FLAG…]       the same for COMMAND_INCR by 1
+ *      seal N FLAG…             settles the write that as= or once= names
+ *      open N NONCE             allots a client id
+ *      close N CLIENT           forgets an allotted one
+ *      outcome N FLAG           what node N knows of the write that as= or once= names
+ *      sessions N               how many clients and results node N remembers
+ *      transfer N ID [FLAG…]    asks at node N that node ID lead
  *      get N KEY                a linearizable read at node N
  *      cut A B / heal A B       one direction, from A to B; bytes stay on the way
  *      reset A B                ends the links between two nodes; what was on the way is lost
  *      crash N / boot N / pause N / resume N
  *      fill N COUNT BYTES       COUNT puts of values of that size at once, counted, not traced
+ *      crowd N COUNT            the same with an increment each of COUNT clients
  *      filled                   what became of them
  *      announce N ID HOST       at node N, for member ID; HOST - removes it
  *      directory N ID           what node N knows of member ID's client address
@@ -20,7 +29,7 @@
  *      stop N                   an orderly stop; traced when it is done
  *      ready                    which nodes say that they are ready
  *      stats N                  the forwarder's figures of node N
- *      compare                  digests of all nodes that run */
+ *      compare                  digests of all nodes that run, and of what each encodes */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,6 +62,7 @@ struct scene {
     struct replica replicas[NODES_MAX + 1];
     unsigned count;
     bool is_silent;
+    time_us session_ttl;
     struct buf trace;
     unsigned calls_count;
     unsigned filled_ok_count, filled_none_count, filled_maybe_count;
@@ -100,6 +110,7 @@ static void boot(struct scene *scene, unsigned id)
 {
     struct replica *replica = &scene->replicas[id];
     struct node_options options = world_node_options(id, scene->count, !scene->is_silent);
+    options.session_ttl = scene->session_ttl;
 
     struct node_callbacks callbacks = {.ctx = replica, .on_fatal = on_fatal, .on_view = on_view};
     struct errtext error = {0};
@@ -159,6 +170,62 @@ static void free_call(struct call *call)
     mem_free(call);
 }
 
+/* What the same write was told before must be told again: number and revisions. */
+static void trace_result(struct buf *trace, const struct kv_result *result)
+{
+    buf_printf(trace, ", number %lld, revision %llu of %llu%s", (long long)result->number,
+               (unsigned long long)result->mod_revision, (unsigned long long)result->revision,
+               result->is_replayed ? ", replayed" : "");
+}
+
+static void trace_redirect(struct buf *trace, const struct redirect_msg *message)
+{
+    if (message->leader_known)
+        buf_printf(trace, ", leader %s:%u in term %llu", message->leader_host, message->leader_port,
+                   (unsigned long long)message->term);
+    else
+        buf_put_text(trace, ", leader_known 0");
+}
+
+static const char *outcome_word(enum kv_outcome outcome)
+{
+    switch (outcome) {
+    case KV_OUTCOME_APPLIED:
+        return "applied";
+    case KV_OUTCOME_UNSEEN:
+        return "unseen";
+    case KV_OUTCOME_NEVER:
+        return "never";
+    case KV_OUTCOME_EXPIRED:
+        return "expired";
+    }
+    return "no outcome";
+}
+
+static void trace_outcome(struct buf *trace, const struct kv_result *result)
+{
+    buf_printf(trace, ", %s", outcome_word(result->outcome));
+    if (result->outcome == KV_OUTCOME_APPLIED)
+        buf_printf(trace, ": %s -> %s, number %lld, revision %llu",
+                   command_op_name(result->applied_op), status_info(result->applied_status)->code,
+                   (long long)result->number, (unsigned long long)result->mod_revision);
+}
+
+static void trace_command(const struct call *call, const struct node_answer *answer)
+{
+    struct client_identity identity;
+    struct buf *trace = &call->scene->trace;
+    enum command_op op = command_peek(call->request.command);
+    if (answer->redirect.redirect)
+        trace_redirect(trace, &answer->redirect);
+    else if (op == COMMAND_SEAL && answer->result.outcome != 0)
+        trace_outcome(trace, &answer->result);
+    else if (op == COMMAND_OPEN_SESSION && answer->status == ST_OK)
+        buf_printf(trace, ", index %lld", (long long)answer->result.number);
+    else if (answer->status == ST_OK && command_peek_identity(call->request.command, &identity))
+        trace_result(trace, &answer->result);
+}
+
 static void on_done(void *ctx, const struct node_answer *answer)
 {
     struct call *call = ctx;
@@ -181,13 +248,38 @@ static void on_done(void *ctx, const struct node_answer *answer)
         else
             buf_put_text(trace, ", absent");
     }
+    if (call->request.kind == NODE_WRITE)
+        trace_command(call, answer);
     buf_put_text(trace, "\n");
     free_call(call);
 }
 
-static void apply_flag(struct call *call, const char *flag)
+/* "as=alice:7", "acked=5", "once=anything"; what it names borrows from `flag`. */
+static bool apply_identity_flag(struct client_identity *identity, const char *flag)
+{
+    unsigned long long number = 0;
+    const char *colon = strchr(flag, ':');
+    if (strncmp(flag, "as=", 3) == 0 && colon != NULL) {
+        identity->kind = CLIENT_ID;
+        identity->client = bytes_of(flag + 3, (size_t)(colon - flag - 3));
+        identity->sequence = strtoull(colon + 1, NULL, 10);
+    } else if (strncmp(flag, "once=", 5) == 0) {
+        identity->kind = CLIENT_KEY;
+        identity->client = bytes_of_text(flag + 5);
+        identity->sequence = 1;
+    } else if (sscanf(flag, "acked=%llu", &number) == 1) {
+        identity->acked = number;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void apply_flag(struct call *call, struct command *command, const char *flag)
 {
     unsigned long ms = 0;
+    if (apply_identity_flag(&command->identity, flag))
+        return;
     if (strcmp(flag, "redirect") == 0)
         call->request.policy = ROUTE_REDIRECT;
     else if (strcmp(flag, "internal") == 0)
@@ -195,7 +287,8 @@ static void apply_flag(struct call *call, const char *flag)
     else if (strcmp(flag, "hop") == 0)
         call->request.is_forwarded = true;
     else if (sscanf(flag, "timeout=%lu", &ms) == 1)
-        call->request.deadline = world_now(call->scene->world) + ms * TIME_US_PER_MS;
+        call->request.deadline =
+            world_now_at(call->scene->world, call->at->id) + ms * TIME_US_PER_MS;
     else
         fail_msg("unknown flag: %s", flag);
 }
@@ -215,21 +308,21 @@ static void submit(struct scene *scene, const char *line, struct command *comman
                    (const char *)command->key.data);
     call->request = (struct node_request){
         .kind = command->op != 0 ? NODE_WRITE : NODE_READ,
-        .deadline = world_now(scene->world) + 5000 * TIME_US_PER_MS,
+        .deadline = world_now_at(scene->world, at) + 5000 * TIME_US_PER_MS,
         .on_done = on_done,
         .ctx = call,
     };
     char copy[128], *save = NULL;
     (void)snprintf(copy, sizeof copy, "%s", flags);
     for (char *flag = strtok_r(copy, " ", &save); flag; flag = strtok_r(NULL, " ", &save))
-        apply_flag(call, flag);
+        apply_flag(call, command, flag);
     if (command->op != 0) {
         command_encode(command, &call->command);
         call->request.command = buf_bytes(&call->command);
     }
     scene->calls_count++;
     assert_non_null(call->at->node);
-    node_submit(call->at->node, &call->request);
+    handle_client_request(call->at->node, &call->request);
 }
 
 static void crash(struct scene *scene, unsigned id)
@@ -251,6 +344,21 @@ static void trace_stats(struct scene *scene, unsigned id)
                (unsigned long long)stats.resent_count, (unsigned long long)stats.proven_count);
 }
 
+/* Whoever starts from the bytes of a state has the same state. */
+static void check_encoding(const struct kv *kv)
+{
+    struct kv_options options = {0};
+    struct kv *copy = NULL;
+    struct buf encoded;
+    buf_init(&encoded, SIZE_MAX / 2);
+    kv_encode(kv, &encoded);
+    assert_int_equal(kv_decode(buf_bytes(&encoded), &options, &copy), ST_OK);
+    assert_true(kv_digest(copy) == kv_digest(kv));
+    kv_check(copy);
+    kv_free(copy);
+    buf_release(&encoded);
+}
+
 static void compare(struct scene *scene)
 {
     const struct node *first = NULL;
@@ -264,6 +372,7 @@ static void compare(struct scene *scene)
                         kv_digest(node_kv(node)) == kv_digest(node_kv(first));
         if (!is_equal)
             buf_printf(&scene->trace, "n%u differs\n", i);
+        check_encoding(node_kv(node));
     }
     buf_put_text(&scene->trace, "compared\n");
 }
@@ -296,31 +405,50 @@ static void on_filled(void *ctx, const struct node_answer *answer)
     free_call(call);
 }
 
+static void submit_counted(struct scene *scene, unsigned at, const struct command *command)
+{
+    struct call *call = mem_alloc(sizeof *call);
+    call->scene = scene;
+    call->at = &scene->replicas[at];
+    buf_init(&call->command, LIMIT_COMMAND_BYTES);
+    command_encode(command, &call->command);
+    call->request = (struct node_request){
+        .kind = NODE_WRITE,
+        .deadline = world_now_at(scene->world, at) + 5000 * TIME_US_PER_MS,
+        .command = buf_bytes(&call->command),
+        .on_done = on_filled,
+        .ctx = call,
+    };
+    scene->calls_count++;
+    handle_client_request(call->at->node, &call->request);
+}
+
 static void fill(struct scene *scene, unsigned at, unsigned count, unsigned bytes_count)
 {
     uint8_t *value = mem_alloc(bytes_count + 1);
     scene->filled_ok_count = scene->filled_none_count = scene->filled_maybe_count = 0;
     for (unsigned i = 0; i < count; i++) {
-        struct call *call = mem_alloc(sizeof *call);
         char key[32];
         (void)snprintf(key, sizeof key, "fill-%u", i);
         struct command command = {
             .op = COMMAND_PUT, .key = bytes_of_text(key), .value = bytes_of(value, bytes_count)};
-        call->scene = scene;
-        call->at = &scene->replicas[at];
-        buf_init(&call->command, LIMIT_COMMAND_BYTES);
-        command_encode(&command, &call->command);
-        call->request = (struct node_request){
-            .kind = NODE_WRITE,
-            .deadline = world_now(scene->world) + 5000 * TIME_US_PER_MS,
-            .command = buf_bytes(&call->command),
-            .on_done = on_filled,
-            .ctx = call,
-        };
-        scene->calls_count++;
-        node_submit(call->at->node, &call->request);
+        submit_counted(scene, at, &command);
     }
     mem_free(value);
+}
+
+static void crowd(struct scene *scene, unsigned at, unsigned count)
+{
+    scene->filled_ok_count = scene->filled_none_count = scene->filled_maybe_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        char client[32];
+        (void)snprintf(client, sizeof client, "crowd-%u", i);
+        struct command command = {.op = COMMAND_INCR,
+                                  .by = 1,
+                                  .key = BYTES_LITERAL("crowd"),
+                                  .identity = {CLIENT_ID, bytes_of_text(client), 1, 0}};
+        submit_counted(scene, at, &command);
+    }
 }
 
 static void on_stopped(void *ctx)
@@ -357,12 +485,68 @@ static void submit_announce(struct scene *scene, const char *line, unsigned at, 
     submit(scene, line, &command, at, "internal");
 }
 
+static void trace_known_outcome(struct scene *scene, unsigned at, const char *flag)
+{
+    struct client_identity identity = {0};
+    struct kv_result result;
+    const struct node *node = scene->replicas[at].node;
+    if (!apply_identity_flag(&identity, flag))
+        fail_msg("no identity: %s", flag);
+    kv_outcome(node_kv(node), &identity, &result);
+    buf_printf(&scene->trace, "n%u: %s", at, flag);
+    if (result.outcome == KV_OUTCOME_UNSEEN && node_is_pending(node, &identity))
+        buf_put_text(&scene->trace, ", pending");
+    else
+        trace_outcome(&scene->trace, &result);
+    buf_put_text(&scene->trace, "\n");
+}
+
+static void trace_sessions(struct scene *scene, unsigned at)
+{
+    struct sessions_stats stats;
+    kv_sessions_stats(node_kv(scene->replicas[at].node), &stats);
+    buf_printf(&scene->trace, "n%u remembers %llu clients, %llu results\n", at,
+               (unsigned long long)stats.sessions_count, (unsigned long long)stats.results_count);
+}
+
+static bool play_session(struct scene *scene, const char *line)
+{
+    unsigned at = 0, id = 0;
+    unsigned long long nonce = 0;
+    char word[128] = "", flags[128] = "";
+    struct command command = {0};
+    if (sscanf(line, "open %u %llu", &at, &nonce) == 2) {
+        command.op = COMMAND_OPEN_SESSION;
+        command.nonce = nonce;
+    } else if (sscanf(line, "close %u %127s", &at, word) == 2) {
+        command.op = COMMAND_CLOSE_SESSION;
+        command.identity = (struct client_identity){CLIENT_ID, bytes_of_text(word), 0, 0};
+    } else if (sscanf(line, "seal %u %127[^\n]", &at, flags) == 2) {
+        command.op = COMMAND_SEAL;
+    } else if (sscanf(line, "transfer %u %u %127[^\n]", &at, &id, flags) >= 2) {
+        command.op = COMMAND_TRANSFER;
+        command.member = id;
+    } else if (sscanf(line, "outcome %u %127s", &at, word) == 2) {
+        trace_known_outcome(scene, at, word);
+        return true;
+    } else if (sscanf(line, "sessions %u", &at) == 1) {
+        trace_sessions(scene, at);
+        return true;
+    } else {
+        return false;
+    }
+    submit(scene, line, &command, at, flags);
+    return true;
+}
+
 static bool play_more(struct scene *scene, const char *line)
 {
     unsigned a = 0, b = 0, c = 0;
     char word[64] = "";
     if (sscanf(line, "fill %u %u %u", &a, &b, &c) == 3)
         fill(scene, a, b, c);
+    else if (sscanf(line, "crowd %u %u", &a, &b) == 2)
+        crowd(scene, a, b);
     else if (strcmp(line, "filled") == 0)
         buf_printf(&scene->trace, "filled: %u ok, %u none, %u maybe\n", scene->filled_ok_count,
                    scene->filled_none_count, scene->filled_maybe_count);
@@ -375,7 +559,7 @@ static bool play_more(struct scene *scene, const char *line)
     else if (sscanf(line, "slow %u %u", &a, &b) == 2)
         world_slow_disk(scene->world, a, b * TIME_US_PER_MS);
     else if (sscanf(line, "stop %u", &a) == 1)
-        node_stop(scene->replicas[a].node, world_now(scene->world) + 60000 * TIME_US_PER_MS,
+        node_stop(scene->replicas[a].node, world_now_at(scene->world, a) + 60000 * TIME_US_PER_MS,
                   on_stopped, &scene->replicas[a]);
     else if (strcmp(line, "ready") == 0)
         trace_ready(scene);
@@ -410,17 +594,23 @@ static void make_world(struct scene *scene)
 {
     struct world_options options = {
         .seed = scene->seed, .delay_min = 100, .delay_max = 300, .sync_min = 50, .sync_max = 400};
-    scene->world = world_new(&options);
+    if (scene->world == NULL)
+        scene->world = world_new(&options);
 }
 
 static void play(struct scene *scene, const char *line)
 {
-    unsigned a = 0;
-    unsigned long ms = 0;
+    unsigned a = 0, b = 0;
+    unsigned long ms = 0, ahead = 0;
     char word[16] = "";
     if (sscanf(line, "seed %u", &a) == 1) {
         assert_null(scene->world);
         scene->seed = a;
+    } else if (sscanf(line, "ttl %lu", &ms) == 1) {
+        scene->session_ttl = ms * TIME_US_PER_MS;
+    } else if (sscanf(line, "clock %u %u %lu", &a, &b, &ahead) == 3) {
+        make_world(scene);
+        world_clock(scene->world, a, b, ahead * 1000 * TIME_US_PER_MS);
     } else if (sscanf(line, "start %u %15s", &a, word) >= 1) {
         make_world(scene);
         scene->count = a;
@@ -436,7 +626,8 @@ static void play(struct scene *scene, const char *line)
         trace_stats(scene, a);
     } else if (strcmp(line, "compare") == 0) {
         compare(scene);
-    } else if (!play_request(scene, line) && !play_fault(scene, line) && !play_more(scene, line)) {
+    } else if (!play_request(scene, line) && !play_fault(scene, line) &&
+               !play_session(scene, line) && !play_more(scene, line)) {
         fail_msg("unknown command: %s", line);
     }
 }
