@@ -128,6 +128,8 @@ def stages(arguments, totals):
         yield 'unit tests, asan-ubsan', lambda: unit('asan-ubsan', name, totals)
     if not name or not name.startswith('unit'):
         yield 'build release', lambda: build('release', totals)
+        if name:
+            yield 'build dev', lambda: build('dev', totals)  # it has the failpoints
         if not name:
             yield 'checks of the build', lambda: check(CHECKS_OF_BUILDS, totals)
         yield 'system tests', lambda: system(name, totals)

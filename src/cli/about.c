@@ -10,13 +10,17 @@ static const struct {
     const char *meaning;
 } exit_codes[] = {
     {EXIT_CODE_OK, "done"},
-    {EXIT_CODE_FAILURE, "failed for a reason without a code of its own"},
+    {EXIT_CODE_FAILURE, "failed for a reason without a code of its own; audit: violated"},
     {EXIT_CODE_USAGE, "the command line, or the request made from it, is malformed"},
     {EXIT_CODE_NOT_FOUND, "no such key or member"},
     {EXIT_CODE_CONDITION, "the condition (--if-rev, --if-absent) did not hold; nothing changed"},
     {EXIT_CODE_UNAVAILABLE, "no node could take it in time; certainly nothing changed"},
     {EXIT_CODE_UNKNOWN,
-     "the write may or may not have happened, or may still happen; read before writing again"},
+     "the write may or may not have happened, or may still happen; minikv outcome tells"},
+    {EXIT_CODE_LOCKED, "audit: a node runs on the directory"},
+    {EXIT_CODE_STORAGE, "audit: a file cannot be read"},
+    {EXIT_CODE_CORRUPT, "audit: a log is damaged"},
+    {EXIT_CODE_FORMAT, "audit: data of another format version, or another node's"},
 };
 
 static void describe_option(struct manual *manual, enum cli_option option)
@@ -40,7 +44,7 @@ static void describe_options(struct manual *manual, uint32_t options)
 static void describe_commands(struct manual *manual)
 {
     for (size_t i = 0; i < command_table_count; i++) {
-        const struct command *command = &command_table[i];
+        const struct cli_command *command = &command_table[i];
         char term[96], text[512];
         (void)snprintf(term, sizeof term, "%s%s%s", command->name, *command->arguments ? " " : "",
                        command->arguments);
@@ -64,12 +68,14 @@ static void describe_program(struct manual *manual)
     manual_section(manual, "Environment");
     manual_item(manual, "MINIKV_ENDPOINTS", "Nodes to talk to when --endpoints is not given.");
     manual_section(manual, "How a request finds its way");
-    manual_paragraph(manual,
-                     "An endpoint that refuses the connection or says that it did nothing (503) is "
-                     "passed by for the next one, with short pauses, until the timeout. A redirect "
-                     "(307) is followed at most 5 times, and never to a leader of an older term "
-                     "than one already seen. A write whose fate is unknown is never sent again: "
-                     "the exit code is 6.");
+    manual_paragraph(
+        manual, "An endpoint that refuses the connection or says that it did nothing (503) is "
+                "passed by for the next one, with short pauses, until the timeout. A redirect "
+                "(307) is followed at most 5 times in a row, and never to a leader of an older "
+                "term than one already seen. A write whose answer is lost is sent again, with "
+                "the same client id and sequence: the cluster carries it out once. If nothing "
+                "is known when the time is up, the exit code is 6, and minikv outcome tells "
+                "what became of it.");
     manual_section(manual, "Exit codes");
     for (size_t i = 0; i < ARRAY_COUNT(exit_codes); i++) {
         char term[16];
@@ -78,7 +84,7 @@ static void describe_program(struct manual *manual)
     }
 }
 
-static void describe_command(struct manual *manual, const struct command *command)
+static void describe_command(struct manual *manual, const struct cli_command *command)
 {
     char usage[160];
     (void)snprintf(usage, sizeof usage, "minikv %s %s", command->name, command->arguments);
@@ -101,7 +107,7 @@ enum exit_code about_help(struct cli *cli)
             describe_program(&manual);
         return EXIT_CODE_OK;
     }
-    const struct command *command = command_find(cli->arguments[0]);
+    const struct cli_command *command = command_find(cli->arguments[0]);
     if (command == NULL) {
         struct errtext error;
         command_set_unknown(&error, cli->arguments[0]);

@@ -20,8 +20,8 @@ const struct option_row option_rows[CLI_OPTIONS_COUNT] = {
                             "How long the whole command may take, as in 500ms, 5s or 1m. Default: "
                             "5s."},
     [CLI_OPTION_VERBOSE] = {"verbose", 'v', NULL,
-                            "Show on standard error every request made, who answered it, and what "
-                            "came of it."},
+                            "Show on standard error every attempt at the request, who answered it, "
+                            "and what came of it."},
     [CLI_OPTION_STALE] = {"stale", 0, NULL,
                           "Take what the node has, without asking the leader whether it is the "
                           "newest."},
@@ -32,6 +32,15 @@ const struct option_row option_rows[CLI_OPTIONS_COUNT] = {
     [CLI_OPTION_LIMIT] = {"limit", 0, "N", "Stop after N keys. Default: all."},
     [CLI_OPTION_KEYS_ONLY] = {"keys-only", 0, NULL, "Keys without their values."},
     [CLI_OPTION_REMOVE] = {"remove", 0, NULL, "Take the announced address back."},
+    [CLI_OPTION_CLIENT] = {"client", 0, "ID",
+                           "Send the write as this client's, with --sequence: the same command run "
+                           "again, after a failure or by mistake, is not carried out again. "
+                           "Default: a session of its own."},
+    [CLI_OPTION_SEQUENCE] = {"sequence", 0, "N", "Which of the client's writes it is, from 1."},
+    [CLI_OPTION_KEY] = {"key", 0, "KEY", "The write that was sent with this Idempotency-Key."},
+    [CLI_OPTION_SEAL] = {"seal", 0, NULL,
+                         "Settle it first: a write that has not been carried out by now never will "
+                         "be."},
     [CLI_OPTION_NODES] = {"nodes", 0, "N", "How many nodes, 1 to 7. Default: 3."},
     [CLI_OPTION_DIR] = {"dir", 0, "DIR",
                         "Keep the data here. Default: a temporary directory, removed at the end."},
@@ -94,8 +103,8 @@ static bool read_endpoints(struct cli *cli, const char *text, struct errtext *er
     cli->connect.endpoints_count = 0;
     for (;;) {
         size_t count = strcspn(text, ",");
-        if (cli->connect.endpoints_count == CLIENT_ENDPOINTS) {
-            errtext_set(error, "more than %d endpoints", CLIENT_ENDPOINTS);
+        if (cli->connect.endpoints_count == MINIKV_ENDPOINTS_MAX) {
+            errtext_set(error, "more than %d endpoints", MINIKV_ENDPOINTS_MAX);
             return false;
         }
         struct address *endpoint = &cli->connect.endpoints[cli->connect.endpoints_count++];
@@ -158,6 +167,35 @@ static bool take_number(enum cli_option option, const char *text, uint64_t value
     return true;
 }
 
+bool arguments_read_identity(const char *client, const char *sequence,
+                             struct minikv_identity *out_identity)
+{
+    size_t count = strlen(client);
+    if (count == 0 || count > MINIKV_CLIENT_ID_MAX ||
+        !read_number(sequence, 1, NUMBER_MAX, &out_identity->sequence))
+        return false;
+    memcpy(out_identity->client, client, count + 1);
+    return true;
+}
+
+static bool take_client(struct cli *cli, const char *text, struct errtext *error)
+{
+    size_t count = strlen(text);
+    if (count == 0 || count > MINIKV_CLIENT_ID_MAX) {
+        errtext_set(error, "--client: a client's id has 1 to %d bytes", MINIKV_CLIENT_ID_MAX);
+        return false;
+    }
+    memcpy(cli->identity.client, text, count + 1);
+    return true;
+}
+
+static bool take_positive(enum cli_option option, const char *text, uint64_t *out_value,
+                          struct errtext *error)
+{
+    return read_number(text, 1, NUMBER_MAX, out_value) ||
+           refuse_value(error, option, text, NUMBER_RANGE);
+}
+
 static bool take_option(struct cli *cli, enum cli_option option, const char *text,
                         struct errtext *error)
 {
@@ -181,8 +219,7 @@ static bool take_option(struct cli *cli, enum cli_option option, const char *tex
         return true;
     case CLI_OPTION_IF_REV:
         cli->if_rev = text;
-        return read_number(text, 1, NUMBER_MAX, &number) ||
-               refuse_value(error, option, text, NUMBER_RANGE);
+        return take_positive(option, text, &number, error);
     case CLI_OPTION_IF_ABSENT:
         cli->if_absent = true;
         return true;
@@ -191,13 +228,22 @@ static bool take_option(struct cli *cli, enum cli_option option, const char *tex
         return is_integer(text) || refuse_value(error, option, text, INTEGER_RANGE);
     case CLI_OPTION_LIMIT:
         cli->limit = text;
-        return read_number(text, 1, NUMBER_MAX, &number) ||
-               refuse_value(error, option, text, NUMBER_RANGE);
+        return take_positive(option, text, &number, error);
     case CLI_OPTION_KEYS_ONLY:
         cli->keys_only = true;
         return true;
     case CLI_OPTION_REMOVE:
         cli->removes = true;
+        return true;
+    case CLI_OPTION_CLIENT:
+        return take_client(cli, text, error);
+    case CLI_OPTION_SEQUENCE:
+        return take_positive(option, text, &cli->identity.sequence, error);
+    case CLI_OPTION_KEY:
+        cli->key = text;
+        return *text != '\0' || refuse_value(error, option, text, "");
+    case CLI_OPTION_SEAL:
+        cli->seals = true;
         return true;
     case CLI_OPTION_NODES:
         return take_number(option, text, 1, 7, &cli->nodes_count, error);
@@ -315,7 +361,7 @@ static bool find_command(struct cli *cli, const char *name, struct errtext *erro
 
 static bool check_usage(const struct cli *cli, uint32_t given, struct errtext *error)
 {
-    const struct command *command = cli->command;
+    const struct cli_command *command = cli->command;
     uint32_t extra = given & ~(command->options | CLI_OPTIONS_ALWAYS);
     for (size_t i = 0; i < CLI_OPTIONS_COUNT; i++)
         if ((extra & 1u << i) != 0) {
@@ -332,6 +378,10 @@ static bool check_usage(const struct cli *cli, uint32_t given, struct errtext *e
     }
     if (cli->if_rev != NULL && cli->if_absent) {
         errtext_set(error, "--if-rev and --if-absent exclude each other");
+        return false;
+    }
+    if ((*cli->identity.client != '\0') != (cli->identity.sequence != 0)) {
+        errtext_set(error, "--client and --sequence go together");
         return false;
     }
     return true;

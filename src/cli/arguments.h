@@ -16,5 +16,8 @@ extern const struct option_row option_rows[CLI_OPTIONS_COUNT];
  * return   ST_OK; ST_BAD_REQUEST with `error` */
 MUST_CHECK enum status arguments_read(struct cli *cli, int argc, char **argv, const char *endpoints,
                                       struct errtext *error);
+/* A client's id and a sequence from 1; false when they are not. */
+MUST_CHECK bool arguments_read_identity(const char *client, const char *sequence,
+                                        struct minikv_identity *out_identity);
 
 #endif

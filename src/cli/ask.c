@@ -4,102 +4,123 @@
 #include <string.h>
 
 #include "base/base64.h"
-#include "base/limits.h"
 
-/* RFC 3986 §2.3. */
-static bool is_unreserved(uint8_t c)
+/* ---- why it failed ---- */
+
+/* The status that the server calls this; NULL: it is none of ours. */
+static const struct status_info *find_status(const char *word)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
+    for (int i = 0; i < STATUS_COUNT; i++)
+        if (strcmp(status_info((enum status)i)->code, word) == 0)
+            return status_info((enum status)i);
+    return NULL;
 }
 
-void ask_put_encoded(struct buf *target, struct bytes bytes, bool keep_slashes)
+const char *ask_title(const char *word)
 {
-    for (size_t i = 0; i < bytes.count; i++) {
-        if (is_unreserved(bytes.data[i]) || (keep_slashes && bytes.data[i] == '/'))
-            buf_put_u8(target, bytes.data[i]);
-        else
-            buf_printf(target, "%%%02X", bytes.data[i]);
-    }
+    const struct status_info *info = find_status(word);
+    return info != NULL ? info->title : NULL;
 }
 
-void ask_key_target(struct buf *target, const char *path, const char *key)
+static const char *title_of(const struct minikv_result *result)
 {
-    buf_init(target, LIMIT_TARGET_BYTES * 8); /* too long a key is the server's to refuse */
-    buf_put_text(target, path);
-    ask_put_encoded(target, bytes_of_text(key), true);
-}
-
-uint64_t ask_revision(const struct http_reply *reply)
-{
-    const char *etag = http_reply_header(reply, "ETag");
-    return etag != NULL && *etag == '"' ? strtoull(etag + 1, NULL, 10) : 0;
+    const char *title = ask_title(result->word);
+    if (result->http_code == 0 && result->effect != MINIKV_MAYBE_APPLIED &&
+        result->code == MINIKV_UNAVAILABLE)
+        return "no node answered";
+    return title != NULL ? title : minikv_code_name(result->code);
 }
 
 /* Which condition would have held; the server's own words speak of headers. */
-static void report_condition(const struct http_reply *reply)
+static void report_condition(const struct minikv_result *result)
 {
-    uint64_t revision = ask_revision(reply);
-    if (revision != 0)
-        fprintf(stderr, ": the key has revision %llu\n", (unsigned long long)revision);
+    if (result->revision != 0)
+        fprintf(stderr, ": the key has revision %llu\n", (unsigned long long)result->revision);
     else
         fputs(": there is no such key\n", stderr);
 }
 
-/* What went wrong, in the server's words where there are any. */
-static void report(const struct cli *cli, const struct client_outcome *outcome,
-                   const struct http_reply *reply)
+static void report_unknown(const struct minikv_result *result)
 {
-    bool is_silence = reply->code == 0 && outcome->effect != EFFECT_MAYBE;
-    const char *what = is_silence ? "no node answered" : status_info(outcome->status)->title;
-    const char *detail = outcome->error.text;
-    json_t *problem = NULL;
-    if (reply->code != 0) {
-        problem = json_loadb((const char *)reply->body, reply->body_bytes, JSON_ALLOW_NUL, NULL);
-        detail = json_string_value(json_object_get(problem, "detail"));
-    }
-    fprintf(stderr, "minikv: %s: %s", cli->command->name, what);
-    if (outcome->status == ST_CONDITION_FAILED)
-        report_condition(reply);
-    else if (detail != NULL && *detail != '\0')
-        fprintf(stderr, ": %s\n", detail);
+    fputs("minikv: the write may or may not have happened, or may still happen", stderr);
+    if (*result->identity.client != '\0')
+        fprintf(stderr,
+                ". What became of it:\n"
+                "    minikv outcome %s %llu\n"
+                "and with --seal: that it does not happen any more, if it has not by then.\n",
+                result->identity.client, (unsigned long long)result->identity.sequence);
     else
-        fputc('\n', stderr);
-    if (outcome->effect == EFFECT_MAYBE)
-        fputs("minikv: the write may or may not have happened, or may still happen. It was not "
-              "sent again; read before you write again.\n",
-              stderr);
-    if (cli->output == CLI_OUTPUT_JSON && reply->code != 0)
-        fprintf(stderr, "%.*s", (int)reply->body_bytes, (const char *)reply->body);
-    json_decref(problem);
+        fputs("; read before you write again.\n", stderr);
 }
 
-/* The code of the status, corrected by what is known about this call's effect. */
-static enum exit_code exit_code_of(const struct client_outcome *outcome)
+static void report(const struct cli *cli, const struct minikv_result *result)
 {
-    if (outcome->effect == EFFECT_MAYBE)
+    fprintf(stderr, "minikv: %s: %s", cli->command->name, title_of(result));
+    if (result->code == MINIKV_CONDITION_FAILED)
+        report_condition(result);
+    else
+        fprintf(stderr, "%s%s\n", *result->detail != '\0' ? ": " : "", result->detail);
+    if (result->effect == MINIKV_MAYBE_APPLIED)
+        report_unknown(result);
+}
+
+static enum exit_code exit_code_of(const struct minikv_result *result)
+{
+    const struct status_info *info = find_status(result->word);
+    if (result->effect == MINIKV_MAYBE_APPLIED)
         return EXIT_CODE_UNKNOWN;
-    enum exit_code code = status_info(outcome->status)->exit;
-    bool is_silence = outcome->status == ST_CLOSED || code == EXIT_CODE_UNKNOWN;
-    return is_silence ? EXIT_CODE_UNAVAILABLE : code;
-}
-
-enum exit_code ask_call(struct cli *cli, const struct http_request *request, bool is_repeatable,
-                        struct http_reply *reply)
-{
-    struct client_outcome outcome;
-    http_reply_init(reply);
-    if (client_call(&cli->client, request, is_repeatable, reply, &outcome) == ST_OK)
+    switch (result->code) {
+    case MINIKV_OK:
         return EXIT_CODE_OK;
-    report(cli, &outcome, reply);
-    return exit_code_of(&outcome);
+    case MINIKV_NOT_FOUND:
+        return EXIT_CODE_NOT_FOUND;
+    case MINIKV_CONDITION_FAILED:
+        return EXIT_CODE_CONDITION;
+    case MINIKV_REFUSED:
+        return info != NULL ? info->exit : EXIT_CODE_FAILURE;
+    case MINIKV_FULL:
+    case MINIKV_UNAVAILABLE:
+    case MINIKV_UNKNOWN: /* of what changes nothing: only the answer is missing */
+        return EXIT_CODE_UNAVAILABLE;
+    case MINIKV_INVALID:
+        return EXIT_CODE_USAGE;
+    case MINIKV_NOT_INTEGER:
+    case MINIKV_OVERFLOW:
+    case MINIKV_NO_MEMORY:
+    case MINIKV_CANCELLED:
+        return EXIT_CODE_FAILURE;
+    }
+    return EXIT_CODE_FAILURE; /* of a newer library */
 }
 
-json_t *ask_json(const struct cli *cli, const struct http_reply *reply)
+/* ---- requests ---- */
+
+enum exit_code ask_perform(struct cli *cli, const struct minikv_request *request,
+                           struct minikv_result *result)
 {
-    json_error_t error;
-    json_t *root = json_loadb((const char *)reply->body, reply->body_bytes,
-                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (minikv_perform(cli->kv, request, result) != MINIKV_OK)
+        report(cli, result);
+    return exit_code_of(result);
+}
+
+enum exit_code ask_call(struct cli *cli, const char *method, const char *target, json_t *body,
+                        struct minikv_result *result)
+{
+    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    struct minikv_request request = {
+        .op = MINIKV_CALL, .method = method, .target = target, .is_repeatable = true};
+    if (text != NULL)
+        request.value = minikv_text(text);
+    enum exit_code code = ask_perform(cli, &request, result);
+    json_decref(body);
+    free(text);
+    return code;
+}
+
+json_t *ask_json(const struct cli *cli, const struct minikv_result *result)
+{
+    json_t *root = json_loadb(result->body.data, result->body.count,
+                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     if (json_is_object(root))
         return root;
     json_decref(root);
@@ -110,26 +131,44 @@ json_t *ask_json(const struct cli *cli, const struct http_reply *reply)
 
 enum exit_code ask_for_json(struct cli *cli, const char *target, json_t **out_json)
 {
-    struct http_request request = {.method = "GET", .target = target};
-    struct http_reply reply;
-    enum exit_code code = ask_call(cli, &request, true, &reply);
-    *out_json = code == EXIT_CODE_OK ? ask_json(cli, &reply) : NULL;
+    struct minikv_result result;
+    enum exit_code code = ask_call(cli, "GET", target, NULL, &result);
+    *out_json = code == EXIT_CODE_OK ? ask_json(cli, &result) : NULL;
     if (code == EXIT_CODE_OK && *out_json == NULL)
         code = EXIT_CODE_FAILURE;
-    http_reply_release(&reply);
+    minikv_result_release(&result);
     return code;
 }
 
-void ask_print_json(json_t *root)
+/* ---- bytes and JSON ---- */
+
+/* RFC 3986 §2.3. */
+static bool is_unreserved(uint8_t c)
 {
-    (void)json_dumpf(root, stdout, JSON_COMPACT);
-    fputc('\n', stdout);
-    json_decref(root);
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+}
+
+void ask_put_encoded(struct buf *target, struct bytes bytes)
+{
+    for (size_t i = 0; i < bytes.count; i++) {
+        if (is_unreserved(bytes.data[i]))
+            buf_put_u8(target, bytes.data[i]);
+        else
+            buf_printf(target, "%%%02X", bytes.data[i]);
+    }
+}
+
+bool ask_is_text(struct bytes bytes)
+{
+    json_t *text = json_stringn(bytes.count != 0 ? (const char *)bytes.data : "", bytes.count);
+    json_decref(text);
+    return text != NULL;
 }
 
 void ask_set_bytes(json_t *item, const char *name, struct bytes bytes)
 {
-    json_t *text = json_stringn((const char *)bytes.data, bytes.count);
+    json_t *text = json_stringn(bytes.count != 0 ? (const char *)bytes.data : "", bytes.count);
     if (text != NULL) {
         (void)json_object_set_new(item, name, text);
         return;
@@ -143,18 +182,28 @@ void ask_set_bytes(json_t *item, const char *name, struct bytes bytes)
     buf_release(&base64);
 }
 
-bool ask_bytes(const json_t *item, const char *name, struct buf *out, bool *out_is_text)
+json_t *ask_json_of_item(const struct minikv_item *item, bool keys_only)
 {
-    char base64_name[40];
-    (void)snprintf(base64_name, sizeof base64_name, "%s_base64", name);
-    const json_t *text = json_object_get(item, name);
-    const json_t *base64 = json_object_get(item, base64_name);
-    *out_is_text = json_is_string(text);
-    if (*out_is_text)
-        buf_put(out, bytes_of(json_string_value(text), json_string_length(text)));
-    else if (!json_is_string(base64) ||
-             base64_decode(bytes_of(json_string_value(base64), json_string_length(base64)), out) !=
-                 ST_OK)
-        return false;
-    return !out->is_full;
+    json_t *root = json_object();
+    ask_set_bytes(root, "key", ask_bytes(item->key));
+    if (!keys_only)
+        ask_set_bytes(root, "value", ask_bytes(item->value));
+    const struct {
+        const char *name;
+        uint64_t number;
+    } numbers[] = {{"create_revision", item->create_revision},
+                   {"mod_revision", item->mod_revision},
+                   {"version", item->version},
+                   {"lease", item->lease}};
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+        (void)json_object_set_new(root, numbers[i].name,
+                                  json_integer((json_int_t)numbers[i].number));
+    return root;
+}
+
+void ask_print_json(json_t *root)
+{
+    (void)json_dumpf(root, stdout, JSON_COMPACT);
+    fputc('\n', stdout);
+    json_decref(root);
 }

@@ -8,7 +8,11 @@
 #include <stdio.h>
 
 #include "base/buf.h"
-#include "client/client.h"
+#include "base/check.h"
+#include "base/diag.h"
+#include "minikv/minikv.h"
+#include "types/address.h"
+#include "types/ids.h"
 
 enum cli_output { CLI_OUTPUT_DEFAULT, CLI_OUTPUT_PLAIN, CLI_OUTPUT_TABLE, CLI_OUTPUT_JSON };
 
@@ -26,6 +30,10 @@ enum cli_option {
     CLI_OPTION_LIMIT,
     CLI_OPTION_KEYS_ONLY,
     CLI_OPTION_REMOVE,
+    CLI_OPTION_CLIENT,
+    CLI_OPTION_SEQUENCE,
+    CLI_OPTION_KEY,
+    CLI_OPTION_SEAL,
     CLI_OPTION_NODES,
     CLI_OPTION_DIR,
     CLI_OPTION_BASE_PORT,
@@ -36,26 +44,34 @@ enum cli_option {
 };
 #define CLI_BIT(option) (1u << CLI_OPTION_##option)
 
+struct cli_connect {
+    struct address endpoints[MINIKV_ENDPOINTS_MAX];
+    size_t endpoints_count;
+    time_us timeout; /* of a whole command */
+};
+
 struct cli {
-    const struct command *command;
+    const struct cli_command *command;
     const char *const *arguments; /* borrowed from argv, NULL-terminated */
     size_t arguments_count;
 
-    struct client_options connect; /* endpoints, timeout */
+    struct cli_connect connect;
     enum cli_output output;
-    bool is_verbose, is_stale, is_raw, if_absent, keys_only, removes, is_man;
+    bool is_verbose, is_stale, is_raw, if_absent, keys_only, removes, seals, is_man;
     bool wants_help, wants_version;
-    const char *if_rev; /* digits; NULL: not given */
-    const char *by;     /* an integer; NULL: not given */
-    const char *limit;  /* digits; NULL: not given */
-    const char *dir;    /* NULL: not given */
+    const char *if_rev;              /* digits; NULL: not given */
+    const char *by;                  /* an integer; NULL: not given */
+    const char *limit;               /* digits; NULL: not given */
+    const char *dir;                 /* NULL: not given */
+    const char *key;                 /* an Idempotency-Key; NULL: not given */
+    struct minikv_identity identity; /* --client and --sequence; client "": not given */
     unsigned nodes_count;
     unsigned base_port;
 
-    struct client client; /* ready when a command runs */
+    struct minikv *kv; /* open when a command runs */
 };
 
-struct command {
+struct cli_command {
     const char *name;
     const char *arguments; /* as the help shows them */
     const char *summary;
@@ -66,11 +82,11 @@ struct command {
 };
 
 /* Every command, and the options that go with all of them. */
-extern const struct command command_table[];
+extern const struct cli_command command_table[];
 extern const size_t command_table_count;
 enum { CLI_OPTIONS_ALWAYS = CLI_BIT(HELP) };
 
-const struct command *command_find(const char *name); /* NULL: there is none */
+const struct cli_command *command_find(const char *name); /* NULL: there is none */
 /* That there is no command `name`, and which one was probably meant. */
 void command_set_unknown(struct errtext *error, const char *name);
 
@@ -83,6 +99,9 @@ enum exit_code keys_ls(struct cli *cli);
 enum exit_code cluster_status(struct cli *cli);
 enum exit_code cluster_members(struct cli *cli);
 enum exit_code cluster_announce(struct cli *cli);
+enum exit_code cluster_transfer(struct cli *cli);
+enum exit_code outcome_run(struct cli *cli);
+enum exit_code audit_run(struct cli *cli);
 enum exit_code demo_run(struct cli *cli);
 enum exit_code about_help(struct cli *cli);
 enum exit_code about_version(struct cli *cli);

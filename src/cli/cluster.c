@@ -1,6 +1,7 @@
-/* Commands about the cluster: status, members, announce. */
+/* Commands about the cluster: status, members, announce, transfer. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/limits.h"
 #include "cli/ask.h"
@@ -58,73 +59,77 @@ enum exit_code cluster_members(struct cli *cli)
 
 /* ---- status ---- */
 
-enum {
-    NODE_WAIT_US = 1000 * TIME_US_PER_MS, /* for one node, so that a silent one shows as such */
-};
+enum { NODE_WAIT_MS = 1000 }; /* for one node, so that a silent one shows as such */
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
 
 /* One GET to one node, sent once: a node that cannot be reached is part of the answer. Returns an
  * object; NULL, with `error`, when there is none. */
-static json_t *ask_node(const struct cli *cli, const struct address *address, const char *target,
-                        time_us deadline, struct errtext *error)
+static json_t *ask_node(const struct cli *cli, const char *address, const char *target,
+                        uint64_t deadline_ms, struct errtext *error)
 {
-    struct http_client client;
-    struct http_reply reply;
-    struct http_request request = {.method = "GET", .target = target};
-    http_client_init(&client, address);
-    http_reply_init(&reply);
-    deadline = MIN(deadline, connection_now() + NODE_WAIT_US);
-    enum status status = http_client_call(&client, &request, deadline, deadline, &reply, error);
-    if (cli->connect.on_hop != NULL)
-        cli->connect.on_hop(cli->connect.ctx,
-                            &(struct client_hop){.number = 1,
-                                                 .request = &request,
-                                                 .address = address,
-                                                 .reply = status == ST_OK ? &reply : NULL,
-                                                 .error = error->text,
-                                                 .next = ATTEMPT_NEXT_FINISH});
+    uint64_t now = now_ms();
+    struct minikv_request request = {
+        .op = MINIKV_CALL,
+        .method = "GET",
+        .target = target,
+        .is_repeatable = true,
+        .timeout_ms =
+            deadline_ms > now ? (unsigned)MIN(deadline_ms - now, (uint64_t)NODE_WAIT_MS) : 1};
+    struct redirect_msg message;
+    struct minikv_result result;
+    enum minikv_code code = client_send_request(cli->kv, address, &request, &message, &result);
     json_t *answer = NULL;
-    if (status == ST_OK) {
-        status = client_reply_status(&reply);
-        struct bytes body = http_reply_body(&reply);
-        if (status == ST_OK)
-            answer = json_loadb((const char *)body.data, body.count,
-                                JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
-        errtext_set(error, "%s",
-                    status == ST_OK ? "not a node's answer" : status_info(status)->title);
+    errtext_set(error, "%s", *result.detail != '\0' ? result.detail : minikv_code_name(code));
+    if (code == MINIKV_OK) {
+        answer = json_loadb(result.body.data, result.body.count,
+                            JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+        errtext_set(error, "not a node's answer");
     }
     if (!json_is_object(answer)) {
         json_decref(answer);
         answer = NULL;
     }
-    http_reply_release(&reply);
-    http_client_release(&client);
+    minikv_result_release(&result);
     return answer;
 }
 
+static json_t *ask_endpoint(const struct cli *cli, size_t endpoint, const char *target,
+                            uint64_t deadline_ms, struct errtext *error)
+{
+    char address[LIMIT_ADDRESS_BYTES];
+    return ask_node(cli, address_format(&cli->connect.endpoints[endpoint], address), target,
+                    deadline_ms, error);
+}
+
 /* From the first endpoint that answers. */
-static json_t *ask_members(const struct cli *cli, time_us deadline)
+static json_t *ask_members(const struct cli *cli, uint64_t deadline_ms)
 {
     struct errtext error = {""};
     json_t *root = NULL;
     for (size_t i = 0; i < cli->connect.endpoints_count && root == NULL; i++)
-        root = ask_node(cli, &cli->connect.endpoints[i], "/v1/raft/members", deadline, &error);
+        root = ask_endpoint(cli, i, "/v1/raft/members", deadline_ms, &error);
     if (root == NULL)
         fprintf(stderr, "minikv: status: no node answered: %s\n", error.text);
     return root;
 }
 
 /* What each member says of itself; where it says nothing, an object with "error". */
-static json_t *ask_announced(const struct cli *cli, const json_t *members, time_us deadline)
+static json_t *ask_announced(const struct cli *cli, const json_t *members, uint64_t deadline_ms)
 {
     json_t *nodes = json_array();
     for (size_t i = 0; i < json_array_size(members); i++) {
         const json_t *member = json_array_get(members, i);
         const char *http = text_of(member, "http");
-        struct address address;
         struct errtext error = {"no client address announced"};
         json_t *node = NULL;
-        if (*http != '\0' && address_parse(bytes_of_text(http), &address) == ST_OK)
-            node = ask_node(cli, &address, "/v1/raft/status", deadline, &error);
+        if (*http != '\0')
+            node = ask_node(cli, http, "/v1/raft/status", deadline_ms, &error);
         if (node == NULL)
             node = json_pack("{s:s}", "error", error.text);
         (void)json_object_set_new(node, "id", json_integer((json_int_t)number_of(member, "id")));
@@ -154,15 +159,14 @@ static json_t *find_node(const json_t *nodes, uint64_t id)
 
 /* Members without an announced address may be among the endpoints given: their answers say who
  * they are. */
-static void ask_endpoints(const struct cli *cli, json_t *nodes, time_us deadline)
+static void ask_endpoints(const struct cli *cli, json_t *nodes, uint64_t deadline_ms)
 {
     bool has_unannounced = false;
     for (size_t i = 0; i < json_array_size(nodes); i++)
         has_unannounced = has_unannounced || !is_announced(json_array_get(nodes, i));
     for (size_t i = 0; has_unannounced && i < cli->connect.endpoints_count; i++) {
         struct errtext error;
-        json_t *answer =
-            ask_node(cli, &cli->connect.endpoints[i], "/v1/raft/status", deadline, &error);
+        json_t *answer = ask_endpoint(cli, i, "/v1/raft/status", deadline_ms, &error);
         json_t *node = find_node(nodes, number_of(answer, "id"));
         if (answer != NULL && node != NULL && is_silent(node)) {
             (void)json_object_del(node, "error");
@@ -215,12 +219,12 @@ static bool has_leader(const json_t *nodes)
 
 enum exit_code cluster_status(struct cli *cli)
 {
-    time_us deadline = connection_now() + cli->connect.timeout;
-    json_t *root = ask_members(cli, deadline);
+    uint64_t deadline_ms = now_ms() + cli->connect.timeout / TIME_US_PER_MS;
+    json_t *root = ask_members(cli, deadline_ms);
     if (root == NULL)
         return EXIT_CODE_UNAVAILABLE;
-    json_t *nodes = ask_announced(cli, json_object_get(root, "members"), deadline);
-    ask_endpoints(cli, nodes, deadline);
+    json_t *nodes = ask_announced(cli, json_object_get(root, "members"), deadline_ms);
+    ask_endpoints(cli, nodes, deadline_ms);
     json_decref(root);
     enum exit_code code = has_leader(nodes) ? EXIT_CODE_OK : EXIT_CODE_UNAVAILABLE;
     if (cli->output == CLI_OUTPUT_JSON) {
@@ -234,39 +238,57 @@ enum exit_code cluster_status(struct cli *cli)
     return code;
 }
 
-/* ---- announce ---- */
+/* ---- announce and transfer ---- */
+
+static bool read_id(const char *text, json_int_t *out_id)
+{
+    size_t count = strlen(text);
+    if (count == 0 || count > 10 || strspn(text, "0123456789") != count)
+        return false;
+    *out_id = (json_int_t)strtoll(text, NULL, 10);
+    return true;
+}
 
 enum exit_code cluster_announce(struct cli *cli)
 {
-    const char *id = cli->arguments[0];
-    if ((cli->arguments_count == 2) == cli->removes || strspn(id, "0123456789") != strlen(id) ||
-        strlen(id) > 10 || *id == '\0') {
+    json_int_t id;
+    if ((cli->arguments_count == 2) == cli->removes || !read_id(cli->arguments[0], &id)) {
         fputs("minikv: usage: minikv announce ID ADDRESS, or minikv announce ID --remove\n",
               stderr);
         return EXIT_CODE_USAGE;
     }
     const char *http = cli->removes ? "" : cli->arguments[1];
-    json_t *root = json_pack("{s:I, s:s}", "id", (json_int_t)strtoll(id, NULL, 10), "http", http);
-    char *body = root != NULL ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
+    json_t *body = json_pack("{s:I, s:s}", "id", id, "http", http);
     if (body == NULL) {
         fputs("minikv: announce: the address is no text\n", stderr);
         return EXIT_CODE_USAGE;
     }
-    struct http_request request = {.method = "POST",
-                                   .target = "/v1/raft/peer_announce",
-                                   .body = bytes_of_text(body),
-                                   .has_body = true};
-    bool has_room = http_request_add_header(&request, "Content-Type", "application/json");
-    INVARIANT(has_room);
-    struct http_reply reply;
-    enum exit_code code = ask_call(cli, &request, false, &reply);
+    struct minikv_result result;
+    enum exit_code code =
+        ask_call(cli, "POST", "/v1/raft/peer_announce", json_incref(body), &result);
     if (code == EXIT_CODE_OK && cli->output == CLI_OUTPUT_JSON)
-        ask_print_json(
-            json_pack("{s:I, s:s}", "id", (json_int_t)strtoll(id, NULL, 10), "http", http));
+        ask_print_json(json_incref(body));
     else if (code == EXIT_CODE_OK)
         puts("ok");
-    http_reply_release(&reply);
-    free(body);
+    minikv_result_release(&result);
+    json_decref(body);
+    return code;
+}
+
+enum exit_code cluster_transfer(struct cli *cli)
+{
+    json_int_t id;
+    if (!read_id(cli->arguments[0], &id)) {
+        fputs("minikv: usage: minikv transfer ID\n", stderr);
+        return EXIT_CODE_USAGE;
+    }
+    struct minikv_result result;
+    enum exit_code code =
+        ask_call(cli, "POST", "/v1/raft/transfer", json_pack("{s:I}", "to", id), &result);
+    if (code == EXIT_CODE_OK && cli->output == CLI_OUTPUT_JSON)
+        ask_print_json(json_pack("{s:I}", "leader", id));
+    else if (code == EXIT_CODE_OK)
+        printf("ok, node %lld leads\n", (long long)id);
+    minikv_result_release(&result);
     return code;
 }

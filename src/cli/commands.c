@@ -1,29 +1,42 @@
 /* The table of commands: help, completion and manual page are made from it. */
 #include <string.h>
 
+#include "base/limits.h"
 #include "cli/cli.h"
 #include "program/nearest.h"
 
 /* Of every command that asks the cluster something. */
 #define ASKING (CLI_BIT(ENDPOINTS) | CLI_BIT(OUTPUT) | CLI_BIT(TIMEOUT) | CLI_BIT(VERBOSE))
+/* Of every command that changes a key. */
+#define WRITING (ASKING | CLI_BIT(CLIENT) | CLI_BIT(SEQUENCE))
 
-const struct command command_table[] = {
+const struct cli_command command_table[] = {
     {"put", "KEY VALUE|-|@FILE", "store a value",
      "The value is the argument itself, what standard input gives (-), or what a file holds "
      "(@FILE). Prints the revision of the change. With --if-rev or --if-absent it is stored only "
      "if that holds; otherwise nothing changes and the exit code is 4.",
-     ASKING | CLI_BIT(IF_REV) | CLI_BIT(IF_ABSENT), 2, 2, data_put},
+     WRITING | CLI_BIT(IF_REV) | CLI_BIT(IF_ABSENT), 2, 2, data_put},
     {"get", "KEY", "print a value",
      "The newest one, whichever node is asked; with --stale what that node has at once. Exit code "
      "3 when there is no such key.",
      ASKING | CLI_BIT(STALE) | CLI_BIT(RAW), 1, 1, data_get},
-    {"del", "KEY", "remove a key", "Also succeeds when there is none.", ASKING | CLI_BIT(IF_REV), 1,
-     1, data_del},
+    {"del", "KEY", "remove a key", "Also succeeds when there is none.", WRITING | CLI_BIT(IF_REV),
+     1, 1, data_del},
     {"incr", "KEY", "add to an integer and print the result",
-     "A key that does not exist counts as 0.", ASKING | CLI_BIT(BY), 1, 1, data_incr},
+     "A key that does not exist counts as 0.", WRITING | CLI_BIT(BY), 1, 1, data_incr},
     {"ls", "[PREFIX]", "list keys in order",
      "Fetches as many pages as it takes. Keys written meanwhile may or may not be seen.",
      ASKING | CLI_BIT(STALE) | CLI_BIT(LIMIT) | CLI_BIT(KEYS_ONLY), 0, 1, keys_ls},
+    {"outcome", "CLIENT SEQUENCE | --key KEY", "tell what became of a write",
+     "Of the write that this client sent with this sequence (a put, del or incr that ends with "
+     "exit "
+     "code 6 names both), or that was sent with this Idempotency-Key. applied: carried out, with "
+     "what it came to; pending: on its way; unseen: not carried out by now, but a copy may be on "
+     "its way; never: sealed, it never will be; expired: no longer remembered, and not carried out "
+     "any more. With --seal, pending and unseen become applied or never, for good. Exit code 0 "
+     "when "
+     "it is settled (applied, never), 6 when it is not, 1 when it has expired.",
+     ASKING | CLI_BIT(SEAL) | CLI_BIT(KEY), 0, 2, outcome_run},
     {"status", "", "ask every node for its role and progress",
      "Each is asked once; one without an announced address when it is among the endpoints. Exit "
      "code 5 when no node says that it leads, unless the one that others follow has no announced "
@@ -35,6 +48,18 @@ const struct command command_table[] = {
      "The leader first asks that address whether it is that node. Nodes announce themselves when "
      "they start; this is for a node started with --announce off, or one that has moved.",
      ASKING | CLI_BIT(REMOVE), 1, 2, cluster_announce},
+    {"transfer", "ID", "have a node lead the cluster",
+     "Done once that node leads. Requests that come meanwhile are answered as during any election.",
+     ASKING, 1, 1, cluster_transfer},
+    {"audit", "DIR…", "prove from data directories that no write was carried out twice",
+     "Reads the logs of nodes that do not run, also of killed ones, and changes nothing. Carries "
+     "out "
+     "all entries anew, and keeps its own books of what every client id and sequence did; holds "
+     "the logs of several nodes against each other: the same entries up to an uncommitted end, the "
+     "same states. Exit code 0: proven, 1: violated, 10: a node runs on a directory, 12: a log is "
+     "damaged. Needs memory for the state of one node, 24 bytes for each entry of each log, and "
+     "about 60 bytes for each write of a client.",
+     CLI_BIT(OUTPUT), 1, LIMIT_MEMBERS, audit_run},
     {"demo", "", "run a cluster on this machine until Ctrl-C",
      "Starts real nodes on 127.0.0.1 with the minikvd found beside this program or in PATH, and "
      "shows what to try.",
@@ -46,7 +71,7 @@ const struct command command_table[] = {
 };
 const size_t command_table_count = ARRAY_COUNT(command_table);
 
-const struct command *command_find(const char *name)
+const struct cli_command *command_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_COUNT(command_table); i++)
         if (strcmp(command_table[i].name, name) == 0)

@@ -8,24 +8,23 @@
 #include "cli/cli.h"
 #include "cli/table.h"
 
-/* ---- conditions and revisions ---- */
+/* ---- writes ---- */
 
-enum { CONDITION_BYTES = 32 };
-
-/* `text` is borrowed by the request. */
-static void add_condition(const struct cli *cli, struct http_request *request,
-                          char text[CONDITION_BYTES])
+/* A request for the key, with the condition and the identity that the options name. */
+static struct minikv_request request_for(const struct cli *cli, enum minikv_op op)
 {
-    (void)snprintf(text, CONDITION_BYTES, "\"%s\"", cli->if_rev != NULL ? cli->if_rev : "");
-    bool has_room = true; /* a request starts with none */
-    if (cli->if_rev != NULL)
-        has_room = http_request_add_header(request, "If-Match", text);
-    else if (cli->if_absent)
-        has_room = http_request_add_header(request, "If-None-Match", "*");
-    INVARIANT(has_room);
+    struct minikv_request request = {
+        .op = op, .key = minikv_text(cli->arguments[0]), .identity = cli->identity};
+    if (cli->if_rev != NULL) {
+        request.condition = MINIKV_IF_REVISION;
+        request.revision = strtoull(cli->if_rev, NULL, 10);
+    } else if (cli->if_absent) {
+        request.condition = MINIKV_IF_ABSENT;
+    }
+    return request;
 }
 
-/* `revision` 0: the reply names none. */
+/* `revision` 0: the change has none to show. */
 static void print_change(const struct cli *cli, uint64_t revision)
 {
     if (cli->output == CLI_OUTPUT_JSON) {
@@ -39,8 +38,6 @@ static void print_change(const struct cli *cli, uint64_t revision)
     else
         puts("ok");
 }
-
-/* ---- values ---- */
 
 static bool read_stream(FILE *file, const char *name, struct buf *out)
 {
@@ -81,21 +78,13 @@ static bool read_value(const char *text, struct buf *out)
 
 static enum exit_code put_value(struct cli *cli, struct bytes value)
 {
-    struct buf target;
-    char condition[CONDITION_BYTES];
-    ask_key_target(&target, "/v1/kv/", cli->arguments[0]);
-    struct http_request request = {
-        .method = "PUT", .target = buf_text(&target), .body = value, .has_body = true};
-    bool has_room = http_request_add_header(&request, "Content-Type", "application/octet-stream");
-    INVARIANT(has_room);
-    add_condition(cli, &request, condition);
-
-    struct http_reply reply;
-    enum exit_code code = ask_call(cli, &request, false, &reply);
+    struct minikv_result result;
+    struct minikv_request request = request_for(cli, MINIKV_PUT);
+    request.value = (struct minikv_bytes){value.data, value.count};
+    enum exit_code code = ask_perform(cli, &request, &result);
     if (code == EXIT_CODE_OK)
-        print_change(cli, ask_revision(&reply));
-    http_reply_release(&reply);
-    buf_release(&target);
+        print_change(cli, result.revision);
+    minikv_result_release(&result);
     return code;
 }
 
@@ -110,110 +99,69 @@ enum exit_code data_put(struct cli *cli)
     return code;
 }
 
-static void print_row(const json_t *item, struct bytes key, bool key_is_text, struct bytes value,
-                      bool value_is_text)
+enum exit_code data_del(struct cli *cli)
+{
+    struct minikv_result result;
+    struct minikv_request request = request_for(cli, MINIKV_DELETE);
+    enum exit_code code = ask_perform(cli, &request, &result);
+    if (code == EXIT_CODE_OK)
+        print_change(cli, 0);
+    minikv_result_release(&result);
+    return code;
+}
+
+enum exit_code data_incr(struct cli *cli)
+{
+    struct minikv_result result;
+    struct minikv_request request = request_for(cli, MINIKV_INCR);
+    request.by = cli->by != NULL ? strtoll(cli->by, NULL, 10) : 1;
+    enum exit_code code = ask_perform(cli, &request, &result);
+    if (code == EXIT_CODE_OK && cli->output == CLI_OUTPUT_JSON)
+        ask_print_json(json_pack("{s:I}", "value", (json_int_t)result.number));
+    else if (code == EXIT_CODE_OK)
+        printf("%lld\n", (long long)result.number);
+    minikv_result_release(&result);
+    return code;
+}
+
+/* ---- get ---- */
+
+static void print_table(const struct minikv_item *item)
 {
     static const char *const heading[] = {"KEY", "REVISION", "VERSION", "VALUE"};
     struct table table;
     table_init(&table, ARRAY_COUNT(heading));
     for (size_t i = 0; i < ARRAY_COUNT(heading); i++)
         table_add(&table, heading[i]);
-    table_add_bytes(&table, key, key_is_text);
-    table_add_number(&table, (uint64_t)json_integer_value(json_object_get(item, "mod_revision")));
-    table_add_number(&table, (uint64_t)json_integer_value(json_object_get(item, "version")));
-    table_add_bytes(&table, value, value_is_text);
+    table_add_bytes(&table, ask_bytes(item->key), ask_is_text(ask_bytes(item->key)));
+    table_add_number(&table, item->mod_revision);
+    table_add_number(&table, item->version);
+    table_add_bytes(&table, ask_bytes(item->value), ask_is_text(ask_bytes(item->value)));
     table_print(&table);
     table_release(&table);
 }
 
-static enum exit_code print_item(const struct cli *cli, const struct http_reply *reply)
+static void print_item(const struct cli *cli, const struct minikv_item *item)
 {
-    json_t *item = ask_json(cli, reply);
-    if (item == NULL)
-        return EXIT_CODE_FAILURE;
-    struct buf key, value;
-    bool key_is_text, value_is_text;
-    buf_init(&key, HTTP_REPLY_BODY_BYTES);
-    buf_init(&value, HTTP_REPLY_BODY_BYTES);
-    bool is_whole = ask_bytes(item, "key", &key, &key_is_text) &&
-                    ask_bytes(item, "value", &value, &value_is_text);
-    if (is_whole)
-        print_row(item, buf_bytes(&key), key_is_text, buf_bytes(&value), value_is_text);
-    else
-        fputs("minikv: get: the reply is not what this version understands\n", stderr);
-    buf_release(&key);
-    buf_release(&value);
-    json_decref(item);
-    return is_whole ? EXIT_CODE_OK : EXIT_CODE_FAILURE;
+    if (cli->output == CLI_OUTPUT_TABLE && !cli->is_raw) {
+        print_table(item);
+    } else if (cli->output == CLI_OUTPUT_JSON && !cli->is_raw) {
+        ask_print_json(ask_json_of_item(item, false));
+    } else {
+        fwrite(item->value.data, 1, item->value.count, stdout);
+        if (!cli->is_raw)
+            fputc('\n', stdout);
+    }
 }
 
 enum exit_code data_get(struct cli *cli)
 {
-    struct buf target;
-    ask_key_target(&target, "/v1/kv/", cli->arguments[0]);
-    if (cli->is_stale)
-        buf_put_text(&target, "?consistency=stale");
-    bool wants_bytes = cli->is_raw || cli->output <= CLI_OUTPUT_PLAIN;
-    struct http_request request = {.method = "GET", .target = buf_text(&target)};
-    bool has_room = http_request_add_header(
-        &request, "Accept", wants_bytes ? "application/octet-stream" : "application/json");
-    INVARIANT(has_room);
-
-    struct http_reply reply;
-    enum exit_code code = ask_call(cli, &request, true, &reply);
-    if (code == EXIT_CODE_OK && cli->output == CLI_OUTPUT_TABLE && !cli->is_raw)
-        code = print_item(cli, &reply);
-    else if (code == EXIT_CODE_OK) {
-        fwrite(reply.body, 1, reply.body_bytes, stdout);
-        if (wants_bytes && !cli->is_raw)
-            fputc('\n', stdout);
-    }
-    http_reply_release(&reply);
-    buf_release(&target);
-    return code;
-}
-
-enum exit_code data_del(struct cli *cli)
-{
-    struct buf target;
-    char condition[CONDITION_BYTES];
-    ask_key_target(&target, "/v1/kv/", cli->arguments[0]);
-    struct http_request request = {.method = "DELETE", .target = buf_text(&target)};
-    add_condition(cli, &request, condition);
-
-    struct http_reply reply;
-    enum exit_code code = ask_call(cli, &request, false, &reply);
+    struct minikv_result result;
+    struct minikv_request request = {
+        .op = MINIKV_GET, .key = minikv_text(cli->arguments[0]), .is_stale = cli->is_stale};
+    enum exit_code code = ask_perform(cli, &request, &result);
     if (code == EXIT_CODE_OK)
-        print_change(cli, 0);
-    http_reply_release(&reply);
-    buf_release(&target);
-    return code;
-}
-
-enum exit_code data_incr(struct cli *cli)
-{
-    struct buf target;
-    char body[48];
-    ask_key_target(&target, "/v1/incr/", cli->arguments[0]);
-    (void)snprintf(body, sizeof body, "{\"by\":%s}", cli->by != NULL ? cli->by : "1");
-    struct http_request request = {.method = "POST",
-                                   .target = buf_text(&target),
-                                   .body = bytes_of_text(body),
-                                   .has_body = true};
-    bool has_room = http_request_add_header(&request, "Content-Type", "application/json");
-    INVARIANT(has_room);
-
-    struct http_reply reply;
-    enum exit_code code = ask_call(cli, &request, false, &reply);
-    json_t *answer = code == EXIT_CODE_OK ? ask_json(cli, &reply) : NULL;
-    if (code == EXIT_CODE_OK && answer == NULL)
-        code = EXIT_CODE_FAILURE;
-    else if (code == EXIT_CODE_OK && cli->output == CLI_OUTPUT_JSON)
-        fwrite(reply.body, 1, reply.body_bytes, stdout);
-    else if (code == EXIT_CODE_OK)
-        printf("%lld\n", (long long)json_integer_value(json_object_get(answer, "value")));
-    json_decref(answer);
-    http_reply_release(&reply);
-    buf_release(&target);
+        print_item(cli, &result.items[0]);
+    minikv_result_release(&result);
     return code;
 }

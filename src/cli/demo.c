@@ -2,34 +2,41 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/ask.h"
 #include "cli/cli.h"
-#include "cli/demo_nodes.h"
+#include "program/demo_nodes.h"
 
-enum { READY_POLL_MS = 50 };
+enum { READY_POLL_MS = 50, NODE_WAIT_MS = 500 };
 
 /* One GET to one node; its code, 0 without an answer. The body's JSON, if wanted, is the caller's.
  */
-static int get_from(const struct demo_nodes *nodes, unsigned index, const char *target,
-                    json_t **out_json)
+static int get_from(const struct cli *cli, const struct demo_nodes *nodes, unsigned index,
+                    const char *target, json_t **out_json)
 {
-    struct address address = {.host = "127.0.0.1", .port = (uint16_t)demo_http_port(nodes, index)};
-    struct http_client client;
-    struct http_reply reply;
-    struct http_request request = {.method = "GET", .target = target};
-    struct errtext error;
-    time_us deadline = connection_now() + 500 * TIME_US_PER_MS;
-    http_client_init(&client, &address);
-    http_reply_init(&reply);
-    int code = 0;
-    if (http_client_call(&client, &request, deadline, deadline, &reply, &error) == ST_OK)
-        code = reply.code;
+    char address[LIMIT_ADDRESS_BYTES];
+    struct minikv_request request = {.op = MINIKV_CALL,
+                                     .method = "GET",
+                                     .target = target,
+                                     .is_repeatable = true,
+                                     .timeout_ms = NODE_WAIT_MS};
+    struct redirect_msg message;
+    struct minikv_result result;
+    (void)snprintf(address, sizeof address, "127.0.0.1:%u", demo_http_port(nodes, index));
+    (void)client_send_request(cli->kv, address, &request, &message, &result);
+    int code = result.http_code;
     if (out_json != NULL)
-        *out_json = json_loadb((const char *)reply.body, reply.body_bytes, 0, NULL);
-    http_reply_release(&reply);
-    http_client_release(&client);
+        *out_json = json_loadb(result.body.data, result.body.count, 0, NULL);
+    minikv_result_release(&result);
     return code;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static void block_signals(sigset_t *signals)
@@ -42,9 +49,10 @@ static void block_signals(sigset_t *signals)
 }
 
 /* Waits until every node is ready. */
-static enum exit_code wait_ready(struct demo_nodes *nodes, const sigset_t *signals, time_us timeout)
+static enum exit_code wait_ready(const struct cli *cli, struct demo_nodes *nodes,
+                                 const sigset_t *signals)
 {
-    time_us deadline = connection_now() + timeout;
+    uint64_t deadline_ms = now_ms() + 2 * cli->connect.timeout / TIME_US_PER_MS;
     unsigned ready = 0;
     for (;;) {
         /* Also after the last answer, which may have come from what took a node's port. */
@@ -55,11 +63,11 @@ static enum exit_code wait_ready(struct demo_nodes *nodes, const sigset_t *signa
         }
         if (ready == nodes->count)
             return EXIT_CODE_OK;
-        if (connection_now() >= deadline) {
+        if (now_ms() >= deadline_ms) {
             fputs("minikv: demo: the nodes run, but are not ready in time\n", stderr);
             return EXIT_CODE_UNAVAILABLE;
         }
-        if (get_from(nodes, ready, "/readyz", NULL) == 200) {
+        if (get_from(cli, nodes, ready, "/readyz", NULL) == 200) {
             ready++;
             continue;
         }
@@ -70,18 +78,18 @@ static enum exit_code wait_ready(struct demo_nodes *nodes, const sigset_t *signa
     }
 }
 
-static unsigned find_leader(const struct demo_nodes *nodes)
+static unsigned find_leader(const struct cli *cli, const struct demo_nodes *nodes)
 {
     json_t *status;
-    (void)get_from(nodes, 0, "/v1/raft/status", &status);
+    (void)get_from(cli, nodes, 0, "/v1/raft/status", &status);
     unsigned leader = (unsigned)json_integer_value(json_object_get(status, "leader"));
     json_decref(status);
     return leader;
 }
 
-static void print_welcome(const struct demo_nodes *nodes)
+static void print_welcome(const struct cli *cli, const struct demo_nodes *nodes)
 {
-    unsigned leader = find_leader(nodes);
+    unsigned leader = find_leader(cli, nodes);
     printf("%u node%s running, data in %s%s.\n\n", nodes->count, nodes->count == 1 ? "" : "s",
            nodes->dir, nodes->removes_dir ? " (removed at the end)" : "");
     for (unsigned i = 0; i < nodes->count; i++)
@@ -121,8 +129,10 @@ enum exit_code demo_run(struct cli *cli)
 {
     struct demo_nodes nodes;
     sigset_t signals;
-    if (!demo_nodes_init(&nodes, cli->nodes_count, cli->base_port, cli->dir))
+    if (!demo_nodes_init(&nodes, "minikv: demo", cli->nodes_count, cli->base_port, cli->dir)) {
+        fputs("minikv: demo: --base-port and --dir choose other ports and places\n", stderr);
         return EXIT_CODE_FAILURE;
+    }
     block_signals(&signals);
 
     bool has_started = true;
@@ -130,9 +140,9 @@ enum exit_code demo_run(struct cli *cli)
         has_started = demo_nodes_start(&nodes, i);
     enum exit_code code = EXIT_CODE_FAILURE;
     if (has_started)
-        code = wait_ready(&nodes, &signals, cli->connect.timeout * 2);
+        code = wait_ready(cli, &nodes, &signals);
     if (code == EXIT_CODE_OK) {
-        print_welcome(&nodes);
+        print_welcome(cli, &nodes);
         code = watch(&nodes, &signals);
         puts("\nStopping.");
     }

@@ -1,61 +1,36 @@
 #include "cli/hops.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
-static void show_header(const struct http_reply *reply, const char *name, const char *before)
-{
-    const char *value = http_reply_header(reply, name);
-    if (value != NULL)
-        fprintf(stderr, "%s%s", before, value);
-}
+#include "cli/ask.h"
 
-/* Why a request failed, in the words of its problem document. */
-static void show_problem(const struct http_reply *reply)
+static void show_reply(const struct minikv_hop *hop)
 {
-    if (reply->code < 400)
-        return;
-    struct bytes body = http_reply_body(reply);
-    json_t *problem = json_loadb((const char *)body.data, body.count, JSON_ALLOW_NUL, NULL);
-    const char *title = json_string_value(json_object_get(problem, "title"));
-    if (title != NULL)
-        fprintf(stderr, ": %s", title);
-    json_decref(problem);
-}
-
-static void show_reply(const struct http_reply *reply)
-{
-    fprintf(stderr, "< %d", reply->code);
-    show_header(reply, "X-MiniKV-Node", " from node ");
-    show_header(reply, "X-MiniKV-Term", ", term ");
-    show_header(reply, "X-MiniKV-Hops", ", hops ");
-    show_header(reply, "X-MiniKV-Effect", ", effect ");
-    show_header(reply, "ETag", ", ETag ");
-    show_header(reply, "Location", ", Location ");
-    show_problem(reply);
+    fprintf(stderr, "< %d", hop->http_code);
+    if (hop->node != 0)
+        fprintf(stderr, " from node %d, term %llu, hops %u", hop->node,
+                (unsigned long long)hop->term, hop->forwards);
+    if (*hop->word != '\0')
+        fprintf(stderr, ": %s", ask_title(hop->word) != NULL ? ask_title(hop->word) : hop->word);
     fputc('\n', stderr);
 }
 
-void hops_show(void *ctx, const struct client_hop *hop)
+void hops_show(void *ctx, const struct minikv_hop *hop)
 {
     (void)ctx;
-    char address[LIMIT_ADDRESS_BYTES];
-    fprintf(stderr, "> %s %s to %s\n", hop->request->method, hop->request->target,
-            address_format(hop->address, address));
-    if (hop->reply != NULL)
-        show_reply(hop->reply);
+    fprintf(stderr, "> %s %s to %s\n", hop->method, hop->target, hop->address);
+    if (hop->http_code != 0)
+        show_reply(hop);
     else
         fprintf(stderr, "! %s\n", hop->error);
     switch (hop->next) {
-    case ATTEMPT_NEXT_FINISH:
+    case MINIKV_HOP_FINISH:
         break;
-    case ATTEMPT_NEXT_FOLLOW:
+    case MINIKV_HOP_REDIRECT:
         fputs("* following the redirect\n", stderr);
         break;
-    case ATTEMPT_NEXT_ELSEWHERE:
-        if (hop->out_of_time)
-            fputs("* no time left for another try\n", stderr);
-        else if (hop->pause_ms != 0)
+    case MINIKV_HOP_ELSEWHERE:
+        if (hop->pause_ms != 0)
             fprintf(stderr, "* trying again in %u ms\n", hop->pause_ms);
         else
             fputs("* trying the next endpoint\n", stderr);

@@ -2,9 +2,9 @@
 #ifndef MINIKV_CLI_HOPS_H
 #define MINIKV_CLI_HOPS_H
 
-#include "client/client.h"
+#include "minikv/minikv.h"
 
-/* A client_options.on_hop. */
-void hops_show(void *ctx, const struct client_hop *hop);
+/* A minikv_options.on_hop. */
+void hops_show(void *ctx, const struct minikv_hop *hop);
 
 #endif

@@ -17,102 +17,71 @@ struct listing {
     bool has_more;
 };
 
-static void put_target(const struct listing *listing, struct buf *target)
+static void print_plain(const struct minikv_item *item, bool keys_only)
 {
-    const struct cli *cli = listing->cli;
-    buf_printf(target, "/v1/kv?limit=%llu",
-               (unsigned long long)MIN(listing->left, LIMIT_LIST_ITEMS));
-    if (cli->arguments_count != 0) {
-        buf_put_text(target, "&prefix=");
-        ask_put_encoded(target, bytes_of_text(cli->arguments[0]), false);
-    }
-    if (listing->after.count != 0) {
-        buf_put_text(target, "&after=");
-        ask_put_encoded(target, buf_bytes(&listing->after), false);
-    }
-    if (cli->keys_only)
-        buf_put_text(target, "&keys_only=true");
-    if (cli->is_stale)
-        buf_put_text(target, "&consistency=stale");
-}
-
-static void print_plain(struct bytes key, bool key_is_text, struct bytes value, bool value_is_text,
-                        bool keys_only)
-{
+    struct bytes key = ask_bytes(item->key), value = ask_bytes(item->value);
     struct buf line;
-    buf_init(&line, 4 * HTTP_REPLY_BODY_BYTES);
-    table_put_escaped(&line, key, key_is_text);
+    buf_init(&line, 4 * (key.count + value.count) + 2);
+    table_put_escaped(&line, key, ask_is_text(key));
     if (!keys_only) {
         buf_put_u8(&line, '\t');
-        table_put_escaped(&line, value, value_is_text);
+        table_put_escaped(&line, value, ask_is_text(value));
     }
     buf_put_u8(&line, '\n');
     fwrite(line.data, 1, line.count, stdout);
     buf_release(&line);
 }
 
-static void add_row(struct listing *listing, const json_t *item, struct bytes key, bool key_is_text,
-                    struct bytes value, bool value_is_text)
+static void add_row(struct listing *listing, const struct minikv_item *item)
 {
     struct table *table = &listing->table;
-    table_add_bytes(table, key, key_is_text);
-    table_add_number(table, (uint64_t)json_integer_value(json_object_get(item, "mod_revision")));
-    table_add_number(table, (uint64_t)json_integer_value(json_object_get(item, "version")));
+    table_add_bytes(table, ask_bytes(item->key), ask_is_text(ask_bytes(item->key)));
+    table_add_number(table, item->mod_revision);
+    table_add_number(table, item->version);
     if (!listing->cli->keys_only)
-        table_add_bytes(table, value, value_is_text);
+        table_add_bytes(table, ask_bytes(item->value), ask_is_text(ask_bytes(item->value)));
 }
 
-static bool take_item(struct listing *listing, json_t *item)
+static void take_item(struct listing *listing, const struct minikv_item *item)
 {
-    if (listing->cli->output == CLI_OUTPUT_JSON)
-        return json_array_append(listing->items, item) == 0;
-    struct buf key, value;
-    bool key_is_text, value_is_text = true;
-    buf_init(&key, HTTP_REPLY_BODY_BYTES);
-    buf_init(&value, HTTP_REPLY_BODY_BYTES);
-    bool is_whole = ask_bytes(item, "key", &key, &key_is_text) &&
-                    (listing->cli->keys_only || ask_bytes(item, "value", &value, &value_is_text));
-    if (is_whole && listing->cli->output == CLI_OUTPUT_PLAIN)
-        print_plain(buf_bytes(&key), key_is_text, buf_bytes(&value), value_is_text,
-                    listing->cli->keys_only);
-    else if (is_whole)
-        add_row(listing, item, buf_bytes(&key), key_is_text, buf_bytes(&value), value_is_text);
-    buf_release(&key);
-    buf_release(&value);
-    return is_whole;
+    const struct cli *cli = listing->cli;
+    if (cli->output == CLI_OUTPUT_JSON)
+        (void)json_array_append_new(listing->items, ask_json_of_item(item, cli->keys_only));
+    else if (cli->output == CLI_OUTPUT_PLAIN)
+        print_plain(item, cli->keys_only);
+    else
+        add_row(listing, item);
 }
 
-/* One page into the listing; false when the reply is not understood. */
-static bool take_page(struct listing *listing, const json_t *page)
+static void take_page(struct listing *listing, const struct minikv_result *page)
 {
-    const json_t *items = json_object_get(page, "items");
-    size_t count = json_array_size(items);
-    if (!json_is_array(items))
-        return false;
-    for (size_t i = 0; i < count && listing->left > 0; i++, listing->left--)
-        if (!take_item(listing, json_array_get(items, i)))
-            return false;
-    bool is_text;
+    size_t count = (size_t)MIN(listing->left, page->items_count);
+    for (size_t i = 0; i < count; i++)
+        take_item(listing, &page->items[i]);
+    listing->left -= count;
+    listing->revision = page->revision;
+    listing->has_more = page->next.count != 0 && listing->left > 0 && count > 0;
     buf_reset(&listing->after);
-    listing->has_more =
-        ask_bytes(page, "next", &listing->after, &is_text) && listing->left > 0 && count > 0;
-    listing->revision = (uint64_t)json_integer_value(json_object_get(page, "revision"));
-    return true;
+    buf_put(&listing->after, ask_bytes(page->next));
 }
 
 static enum exit_code fetch_page(struct listing *listing)
 {
-    struct buf target;
-    json_t *page;
-    buf_init(&target, LIMIT_TARGET_BYTES * 8);
-    put_target(listing, &target);
-    enum exit_code code = ask_for_json(listing->cli, buf_text(&target), &page);
-    if (code == EXIT_CODE_OK && !take_page(listing, page)) {
-        fputs("minikv: ls: the reply is not what this version understands\n", stderr);
-        code = EXIT_CODE_FAILURE;
-    }
-    json_decref(page);
-    buf_release(&target);
+    struct cli *cli = listing->cli;
+    struct bytes after = buf_bytes(&listing->after);
+    struct minikv_request request = {
+        .op = MINIKV_LIST,
+        .is_stale = cli->is_stale,
+        .range = {.after = {after.data, after.count},
+                  .limit = (unsigned)MIN(listing->left, LIMIT_LIST_ITEMS),
+                  .keys_only = cli->keys_only}};
+    if (cli->arguments_count != 0)
+        request.range.prefix = minikv_text(cli->arguments[0]);
+    struct minikv_result result;
+    enum exit_code code = ask_perform(cli, &request, &result);
+    if (code == EXIT_CODE_OK)
+        take_page(listing, &result);
+    minikv_result_release(&result);
     return code;
 }
 

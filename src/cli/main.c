@@ -1,34 +1,48 @@
 /* minikv: the command line of MiniKV. */
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "cli/arguments.h"
 #include "cli/hops.h"
 
-static uint64_t seed(void)
+/* All endpoints, as minikv_open takes them. */
+static void put_endpoints(const struct cli_connect *connect, struct buf *out)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now); /* jitter of pauses, no secret */
-    return (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 32;
+    for (size_t i = 0; i < connect->endpoints_count; i++) {
+        char address[LIMIT_ADDRESS_BYTES];
+        buf_printf(out, "%s%s", i > 0 ? "," : "", address_format(&connect->endpoints[i], address));
+    }
+}
+
+static enum minikv_code open_kv(struct cli *cli)
+{
+    struct minikv_options options = {.timeout_ms =
+                                         (unsigned)(cli->connect.timeout / TIME_US_PER_MS),
+                                     .on_hop = cli->is_verbose ? hops_show : NULL};
+    struct buf endpoints;
+    buf_init(&endpoints, (size_t)MINIKV_ENDPOINTS_MAX * LIMIT_ADDRESS_BYTES + 1);
+    put_endpoints(&cli->connect, &endpoints);
+    enum minikv_code code = minikv_open(buf_text(&endpoints), &options, &cli->kv);
+    buf_release(&endpoints);
+    return code;
 }
 
 static enum exit_code run(struct cli *cli)
 {
     if (cli->wants_help)
         return about_help(cli);
-    cli->connect.seed = seed();
-    if (cli->is_verbose)
-        cli->connect.on_hop = hops_show;
-    client_init(&cli->client, &cli->connect);
+    enum minikv_code opened = open_kv(cli);
+    if (opened != MINIKV_OK) {
+        fprintf(stderr, "minikv: cannot begin: %s\n", minikv_code_name(opened));
+        return EXIT_CODE_FAILURE;
+    }
     enum exit_code code = cli->command->run(cli);
-    client_release(&cli->client);
+    minikv_close(cli->kv);
     return code;
 }
 
 int main(int argc, char **argv)
 {
-    struct cli cli;
+    static struct cli cli;
     struct errtext error = {""};
     if (arguments_read(&cli, argc, argv, getenv("MINIKV_ENDPOINTS"), &error) != ST_OK) {
         fprintf(stderr, "minikv: %s\n", error.text);

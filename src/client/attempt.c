@@ -10,6 +10,7 @@ static enum attempt_next decide_replied(const struct attempt *attempt)
     }
     switch (attempt->code) {
     case 408: /* the request did not arrive in time */
+    case 500: /* this node is not well; another may be */
     case 502:
     case 503:
     case 504:
@@ -32,15 +33,24 @@ enum attempt_next attempt_decide(const struct attempt *attempt)
     return ATTEMPT_NEXT_FINISH;
 }
 
-const char *attempt_next_name(enum attempt_next next)
+static enum effect effect_of(const struct attempt *attempt)
 {
-    switch (next) {
-    case ATTEMPT_NEXT_FINISH:
-        return "finish";
-    case ATTEMPT_NEXT_FOLLOW:
-        return "follow";
-    case ATTEMPT_NEXT_ELSEWHERE:
-        return "elsewhere";
+    switch (attempt->end) {
+    case ATTEMPT_REPLIED:
+        return attempt->effect;
+    case ATTEMPT_UNSENT:
+        return EFFECT_NONE;
+    case ATTEMPT_LOST:
+        return EFFECT_MAYBE;
     }
-    return "?";
+    return EFFECT_MAYBE;
+}
+
+/* "none" of one delivery says nothing of those before it. */
+enum effect attempt_combine(enum effect before, const struct attempt *attempt, bool settles)
+{
+    enum effect effect = effect_of(attempt);
+    if (settles || effect == EFFECT_APPLIED)
+        return effect;
+    return before == EFFECT_NONE ? effect : before;
 }

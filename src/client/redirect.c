@@ -3,21 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-_Static_assert(sizeof((struct redirect_msg *)0)->leader_host == 64, "leader_host[64]");
+#include "types/address.h"
 
-uint64_t redirect_number(const struct http_reply *reply, const char *name)
-{
-    const char *text = http_reply_header(reply, name);
-    if (text == NULL || *text == '\0' || strlen(text) > 19)
-        return 0;
-    uint64_t number = 0;
-    for (; *text != '\0'; text++) {
-        if (*text < '0' || *text > '9')
-            return 0;
-        number = number * 10 + (uint64_t)(*text - '0');
-    }
-    return number;
-}
+_Static_assert(sizeof((struct redirect_msg *)0)->leader_host == LIMIT_HOST_BYTES + 1,
+               "leader_host[64]");
 
 /* The authority of "http://host:port/path". */
 static bool read_location(const char *location, struct address *out_address)
@@ -33,7 +22,7 @@ static bool read_location(const char *location, struct address *out_address)
 
 void redirect_read(const struct http_reply *reply, struct redirect_msg *out_message)
 {
-    *out_message = (struct redirect_msg){.term = redirect_number(reply, "X-MiniKV-Term")};
+    *out_message = (struct redirect_msg){.term = http_reply_number(reply, "X-MiniKV-Term")};
     struct address leader;
     if (reply->code == 503) {
         out_message->redirect = 1;

@@ -208,7 +208,9 @@ static void put_state(struct buf *out, const struct http *http)
 static void put_sessions(struct buf *out, const struct http *http)
 {
     struct sessions_stats stats;
+    struct node_stats node;
     kv_sessions_stats(node_kv(http->node), &stats);
+    node_stats(http->node, &node);
     put_one(out, "minikv_sessions", "gauge", "Clients and Idempotency-Keys remembered.",
             stats.sessions_count);
     put_one(out, "minikv_session_results", "gauge", "Results of writes remembered for them.",
@@ -216,11 +218,11 @@ static void put_sessions(struct buf *out, const struct http *http)
     put_one(out, "minikv_session_bytes", "gauge", "Memory they count for against its limit.",
             stats.bytes);
     put_one(out, "minikv_writes_replayed_total", "counter",
-            "Writes that had been carried out before, applied again here without effect.",
-            stats.replayed_count);
+            "Writes that had been carried out before, applied or answered here without effect.",
+            stats.replayed_count + node.replayed_count);
     put_one(out, "minikv_writes_refused_total", "counter",
             "Writes not carried out because of their identity: reused, too old, sealed, expired.",
-            stats.refused_count);
+            stats.refused_count + node.refused_count);
     put_one(out, "minikv_sessions_expired_total", "counter", "Clients and keys forgotten.",
             stats.expired_count);
 }

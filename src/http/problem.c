@@ -19,8 +19,8 @@ static const char *const advice[STATUS_COUNT] = {
     [ST_SEALED] = "it was sealed on request (POST /v1/outcome/seal); send the write under a new "
                   "identity if it is wanted after all",
     [ST_SESSION_EXPIRED] =
-        "open a session (POST /v1/sessions); whether an earlier delivery of this "
-        "write took effect is no longer known",
+        "this client, or this write of it, is no longer remembered, and the write is not carried "
+        "out any more; open a session (POST /v1/sessions) for new ones",
     [ST_IDENTITY_REUSED] =
         "give every write a sequence, or an Idempotency-Key, of its own; repeat a write with "
         "nothing in it changed",
@@ -61,8 +61,9 @@ static const char *const advice[STATUS_COUNT] = {
                                 "(POST /v1/raft/peer_announce), or wait until it does so itself",
     [ST_ALREADY_FORWARDED] = "send the request to the leader, see X-Leader-HTTP",
     [ST_BUSY] = "the node has all it can hold; send the request again shortly",
-    [ST_SESSIONS_FULL] = "as many clients are remembered as the limit allows; they are forgotten "
-                         "after --session-ttl without use; writes without identity go on",
+    [ST_SESSIONS_FULL] =
+        "as much is remembered for clients as the limit allows; acknowledge answers "
+        "(X-MiniKV-Acked) or wait: what is unused for --session-ttl is forgotten",
     [ST_FENCED] = "the leader changed; send the request again",
     [ST_NOT_READY] = "the node is catching up, or has no link to the leader; ask another node",
     [ST_SHUTTING_DOWN] = "send the request to another node",

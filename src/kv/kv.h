@@ -39,8 +39,9 @@ struct kv_item {
 /* What has become of a write with an identity. */
 enum kv_outcome {
     KV_OUTCOME_APPLIED = 1, /* carried out; what it came to is remembered */
-    KV_OUTCOME_UNSEEN,      /* not carried out up to now; a copy may be on its way */
-    KV_OUTCOME_NEVER,       /* sealed */
+    KV_OUTCOME_UNSEEN,      /* not carried out up to now, as far as the client is remembered (for
+                               an own id or a key: since its last use); a copy may be on its way */
+    KV_OUTCOME_NEVER,       /* sealed, as far as the client is remembered */
     KV_OUTCOME_EXPIRED      /* no longer remembered, and will not be carried out any more */
 };
 
@@ -88,8 +89,12 @@ void kv_prefetch(const struct kv *kv, const struct bytes *keys, size_t keys_coun
 void kv_prefetch_commands(const struct kv *kv, const struct bytes *commands, size_t commands_count);
 
 /* What this state alone already knows of a write that is sent again: true when its result is final
- * (done, reused, sealed, too old, expired), so that no entry is needed. `command` is encoded. */
-bool kv_recall(const struct kv *kv, struct bytes command, struct kv_result *out_result);
+ * (done, reused, sealed, too old, expired), so that no entry is needed. `command` is encoded.
+ *
+ * used_since_us   log time; a session last used before it is not asked: an answer from here is no
+ * use that the log knows of, so the write has to go there for the session to be kept */
+bool kv_recall(const struct kv *kv, struct bytes command, uint64_t used_since_us,
+               struct kv_result *out_result);
 /* What has become of the write with this identity, up to the applied index. */
 void kv_outcome(const struct kv *kv, const struct client_identity *identity,
                 struct kv_result *out_result);

@@ -193,8 +193,7 @@ static bool is_identified(const struct command *command)
 
 /* Exactly once (Raft §8, thesis §6.3): a write that was carried out before is answered with what it
  * came to then. It is looked up here, where the log has put it behind or before its duplicates, and
- * nowhere earlier. What was refused for a reason that may pass is not remembered: the same write
- * may come again. */
+ * nowhere earlier. */
 static void apply_once(struct kv *kv, struct entry_id id, const struct command *command,
                        struct bytes encoded, struct kv_result *result)
 {
@@ -207,8 +206,6 @@ static void apply_once(struct kv *kv, struct entry_id id, const struct command *
         return;
     }
     apply_command(kv, id, command, result);
-    if (status_info(result->status)->retry == RETRY_LATER)
-        return;
     sessions_record(kv->sessions, &command->identity, fingerprint,
                     &(struct session_result){.op = command->op,
                                              .status = result->status,

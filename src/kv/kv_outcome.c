@@ -95,16 +95,22 @@ static bool is_final(const struct kv *kv, enum session_verdict verdict,
     UNREACHABLE();
 }
 
-bool kv_recall(const struct kv *kv, struct bytes command, struct kv_result *out_result)
+bool kv_recall(const struct kv *kv, struct bytes command, uint64_t used_since_us,
+               struct kv_result *out_result)
 {
     struct client_identity identity;
     struct session_result earlier;
+    uint64_t used_us;
     enum command_op op = command_peek(command);
     if (op == COMMAND_SEAL || op == COMMAND_CLOSE_SESSION ||
         !command_peek_identity(command, &identity))
         return false;
-    enum session_verdict verdict =
-        sessions_judge(kv->sessions, &identity, command_fingerprint(command), &earlier);
+    bool is_present = sessions_last_use(kv->sessions, &identity, &used_us);
+    if (is_present && used_us < used_since_us)
+        return false;
+    enum session_verdict verdict = sessions_look_up(kv->sessions, &identity, &earlier);
+    if (verdict == SESSION_DONE) /* what it asks for is looked at only now: it may be long */
+        verdict = sessions_judge(kv->sessions, &identity, command_fingerprint(command), &earlier);
     if (!is_final(kv, verdict, &identity))
         return false;
     kv_tell_verdict(kv, verdict, &earlier, out_result);

@@ -274,6 +274,18 @@ enum session_verdict sessions_look_up(const struct sessions *sessions,
     return verdict;
 }
 
+bool sessions_last_use(const struct sessions *sessions, const struct client_identity *identity,
+                       uint64_t *out_used_us)
+{
+    uint8_t room[SESSION_KEY_BYTES_MAX];
+    struct tree_cursor cursor;
+    const struct session *session =
+        find(sessions, session_key(identity->kind, identity->client, room), &cursor);
+    if (session != NULL)
+        *out_used_us = session->used_us;
+    return session != NULL;
+}
+
 /* ---- applying ---- */
 
 /* The session of the identity, with this use of it and what has been acknowledged noted; opened if
@@ -339,6 +351,9 @@ void sessions_record(struct sessions *sessions, const struct client_identity *id
     REQUIRE(session != NULL);
     REQUIRE(session_kind(session) == identity->kind);
     REQUIRE(bytes_equal(session_client(session), identity->client));
+    sessions->current = NULL;
+    if (!session_keeps(result->status))
+        return;
     struct session_write write = {.sequence = identity->sequence,
                                   .fingerprint = fingerprint,
                                   .revision = result->revision,
@@ -348,7 +363,6 @@ void sessions_record(struct sessions *sessions, const struct client_identity *id
                                   .status_code = session_status_code(result->status),
                                   .changed = result->changed};
     remember(sessions, session, &write);
-    sessions->current = NULL;
 }
 
 enum status sessions_open(struct sessions *sessions, uint64_t nonce, struct entry_id at,

@@ -71,14 +71,18 @@ enum session_verdict sessions_judge(const struct sessions *sessions,
 enum session_verdict sessions_look_up(const struct sessions *sessions,
                                       const struct client_identity *identity,
                                       struct session_result *out_result);
+/* When the client's session was last used, in log time; false: there is none. */
+bool sessions_last_use(const struct sessions *sessions, const struct client_identity *identity,
+                       uint64_t *out_used_us);
 /* The same as sessions_judge while applying an entry: opens the session of an own id or key, notes
- * its use and what the client has acknowledged, then judges. After FRESH either sessions_record
- * follows, or nothing when the write was refused for a reason that may pass (status_info:
- * RETRY_LATER). */
+ * its use and what the client has acknowledged, then judges. After FRESH comes
+ * sessions_record. */
 enum session_verdict sessions_begin(struct sessions *sessions,
                                     const struct client_identity *identity, uint64_t fingerprint,
                                     struct entry_id at, uint64_t stamp_us,
                                     struct session_result *out_result);
+/* Remembers what the write came to, unless it was refused for a reason that may pass: then nothing
+ * was carried out, and the same write may come again. */
 void sessions_record(struct sessions *sessions, const struct client_identity *identity,
                      uint64_t fingerprint, const struct session_result *result);
 

@@ -9,9 +9,18 @@ enum { WRITE_BYTES = 43 }; /* encoded */
 
 static_assert(2 * sizeof(struct session_write) <= SESSION_RESULT_BYTES, "what it counts covers it");
 
-/* By code. A new one goes to the end: the codes are in logs, snapshots and digests. */
+/* By code. A new one goes to the end: the codes are in snapshots and digests, and what is in the
+ * list decides what every node remembers. */
 static const enum status kept_statuses[] = {ST_OK, ST_CONDITION_FAILED, ST_NOT_INTEGER, ST_OVERFLOW,
                                             ST_UNKNOWN_MEMBER};
+
+bool session_keeps(enum status status)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(kept_statuses); i++)
+        if (kept_statuses[i] == status)
+            return true;
+    return false;
+}
 
 uint8_t session_status_code(enum status status)
 {

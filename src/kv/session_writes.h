@@ -56,8 +56,11 @@ static inline const struct session_write *session_writes_at(const struct session
     return &writes->slots[writes->first + at];
 }
 
+/* What a write carried out can have come to. Any other status changed nothing and may pass: a write
+ * that ended in it is not remembered, so that the same one may come again. */
+bool session_keeps(enum status status);
 /* What statuses are called where they are kept: not by the numbers of the enum, which change when
- * another status comes. Requires one that can be the end of a write carried out. */
+ * another status comes. Requires one that is kept. */
 uint8_t session_status_code(enum status status);
 /* Requires a code that session_status_code gives. */
 enum status session_status_of(uint8_t code);

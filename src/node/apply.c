@@ -26,6 +26,27 @@ uint64_t apply_stamp(struct node *node)
     return node->stamp_base + (env_now(node->env) - node->stamp_base_at);
 }
 
+uint64_t apply_log_time(struct node *node)
+{
+    if (node->view.role == RAFT_ROLE_LEADER)
+        return apply_stamp(node);
+    if (node->log_time_at == 0)
+        return UINT64_MAX;
+    return node->log_time_us + (env_now(node->env) - node->log_time_at);
+}
+
+/* The stamp applied last is of now only where nothing was outstanding before: what comes late,
+ * after a cut or from the own disk, was stamped long ago. An older reading goes on being right. */
+static void note_log_time(struct node *node, bool was_fresh)
+{
+    struct kv_stats stats;
+    if (!was_fresh)
+        return;
+    kv_stats(node->kv, &stats);
+    node->log_time_us = stats.stamp_us;
+    node->log_time_at = env_now(node->env);
+}
+
 /* Everything bound to a term before `term` and not seen by now never happens. */
 static void prove_absent(struct node *node, raft_term term)
 {
@@ -132,6 +153,7 @@ void apply_committed(struct node *node)
     if (leader != NULL)
         http_before = leader->http;
 
+    bool was_fresh = node_staleness(node) <= node->options.election;
     size_t batch_count = 0;
     while (node->applied < view.commit && batch_count < NODE_APPLY_BATCH && !node->is_fatal) {
         const struct entry *entry = raft_entry(node->raft, node->applied + 1);
@@ -152,6 +174,7 @@ void apply_committed(struct node *node)
     leader = kv_member(node->kv, node->view.leader);
     if (leader != NULL && !address_equal(&http_before, &leader->http))
         node_on_leader_http(node);
+    note_log_time(node, was_fresh);
     apply_note_fresh(node);
     read_complete(node);
     node->applied_told = node->applied;

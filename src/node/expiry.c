@@ -3,18 +3,38 @@
  * The leader only proposes: which sessions go is decided where the command is applied, by the log
  * time of their last use, the same on every node. The cutoff is log time as well: the last stamp in
  * the log plus monotonic time since this node took office, so that no clock that is set, or runs
- * wrong on another node, makes anybody forget a client early. */
+ * wrong on another node, makes anybody forget a client early.
+ *
+ * A repetition that a node answers from its own state leaves no trace in the log. So that it counts
+ * as a use all the same, nodes answer like that only what was used within the slack, and clients
+ * are kept for that much longer than was promised. */
 #include "node/node_internal.h"
 
 enum { EXPIRY_RETRY_US = 1000 * TIME_US_PER_MS }; /* one at a time; it may come to nothing */
 
 #define EXPIRY_TTL_DEFAULT (UINT64_C(24) * 3600 * 1000 * TIME_US_PER_MS)
 
+static time_us ttl_of(const struct node *node)
+{
+    return node->options.session_ttl != 0 ? node->options.session_ttl : EXPIRY_TTL_DEFAULT;
+}
+
+static time_us slack_of(const struct node *node)
+{
+    return ttl_of(node) / 8;
+}
+
 static uint64_t cutoff_now(struct node *node)
 {
-    time_us ttl = node->options.session_ttl != 0 ? node->options.session_ttl : EXPIRY_TTL_DEFAULT;
+    uint64_t kept = ttl_of(node) + slack_of(node);
     uint64_t now = apply_stamp(node);
-    return now > ttl ? now - ttl : 0;
+    return now > kept ? now - kept : 0;
+}
+
+uint64_t expiry_recall_since(struct node *node)
+{
+    uint64_t now = apply_log_time(node);
+    return now - MIN(now, slack_of(node));
 }
 
 /* Bound to this term and not a request that another leader could take: the cutoff is in this

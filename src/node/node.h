@@ -169,6 +169,7 @@ struct node_stats {
     uint64_t proposed_count, forwarded_count, taken_count, resent_count, proven_count;
     uint64_t elections_count, leader_changes_count;
     uint64_t reads_count, read_rounds_count;
+    uint64_t replayed_count, refused_count; /* writes answered from the table without an entry */
     struct wal_stats wal;
 };
 void node_stats(const struct node *node, struct node_stats *out_stats);

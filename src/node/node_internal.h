@@ -118,6 +118,8 @@ struct node {
     raft_index ready_index;  /* committed when a leader was first heard; 0: none was yet */
     bool is_caught_up;       /* applied up to there */
     raft_term applied_term;  /* of the entry applied last */
+    uint64_t log_time_us;    /* a stamp that was of now … */
+    time_us log_time_at;     /* … at this moment; 0: none was yet */
     uint64_t stamp_seen;     /* highest stamp in the log, applied or not */
     uint64_t stamp_base;     /* log time when this node took office */
     time_us stamp_base_at;   /* monotonic time then */
@@ -192,6 +194,8 @@ void apply_note_stamp(struct node *node, const struct entry *entry);
 /* Notes the time if everything that the leader has said to be committed is applied. */
 void apply_note_fresh(struct node *node);
 uint64_t apply_stamp(struct node *node); /* log time now; requires leading */
+/* Log time now, as far as this node can tell: never less than it is; UINT64_MAX: unknown. */
+uint64_t apply_log_time(struct node *node);
 
 /* request.c */
 struct node_request *request_find(struct node *node, uint64_t number);
@@ -252,6 +256,8 @@ void directory_release(struct node *node);
 
 /* expiry.c */
 void expiry_on_tick(struct node *node);
+/* Sessions used since then may be answered from the state here. */
+uint64_t expiry_recall_since(struct node *node);
 /* A COMMAND_EXPIRE_SESSIONS has been applied and forgot so many. */
 void expiry_on_applied(struct node *node, uint64_t expired_count);
 

@@ -45,8 +45,10 @@ static bool recall(struct node *node, struct node_request *request)
         return false; /* what is held is routed often, and the table changes only by applying */
     request->asked_at = node->applied;
     struct kv_result result;
-    if (!kv_recall(node->kv, request->command, &result))
+    if (!kv_recall(node->kv, request->command, expiry_recall_since(node), &result))
         return false;
+    node->stats.replayed_count += result.is_replayed;
+    node->stats.refused_count += !result.is_replayed;
     request->hops_count = 0;
     request_answer(node, request, result.status, &result);
     return true;

@@ -6,7 +6,8 @@
  *
  * What can go wrong: the leader changes before it has applied the entry, or the member is cut off
  * and raft gives up after an election timeout. Then nobody hands over any more, but the member may
- * still be elected: at the deadline the answer is TIMEOUT, effect maybe. */
+ * still be elected: when another has been, or at the deadline, the answer is TIMEOUT, effect maybe.
+ */
 #include "node/node_internal.h"
 
 static node_id member_in(struct bytes encoded)
@@ -55,5 +56,7 @@ void transfer_settle(struct node *node)
         struct kv_result result = request->answer.result;
         if (member_in(request->command) == node->view.leader)
             request_answer(node, request, ST_OK, &result);
+        else if (node->applied_term > request->fence)
+            request_answer(node, request, ST_TIMEOUT, NULL); /* it came to another leader */
     }
 }

@@ -99,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t count)
         check_codec(bytes);
         index++;
         kv_prefetch_commands(one, &bytes, 1);
-        bool is_known = kv_recall(two, bytes, &recalled);
+        bool is_known = kv_recall(two, bytes, 0, &recalled);
         apply(one, index, bytes, &result);
         apply(two, index, bytes, &same);
         check_recall(is_known, &recalled, &same);

@@ -146,6 +146,37 @@ static void a_command_takes_only_what_goes_with_it(void **state)
     assert_refused(READ("put", "k", "v", "--if-rev", "1", "--if-absent"), "exclude each other");
 }
 
+static void a_write_may_have_an_identity_of_its_own(void **state)
+{
+    (void)state;
+    const struct line *line = READ("incr", "n", "--client", "script-7", "--sequence", "12");
+    assert_int_equal(line->status, ST_OK);
+    assert_string_equal(line->cli.identity.client, "script-7");
+    assert_int_equal(line->cli.identity.sequence, 12);
+
+    assert_refused(READ("incr", "n", "--client", "c"), "--client and --sequence go together");
+    assert_refused(READ("incr", "n", "--sequence", "1"), "--client and --sequence go together");
+    assert_refused(READ("put", "k", "v", "--client", "c", "--sequence", "0"), "--sequence");
+    assert_refused(READ("put", "k", "v", "--client", "", "--sequence", "1"), "1 to 64 bytes");
+    assert_refused(READ("del", "k", "--client",
+                        "0123456789012345678901234567890123456789012345678901234567890123456789",
+                        "--sequence", "1"),
+                   "1 to 64 bytes");
+    assert_refused(READ("get", "k", "--client", "c", "--sequence", "1"), "does not go with get");
+}
+
+static void an_identity_is_an_id_and_a_number(void **state)
+{
+    (void)state;
+    struct minikv_identity identity;
+    assert_true(arguments_read_identity("c", "7", &identity));
+    assert_string_equal(identity.client, "c");
+    assert_int_equal(identity.sequence, 7);
+    assert_false(arguments_read_identity("", "7", &identity));
+    assert_false(arguments_read_identity("c", "0", &identity));
+    assert_false(arguments_read_identity("c", "x", &identity));
+}
+
 static void without_a_command_there_is_help(void **state)
 {
     (void)state;
@@ -168,6 +199,8 @@ int main(void)
         cmocka_unit_test(malformed_values_are_refused),
         cmocka_unit_test(mistakes_are_met_with_the_nearest_name),
         cmocka_unit_test(a_command_takes_only_what_goes_with_it),
+        cmocka_unit_test(a_write_may_have_an_identity_of_its_own),
+        cmocka_unit_test(an_identity_is_an_id_and_a_number),
         cmocka_unit_test(without_a_command_there_is_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,26 +10,15 @@
 #include "cli/ask.h"
 #include "cli/table.h"
 
-static void a_key_is_percent_encoded_into_its_path(void **state)
-{
-    (void)state;
-    struct buf target;
-
-    ask_key_target(&target, "/v1/kv/", "a/b c%?#~\xc3\xa4");
-
-    assert_string_equal(buf_text(&target), "/v1/kv/a/b%20c%25%3F%23~%C3%A4");
-    buf_release(&target);
-}
-
-static void a_query_value_keeps_no_slash(void **state)
+static void a_query_value_is_percent_encoded(void **state)
 {
     (void)state;
     struct buf target;
     buf_init(&target, 100);
 
-    ask_put_encoded(&target, bytes_of("a/b&\0", 5), false);
+    ask_put_encoded(&target, bytes_of("a/b&\0 ~\xc3\xa4", 9));
 
-    assert_string_equal(buf_text(&target), "a%2Fb%26%00");
+    assert_string_equal(buf_text(&target), "a%2Fb%26%00%20~%C3%A4");
     buf_release(&target);
 }
 
@@ -50,27 +39,6 @@ static void what_would_break_a_line_is_escaped(void **state)
     buf_release(&out);
 }
 
-static void bytes_come_as_text_or_as_base64(void **state)
-{
-    (void)state;
-    json_t *item = json_pack("{s:s, s:s, s:s, s:i}", "key", "k", "value_base64",
-                             "AP8=", "bad_base64", "A", "number", 1);
-    struct buf out;
-    bool is_text;
-    buf_init(&out, 100);
-
-    assert_true(ask_bytes(item, "key", &out, &is_text));
-    assert_true(is_text);
-    assert_true(ask_bytes(item, "value", &out, &is_text));
-    assert_false(is_text);
-    assert_true(bytes_equal(buf_bytes(&out), bytes_of("k\0\xff", 3)));
-    assert_false(ask_bytes(item, "bad", &out, &is_text));
-    assert_false(ask_bytes(item, "number", &out, &is_text));
-    assert_false(ask_bytes(item, "absent", &out, &is_text));
-    buf_release(&out);
-    json_decref(item);
-}
-
 static void bytes_that_are_no_text_become_base64(void **state)
 {
     (void)state;
@@ -85,14 +53,44 @@ static void bytes_that_are_no_text_become_base64(void **state)
     json_decref(item);
 }
 
+static void text_is_what_json_can_hold(void **state)
+{
+    (void)state;
+    assert_true(ask_is_text(bytes_of(NULL, 0)));
+    assert_true(ask_is_text(bytes_of("k\xc3\xa4\0", 4)));
+    assert_false(ask_is_text(bytes_of("\xff", 1)));
+    assert_false(ask_is_text(bytes_of("\xc3", 1)));
+}
+
+static void an_item_is_shown_as_the_cluster_has_it(void **state)
+{
+    (void)state;
+    struct minikv_item item = {.key = {"k", 1},
+                               .value = {"\xff", 1},
+                               .create_revision = 2,
+                               .mod_revision = 3,
+                               .version = 4};
+    for (int keys_only = 0; keys_only < 2; keys_only++) {
+        json_t *root = ask_json_of_item(&item, keys_only == 1);
+        char *text = json_dumps(root, JSON_COMPACT);
+        assert_string_equal(text, keys_only == 1 ? "{\"key\":\"k\",\"create_revision\":2,"
+                                                   "\"mod_revision\":3,\"version\":4,\"lease\":0}"
+                                                 : "{\"key\":\"k\",\"value_base64\":\"/w==\","
+                                                   "\"create_revision\":2,\"mod_revision\":3,"
+                                                   "\"version\":4,\"lease\":0}");
+        free(text);
+        json_decref(root);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_key_is_percent_encoded_into_its_path),
-        cmocka_unit_test(a_query_value_keeps_no_slash),
+        cmocka_unit_test(a_query_value_is_percent_encoded),
         cmocka_unit_test(what_would_break_a_line_is_escaped),
-        cmocka_unit_test(bytes_come_as_text_or_as_base64),
         cmocka_unit_test(bytes_that_are_no_text_become_base64),
+        cmocka_unit_test(text_is_what_json_can_hold),
+        cmocka_unit_test(an_item_is_shown_as_the_cluster_has_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

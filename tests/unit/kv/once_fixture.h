@@ -75,7 +75,7 @@ static inline bool once_recall(const struct kv *kv, const struct command *comman
     struct buf buf;
     buf_init(&buf, LIMIT_COMMAND_BYTES);
     command_encode(command, &buf);
-    bool is_known = kv_recall(kv, buf_bytes(&buf), out_result);
+    bool is_known = kv_recall(kv, buf_bytes(&buf), 0, out_result);
     buf_release(&buf);
     return is_known;
 }

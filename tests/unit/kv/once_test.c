@@ -360,7 +360,7 @@ static void only_what_names_its_own_write_is_recalled(void **state)
     assert_false(once_recall(kv, &nobody, &result));
     assert_false(once_recall(kv, &seal, &result));
     assert_false(once_recall(kv, &close, &result));
-    assert_false(kv_recall(kv, BYTES_LITERAL("\x01\x01\x00\x05z"), &result));
+    assert_false(kv_recall(kv, BYTES_LITERAL("\x01\x01\x00\x05z"), 0, &result));
     fixture_free(kv);
 }
 

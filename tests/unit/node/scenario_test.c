@@ -3,10 +3,12 @@
  *
  *      seed N                   of the world, before start (default 1)
  *      ttl MS                   how long clients are remembered, before start (default 24 h)
- *      clock N PERCENT AHEAD    of machine N, which is off: speed, and seconds its wall clock is
- * ahead start COUNT [silent]     boots nodes 1 … COUNT; silent: they announce nothing run MS lets
- * time pass until leader [N]         runs until a node (node N) leads and has heard so from all it
- * can put N KEY VALUE [FLAG…]  submits at node N; flags: redirect, hop, timeout=MS,
+ *      clock N PERCENT AHEAD    of machine N, which is off: speed, and how many seconds its wall
+ *                               clock is ahead
+ *      start COUNT [silent]     boots nodes 1 … COUNT; silent: they announce nothing
+ *      run MS                   lets time pass
+ *      until leader [N]         runs until a node (node N) leads and has heard so from all it can
+ *      put N KEY VALUE [FLAG…]  submits at node N; flags: redirect, hop, timeout=MS,
  *                               as=CLIENT:SEQUENCE, acked=SEQUENCE, once=IDEMPOTENCY-KEY
  *      incr N KEY [FLAG…]       the same for COMMAND_INCR by 1
  *      seal N FLAG…             settles the write that as= or once= names

@@ -1,0 +1,671 @@
+/* Engine: what follows each event, on virtual time, one event after the other. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "unit/client/engine_rig.h"
+
+#define NO_LEADER "503 Service Unavailable"
+
+static void assert_ended(const struct rig *rig, enum minikv_code code, enum minikv_effect effect)
+{
+    assert_int_equal(rig->done_count, 1);
+    assert_string_equal(minikv_code_name(rig->done[0].code), minikv_code_name(code));
+    assert_int_equal(rig->done[0].effect, effect);
+}
+
+/* ---- exactly once ---- */
+
+static void all_writes_that_wait_share_one_session(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, false, true);
+    rig_put(&rig, "a");
+    rig_put(&rig, "b");
+
+    rig_begin_session(&rig);
+
+    const char *text = rig_output(&rig, 0);
+    assert_null(strstr(text, "/v1/sessions"));
+    const char *first = strstr(text, "X-MiniKV-Client-Id: session-1-a\r\nX-MiniKV-Sequence: 1\r\n");
+    assert_non_null(first);
+    assert_non_null(strstr(first, "X-MiniKV-Client-Id: session-1-a\r\nX-MiniKV-Sequence: 2\r\n"));
+    rig_reply(&rig, 0, PUT_REPLY PUT_REPLY);
+    assert_int_equal(rig.done_count, 2);
+    assert_int_equal(rig.done[1].code, MINIKV_OK);
+    assert_int_equal(rig.done[1].effect, MINIKV_APPLIED);
+    assert_int_equal(rig.done[1].revision, 7);
+    assert_int_equal(rig.done[1].identity.sequence, 2);
+    rig_close(&rig);
+}
+
+static void a_write_whose_reply_is_lost_is_sent_again_under_the_same_identity(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 2, false, true);
+    rig_put(&rig, "a");
+    rig_begin_session(&rig);
+    (void)rig_output(&rig, 0);
+
+    rig_lose(&rig, 0);
+
+    rig_accept(&rig, 1);
+    assert_non_null(
+        strstr(rig_output(&rig, 1), "X-MiniKV-Client-Id: session-1-a\r\nX-MiniKV-Sequence: 1\r\n"));
+    rig_reply(&rig, 1,
+              "HTTP/1.1 204 No Content\r\n" NODE_LINES
+              "X-MiniKV-Replayed: true\r\nETag: \"3\"\r\n\r\n");
+    assert_ended(&rig, MINIKV_OK, MINIKV_APPLIED);
+    assert_true(rig.done[0].is_replayed);
+    assert_int_equal(rig.done[0].attempts_count, 2);
+    rig_close(&rig);
+}
+
+static void a_write_without_identity_is_never_sent_again_once_it_left(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 2, false, false);
+    rig_put(&rig, "a");
+    rig_accept(&rig, 0);
+    (void)rig_output(&rig, 0);
+
+    rig_lose(&rig, 0);
+
+    assert_ended(&rig, MINIKV_UNKNOWN, MINIKV_MAYBE_APPLIED);
+    assert_false(rig_is_dialling(&rig, 1));
+    rig_close(&rig);
+}
+
+static void a_write_whose_last_byte_has_not_left_is_sent_elsewhere(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 2, false, false);
+    rig_put(&rig, "a");
+    rig_accept(&rig, 0);
+    engine_sent(rig.engine, rig.now, 0, engine_output(rig.engine, 0).count - 1);
+
+    rig_lose(&rig, 0);
+    rig_accept(&rig, 1);
+    (void)rig_output(&rig, 1);
+    rig_reply(&rig, 1, PUT_REPLY);
+
+    assert_ended(&rig, MINIKV_OK, MINIKV_APPLIED);
+    rig_close(&rig);
+}
+
+static void none_after_a_lost_reply_leaves_the_write_unknown(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, false, true);
+    rig_put(&rig, "a");
+    rig_begin_session(&rig);
+    (void)rig_output(&rig, 0);
+    rig_lose(&rig, 0); /* this delivery may have been carried out */
+
+    for (int i = 0; i < 6000 && rig.done_count == 0; i++) {
+        rig_wait(&rig, 1);
+        if (rig_is_dialling(&rig, 0))
+            rig_accept(&rig, 0);
+        while (rig_output(&rig, 0)[0] != '\0') /* and so all later ones were answered */
+            rig_refuse(&rig, 0, NO_LEADER, "none", "no-leader", "");
+    }
+
+    assert_ended(&rig, MINIKV_UNKNOWN, MINIKV_MAYBE_APPLIED);
+    assert_int_equal(rig.done[0].identity.sequence, 1); /* to be asked about */
+    rig_close(&rig);
+}
+
+static void only_refusals_leave_the_write_not_applied(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, false, true);
+    rig_put(&rig, "a");
+    rig_begin_session(&rig);
+
+    for (int i = 0; i < 40 && rig.done_count == 0; i++) {
+        while (rig_output(&rig, 0)[0] != '\0')
+            rig_refuse(&rig, 0, NO_LEADER, "none", "no-leader", "");
+        rig_wait(&rig, 200);
+    }
+
+    assert_ended(&rig, MINIKV_UNAVAILABLE, MINIKV_NOT_APPLIED);
+    assert_string_equal(rig.done[0].word, "no-leader");
+    assert_int_equal(rig.done[0].http_code, 503);
+    rig_close(&rig);
+}
+
+static void a_refusal_by_the_state_settles_earlier_deliveries_too(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 2, false, true);
+    rig_put(&rig, "a");
+    rig_begin_session(&rig);
+    (void)rig_output(&rig, 0);
+    rig_lose(&rig, 0);
+    rig_accept(&rig, 1);
+    (void)rig_output(&rig, 1);
+
+    rig_refuse(&rig, 1, "412 Precondition Failed", "none", "condition-failed",
+               "ETag: \"9\"\r\nX-MiniKV-Replayed: true\r\n");
+
+    assert_ended(&rig, MINIKV_CONDITION_FAILED, MINIKV_NOT_APPLIED);
+    assert_int_equal(rig.done[0].revision, 9);
+    rig_close(&rig);
+}
+
+static void an_expired_session_is_replaced_and_the_write_sent_in_the_new_one(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, false, true);
+    rig_put(&rig, "a");
+    rig_begin_session(&rig);
+    (void)rig_output(&rig, 0);
+
+    rig_refuse(&rig, 0, "410 Gone", "none", "session-expired", "");
+
+    assert_non_null(strstr(rig_output(&rig, 0), "POST /v1/sessions "));
+    rig_reply(&rig, 0,
+              "HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n{\"client\":\"session-99-b\"}");
+    assert_non_null(strstr(rig_output(&rig, 0),
+                           "X-MiniKV-Client-Id: session-99-b\r\nX-MiniKV-Sequence: 1\r\n"));
+    rig_reply(&rig, 0, PUT_REPLY);
+    assert_ended(&rig, MINIKV_OK, MINIKV_APPLIED);
+    assert_string_equal(rig.done[0].identity.client, "session-99-b");
+    rig_close(&rig);
+}
+
+static void an_expired_session_leaves_a_write_unknown_that_may_have_been_done(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 2, false, true);
+    rig_put(&rig, "a");
+    rig_begin_session(&rig);
+    (void)rig_output(&rig, 0);
+    rig_lose(&rig, 0);
+    rig_accept(&rig, 1);
+    (void)rig_output(&rig, 1);
+
+    rig_refuse(&rig, 1, "410 Gone", "none", "session-expired", "");
+
+    assert_ended(&rig, MINIKV_UNKNOWN, MINIKV_MAYBE_APPLIED);
+    assert_string_equal(rig.done[0].word, "session-expired");
+    rig_close(&rig);
+}
+
+static void what_is_acknowledged_stops_below_the_oldest_write_under_way(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 2, false, true);
+    rig_put(&rig, "a");
+    rig_begin_session(&rig);
+    (void)rig_output(&rig, 0);
+    rig_reply(&rig, 0, PUT_REPLY); /* 1 is answered */
+    rig_put(&rig, "b");            /* 2 */
+    assert_non_null(strstr(rig_output(&rig, 0), "X-MiniKV-Acked: 1\r\n"));
+    rig_put(&rig, "c"); /* 3 */
+    (void)rig_output(&rig, 0);
+
+    rig_reply(&rig, 0, PUT_REPLY); /* 2; 3 is under way */
+    rig_put(&rig, "d");            /* 4 */
+
+    assert_non_null(strstr(rig_output(&rig, 0), "X-MiniKV-Acked: 2\r\n"));
+    rig_reply(&rig, 0, PUT_REPLY PUT_REPLY);
+    rig_close(&rig);
+}
+
+static void a_write_whose_fate_is_open_is_not_acknowledged(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, false, true);
+    uint64_t first = rig_put(&rig, "a");
+    rig_begin_session(&rig);
+    (void)rig_output(&rig, 0);
+
+    assert_true(engine_cancel(rig.engine, rig.now, first)); /* it has left */
+    rig_collect(&rig);
+    rig_put(&rig, "b");
+
+    assert_ended(&rig, MINIKV_CANCELLED, MINIKV_MAYBE_APPLIED);
+    assert_non_null(strstr(rig_output(&rig, 0), "X-MiniKV-Sequence: 2\r\n"));
+    assert_null(strstr(rig.text, "X-MiniKV-Acked"));
+
+    rig_reply(&rig, 0, PUT_REPLY PUT_REPLY);
+    engine_close(rig.engine, rig.now, rig.now + 1000);
+    assert_null(strstr(rig_output(&rig, 0), "DELETE /v1/sessions/")); /* it can be asked about */
+    assert_true(engine_is_closed(rig.engine));
+    rig_close(&rig);
+}
+
+static void a_session_whose_writes_are_all_settled_is_closed_at_the_cluster(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, false, true);
+    (void)rig_put(&rig, "a");
+    rig_begin_session(&rig);
+    (void)rig_output(&rig, 0);
+    rig_reply(&rig, 0, PUT_REPLY);
+
+    engine_close(rig.engine, rig.now, rig.now + 1000);
+
+    assert_non_null(strstr(rig_output(&rig, 0), "DELETE /v1/sessions/"));
+    rig_close(&rig);
+}
+
+static void an_identity_of_the_callers_own_is_sent_as_it_is(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct minikv_request request = {.op = MINIKV_INCR,
+                                     .key = minikv_text("n"),
+                                     .by = -5,
+                                     .identity = {.client = "me", .sequence = 77}};
+    rig_open(&rig, 1, false, true);
+    rig_start(&rig, &request, NULL, "n");
+    rig_accept(&rig, 0);
+
+    const char *text = rig_output(&rig, 0);
+
+    assert_non_null(strstr(text, "X-MiniKV-Client-Id: me\r\nX-MiniKV-Sequence: 77\r\n"));
+    assert_non_null(strstr(text, "\r\n\r\n{\"by\":-5}"));
+    assert_null(strstr(text, "Acked"));
+    rig_reply(&rig, 0, INCR_REPLY);
+    assert_ended(&rig, MINIKV_OK, MINIKV_APPLIED);
+    assert_int_equal(rig.done[0].number, 1);
+    rig_close(&rig);
+}
+
+static void a_full_table_of_sessions_ends_the_writes_that_wait(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, false, true);
+    rig_put(&rig, "a");
+    rig_accept(&rig, 0);
+    (void)rig_output(&rig, 0);
+
+    rig_refuse(&rig, 0, NO_LEADER, "none", "sessions-full", "");
+
+    assert_ended(&rig, MINIKV_FULL, MINIKV_NOT_APPLIED);
+    assert_string_equal(rig.done[0].word, "sessions-full");
+    rig_close(&rig);
+}
+
+static void a_reply_to_an_increment_that_holds_no_sum_is_as_good_as_none(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct minikv_request request = {.op = MINIKV_INCR, .key = minikv_text("n"), .by = 1};
+    rig_open(&rig, 1, false, false);
+    rig_start(&rig, &request, NULL, "n");
+    rig_accept(&rig, 0);
+    (void)rig_output(&rig, 0);
+
+    rig_reply(&rig, 0, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+
+    assert_ended(&rig, MINIKV_UNKNOWN, MINIKV_MAYBE_APPLIED);
+    rig_close(&rig);
+}
+
+/* ---- where to ---- */
+
+static void a_refused_endpoint_is_passed_by_and_the_one_that_answered_kept(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 3, false, false);
+    rig_get(&rig, "a");
+    rig_lose(&rig, 0);
+    rig_accept(&rig, 1);
+    (void)rig_output(&rig, 1);
+    rig_refuse(&rig, 1, "404 Not Found", "none", "not-found", "");
+    rig_wait(&rig, 1000); /* the first would be asked again by now */
+
+    rig_get(&rig, "b");
+
+    assert_non_null(strstr(rig_output(&rig, 1), "GET /v1/kv/b "));
+    rig_close(&rig);
+}
+
+static void a_redirect_is_followed_to_a_node_that_is_no_endpoint(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, true, false);
+    rig_put(&rig, "a");
+    rig_accept(&rig, 0);
+    assert_non_null(strstr(rig_output(&rig, 0), "X-MiniKV-Route: redirect\r\n"));
+
+    rig_redirect(&rig, 0, 9009, 5);
+
+    struct engine_link wanted;
+    engine_link(rig.engine, MINIKV_ENDPOINTS_MAX, &wanted);
+    assert_int_equal(wanted.state, ENGINE_LINK_DIALLING);
+    assert_int_equal(wanted.address.port, 9009);
+    rig_accept(&rig, MINIKV_ENDPOINTS_MAX);
+    (void)rig_output(&rig, MINIKV_ENDPOINTS_MAX);
+    rig_reply(&rig, MINIKV_ENDPOINTS_MAX, PUT_REPLY);
+    assert_ended(&rig, MINIKV_OK, MINIKV_APPLIED);
+    assert_int_equal(rig.done[0].redirects_count, 1);
+    rig_put(&rig, "b"); /* stays with the leader */
+    assert_non_null(strstr(rig_output(&rig, MINIKV_ENDPOINTS_MAX), "PUT /v1/kv/b "));
+    rig_close(&rig);
+}
+
+static void a_hint_of_a_lower_term_is_not_followed(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 3, true, false);
+    rig_put(&rig, "a");
+    rig_accept(&rig, 0);
+    (void)rig_output(&rig, 0);
+    rig_redirect(&rig, 0, 8002, 6);
+    rig_accept(&rig, 1);
+    (void)rig_output(&rig, 1);
+
+    rig_redirect(&rig, 1, 8003, 5);
+
+    assert_int_equal(rig.hops_count, 2);
+    assert_int_equal(rig.hops[1].next, MINIKV_HOP_ELSEWHERE);
+    assert_false(rig_is_dialling(&rig, 2));
+    assert_non_null(strstr(rig_output(&rig, 0), "PUT /v1/kv/a ")); /* an endpoint, anew */
+    rig_close(&rig);
+}
+
+static void a_circle_of_redirects_is_left_after_five(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 2, true, false);
+    rig_put(&rig, "a");
+    size_t at = 0;
+    for (int i = 0; i < 6; i++, at = 1 - at) {
+        if (rig_is_dialling(&rig, at))
+            rig_accept(&rig, at);
+        assert_non_null(strstr(rig_output(&rig, at), "PUT "));
+        rig_redirect(&rig, at, at == 0 ? 8002 : 8001, 5);
+    }
+
+    assert_int_equal(rig.hops_count, 6);
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(rig.hops[i].next, MINIKV_HOP_REDIRECT);
+    assert_int_equal(rig.hops[5].next, MINIKV_HOP_ELSEWHERE);
+    rig_close(&rig);
+}
+
+static void an_unknown_leader_makes_the_call_wait_and_all_endpoints_be_asked(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 3, true, false);
+    rig_put(&rig, "a");
+    for (size_t at = 0; at < 3; at++) {
+        rig_accept(&rig, at);
+        (void)rig_output(&rig, at);
+        rig_refuse(&rig, at, NO_LEADER, "none", "no-leader", "");
+    }
+    assert_int_equal(rig.hops[2].pause_ms, 200);
+
+    rig_wait(&rig, 30);
+    for (size_t at = 0; at < 3; at++)
+        assert_non_null(strstr(rig_output(&rig, at), "GET /v1/raft/status "));
+    rig_reply(&rig, 1,
+              "HTTP/1.1 200 OK\r\nX-MiniKV-Node: 2\r\nX-MiniKV-Term: 6\r\nX-Leader: "
+              "127.0.0.1:7003\r\nX-Leader-HTTP: 127.0.0.1:8003\r\nContent-Length: 2\r\n\r\n{}");
+
+    assert_non_null(strstr(rig_output(&rig, 2), "PUT /v1/kv/a ")); /* long before 200 ms */
+    rig_close(&rig);
+}
+
+static void without_news_an_unknown_leader_is_asked_for_again_after_the_wait(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, true, false);
+    rig_put(&rig, "a");
+    rig_accept(&rig, 0);
+    (void)rig_output(&rig, 0);
+    rig_refuse(&rig, 0, NO_LEADER, "none", "no-leader", "");
+
+    rig_wait(&rig, 199);
+    bool was_early = strstr(rig_output(&rig, 0), "PUT ") != NULL;
+    rig_wait(&rig, 30);
+
+    assert_false(was_early);
+    assert_non_null(strstr(rig_output(&rig, 0), "PUT "));
+    rig_close(&rig);
+}
+
+static void a_node_that_does_not_answer_the_dial_is_passed_by(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 2, false, false);
+    rig_put(&rig, "a");
+
+    rig_wait(&rig, 110); /* the other is asked meanwhile */
+    rig_accept(&rig, 1);
+    assert_non_null(strstr(rig_output(&rig, 1), "GET /v1/raft/status "));
+    rig_reply(&rig, 1, "HTTP/1.1 200 OK\r\n" NODE_LINES "Content-Length: 0\r\n\r\n");
+
+    assert_non_null(strstr(rig_output(&rig, 1), "PUT /v1/kv/a "));
+    rig_close(&rig);
+}
+
+static void a_node_at_a_standstill_costs_half_the_time_not_all_of_it(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 2, false, true);
+    rig_put(&rig, "a");
+    rig_begin_session(&rig);
+    assert_non_null(strstr(rig_output(&rig, 0), "X-MiniKV-Timeout-Ms: 2400\r\n"));
+
+    rig_wait(&rig, 2501);
+
+    rig_accept(&rig, 1);
+    assert_non_null(strstr(rig_output(&rig, 1), "X-MiniKV-Sequence: 1\r\n"));
+    rig_reply(&rig, 1, PUT_REPLY);
+    assert_ended(&rig, MINIKV_OK, MINIKV_APPLIED);
+    rig_close(&rig);
+}
+
+static void a_late_reply_to_an_attempt_given_up_is_dropped(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, false, false);
+    uint64_t first = rig_get(&rig, "a");
+    rig_get(&rig, "b");
+    rig_accept(&rig, 0);
+    (void)rig_output(&rig, 0);
+    assert_true(engine_cancel(rig.engine, rig.now, first));
+    rig_collect(&rig);
+
+    rig_refuse(&rig, 0, "404 Not Found", "none", "not-found", ""); /* of a */
+    assert_int_equal(rig.done_count, 1);
+    rig_refuse(&rig, 0, "410 Gone", "none", "compacted", ""); /* of b */
+
+    assert_int_equal(rig.done_count, 2);
+    assert_string_equal(rig.done_names[1], "b");
+    assert_string_equal(rig.done[1].word, "compacted");
+    rig_close(&rig);
+}
+
+static void every_call_ends_by_its_deadline_though_nobody_answers(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 3, false, true);
+    rig_put(&rig, "a");
+    rig_get(&rig, "b");
+
+    rig_wait(&rig, 5000);
+
+    assert_int_equal(rig.done_count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(rig.done[i].code, MINIKV_UNAVAILABLE);
+        assert_int_equal(rig.done[i].effect, MINIKV_NOT_APPLIED);
+        assert_string_not_equal(rig.done[i].detail, "");
+    }
+    rig_close(&rig);
+}
+
+static void a_connection_carries_a_bounded_number_of_requests(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, false, false);
+    struct minikv_request request = {.op = MINIKV_GET, .key = minikv_text("k")};
+    uint64_t id;
+    for (int i = 0; i < MINIKV_REQUESTS_MAX; i++)
+        assert_int_equal(engine_start(rig.engine, rig.now, &request, NULL, NULL, NULL, &id),
+                         MINIKV_OK);
+    assert_int_equal(engine_start(rig.engine, rig.now, &request, NULL, NULL, NULL, &id),
+                     MINIKV_FULL);
+    rig_accept(&rig, 0);
+
+    size_t count = 0;
+    for (const char *at = rig_output(&rig, 0); (at = strstr(at, "GET /")) != NULL; at++)
+        count++;
+
+    assert_int_equal(count, 64);
+    rig_close(&rig);
+}
+
+static void closing_ends_all_calls_and_forgets_the_session(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, false, true);
+    rig_put(&rig, "a");
+    rig_begin_session(&rig);
+    (void)rig_output(&rig, 0);
+    rig_reply(&rig, 0, PUT_REPLY);
+    rig_get(&rig, "b");
+
+    engine_close(rig.engine, rig.now, rig.now + 200 * MS);
+    rig_collect(&rig);
+
+    assert_int_equal(rig.done_count, 2);
+    assert_int_equal(rig.done[1].code, MINIKV_CANCELLED);
+    assert_false(engine_is_closed(rig.engine));
+    assert_non_null(strstr(rig_output(&rig, 0), "DELETE /v1/sessions/session-1-a "));
+    rig_wait(&rig, 200);
+    assert_true(engine_is_closed(rig.engine));
+    rig_close(&rig);
+}
+
+/* ---- redirects by hand ---- */
+
+static void a_single_attempt_tells_what_the_node_said_and_keeps_its_sequence(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct engine_way single = {
+        .pinned = rig_address(8002), .is_single = true, .wants_redirect = true};
+    struct minikv_request request = {
+        .op = MINIKV_PUT, .key = minikv_text("x"), .value = minikv_text("hello")};
+    rig_open(&rig, 2, false, true);
+    rig_start(&rig, &request, &single, "x");
+    rig_begin_session(&rig);
+    rig_accept(&rig, 1);
+    assert_non_null(strstr(rig_output(&rig, 1), "X-MiniKV-Route: redirect\r\n"));
+    rig_redirect(&rig, 1, 8001, 5);
+    assert_ended(&rig, MINIKV_UNAVAILABLE, MINIKV_NOT_APPLIED);
+    rig_put(&rig, "other"); /* does not acknowledge what is still to be sent */
+    assert_non_null(strstr(rig_output(&rig, 0), "X-MiniKV-Sequence: 2\r\n"));
+    assert_null(strstr(rig.text, "Acked"));
+    rig_reply(&rig, 0, PUT_REPLY);
+
+    struct engine_way follow = {.wants_redirect = true,
+                                .retake = rig.done[0].identity,
+                                .redirect = {.redirect = 1,
+                                             .leader_known = 1,
+                                             .leader_host = "127.0.0.1",
+                                             .leader_port = 8001,
+                                             .term = 5}};
+    rig_start(&rig, &request, &follow, "x");
+
+    assert_non_null(
+        strstr(rig_output(&rig, 0), "X-MiniKV-Client-Id: session-1-a\r\nX-MiniKV-Sequence: 1\r\n"));
+    rig_reply(&rig, 0, PUT_REPLY);
+    assert_int_equal(rig.done_count, 3);
+    assert_int_equal(rig.done[2].code, MINIKV_OK);
+    rig_put(&rig, "last"); /* and now nothing is left to be sent again */
+    assert_non_null(strstr(rig_output(&rig, 0), "X-MiniKV-Acked: 2\r\n"));
+    rig_close(&rig);
+}
+
+static void following_an_unknown_leader_waits_first(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct engine_way follow = {.redirect = {.redirect = 1}};
+    struct minikv_request request = {.op = MINIKV_GET, .key = minikv_text("x")};
+    rig_open(&rig, 1, false, false);
+    rig_start(&rig, &request, &follow, "x");
+
+    rig_wait(&rig, 199);
+    if (rig_is_dialling(&rig, 0))
+        rig_accept(&rig, 0);
+    bool was_early = strstr(rig_output(&rig, 0), "/v1/kv/x") != NULL;
+    rig_reply(&rig, 0, "HTTP/1.1 200 OK\r\n" NODE_LINES "Content-Length: 0\r\n\r\n");
+    was_early = was_early || strstr(rig_output(&rig, 0), "/v1/kv/x") != NULL;
+    rig_wait(&rig, 1);
+
+    assert_false(was_early);
+    assert_non_null(strstr(rig_output(&rig, 0), "/v1/kv/x"));
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_writes_that_wait_share_one_session),
+        cmocka_unit_test(a_write_whose_reply_is_lost_is_sent_again_under_the_same_identity),
+        cmocka_unit_test(a_write_without_identity_is_never_sent_again_once_it_left),
+        cmocka_unit_test(a_write_whose_last_byte_has_not_left_is_sent_elsewhere),
+        cmocka_unit_test(none_after_a_lost_reply_leaves_the_write_unknown),
+        cmocka_unit_test(only_refusals_leave_the_write_not_applied),
+        cmocka_unit_test(a_refusal_by_the_state_settles_earlier_deliveries_too),
+        cmocka_unit_test(an_expired_session_is_replaced_and_the_write_sent_in_the_new_one),
+        cmocka_unit_test(an_expired_session_leaves_a_write_unknown_that_may_have_been_done),
+        cmocka_unit_test(what_is_acknowledged_stops_below_the_oldest_write_under_way),
+        cmocka_unit_test(a_write_whose_fate_is_open_is_not_acknowledged),
+        cmocka_unit_test(a_session_whose_writes_are_all_settled_is_closed_at_the_cluster),
+        cmocka_unit_test(an_identity_of_the_callers_own_is_sent_as_it_is),
+        cmocka_unit_test(a_full_table_of_sessions_ends_the_writes_that_wait),
+        cmocka_unit_test(a_reply_to_an_increment_that_holds_no_sum_is_as_good_as_none),
+        cmocka_unit_test(a_refused_endpoint_is_passed_by_and_the_one_that_answered_kept),
+        cmocka_unit_test(a_redirect_is_followed_to_a_node_that_is_no_endpoint),
+        cmocka_unit_test(a_hint_of_a_lower_term_is_not_followed),
+        cmocka_unit_test(a_circle_of_redirects_is_left_after_five),
+        cmocka_unit_test(an_unknown_leader_makes_the_call_wait_and_all_endpoints_be_asked),
+        cmocka_unit_test(without_news_an_unknown_leader_is_asked_for_again_after_the_wait),
+        cmocka_unit_test(a_node_that_does_not_answer_the_dial_is_passed_by),
+        cmocka_unit_test(a_node_at_a_standstill_costs_half_the_time_not_all_of_it),
+        cmocka_unit_test(a_late_reply_to_an_attempt_given_up_is_dropped),
+        cmocka_unit_test(every_call_ends_by_its_deadline_though_nobody_answers),
+        cmocka_unit_test(a_connection_carries_a_bounded_number_of_requests),
+        cmocka_unit_test(closing_ends_all_calls_and_forgets_the_session),
+        cmocka_unit_test(a_single_attempt_tells_what_the_node_said_and_keeps_its_sequence),
+        cmocka_unit_test(following_an_unknown_leader_waits_first),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
