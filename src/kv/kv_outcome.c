@@ -105,10 +105,9 @@ bool kv_recall(const struct kv *kv, struct bytes command, uint64_t used_since_us
     if (op == COMMAND_SEAL || op == COMMAND_CLOSE_SESSION ||
         !command_peek_identity(command, &identity))
         return false;
-    bool is_present = sessions_last_use(kv->sessions, &identity, &used_us);
-    if (is_present && used_us < used_since_us)
+    enum session_verdict verdict = sessions_look_up(kv->sessions, &identity, &earlier, &used_us);
+    if (used_us < used_since_us)
         return false;
-    enum session_verdict verdict = sessions_look_up(kv->sessions, &identity, &earlier);
     if (verdict == SESSION_DONE) /* what it asks for is looked at only now: it may be long */
         verdict = sessions_judge(kv->sessions, &identity, command_fingerprint(command), &earlier);
     if (!is_final(kv, verdict, &identity))
@@ -121,7 +120,8 @@ void kv_outcome(const struct kv *kv, const struct client_identity *identity,
                 struct kv_result *out_result)
 {
     struct session_result earlier;
-    enum session_verdict verdict = sessions_look_up(kv->sessions, identity, &earlier);
+    uint64_t used_us;
+    enum session_verdict verdict = sessions_look_up(kv->sessions, identity, &earlier, &used_us);
     if (!is_final(kv, verdict, identity))
         verdict = SESSION_FRESH;
     kv_tell_outcome(kv, verdict, &earlier, out_result);

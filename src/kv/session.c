@@ -1,5 +1,6 @@
 #include "kv/session.h"
 
+#define XXH_INLINE_ALL /* short inputs of known length, several for each entry */
 #include <xxhash.h>
 
 #include "base/mem.h"
@@ -25,6 +26,7 @@ struct session *session_new(struct bytes key)
     session->tree = (struct tree_item){.key_offset = offsetof(struct session, key),
                                        .key_bytes = (uint32_t)key.count};
     memcpy(session->key, key.data, key.count);
+    session->key_hash = XXH3_64bits(key.data, key.count);
     session->key_hash = XXH3_64bits(key.data, key.count);
     list_init(&session->use_link);
     return session;
@@ -259,31 +261,20 @@ enum session_verdict sessions_judge(const struct sessions *sessions,
 
 enum session_verdict sessions_look_up(const struct sessions *sessions,
                                       const struct client_identity *identity,
-                                      struct session_result *out_result)
+                                      struct session_result *out_result, uint64_t *out_used_us)
 {
     uint8_t room[SESSION_KEY_BYTES_MAX];
     struct tree_cursor cursor;
     const struct session_write *write;
     const struct session *session =
         find(sessions, session_key(identity->kind, identity->client, room), &cursor);
+    *out_used_us = session != NULL ? session->used_us : UINT64_MAX;
     if (session == NULL)
         return judge_absent(identity);
     enum session_verdict verdict = judge_present(session, identity->sequence, &write);
     if (verdict == SESSION_DONE)
         *out_result = result_of(write);
     return verdict;
-}
-
-bool sessions_last_use(const struct sessions *sessions, const struct client_identity *identity,
-                       uint64_t *out_used_us)
-{
-    uint8_t room[SESSION_KEY_BYTES_MAX];
-    struct tree_cursor cursor;
-    const struct session *session =
-        find(sessions, session_key(identity->kind, identity->client, room), &cursor);
-    if (session != NULL)
-        *out_used_us = session->used_us;
-    return session != NULL;
 }
 
 /* ---- applying ---- */
@@ -310,7 +301,6 @@ static struct session *enter(struct sessions *sessions, const struct client_iden
     }
     note_use(sessions, session, at, stamp_us);
     note_acked(sessions, session, identity->acked);
-    note_change(sessions, session);
     return session;
 }
 
@@ -325,7 +315,6 @@ static void remember(struct sessions *sessions, struct session *session,
     sessions->results_count++;
     sessions->bytes += SESSION_RESULT_BYTES;
     drop_writes(sessions, session, session_floor(session_highest(session), session->acked));
-    note_change(sessions, session);
     ENSURE(sessions->bytes <= sessions->bytes_max);
 }
 
@@ -338,7 +327,9 @@ enum session_verdict sessions_begin(struct sessions *sessions,
     struct session *session = enter(sessions, identity, at, stamp_us, &verdict);
     if (session != NULL)
         verdict = judge_write(sessions, session, identity, fingerprint, out_result);
-    sessions->current = verdict == SESSION_FRESH ? session : NULL;
+    if (session != NULL && verdict != SESSION_FRESH)
+        note_change(sessions, session);
+    sessions->current = verdict == SESSION_FRESH ? session : NULL; /* sessions_record goes on */
     sessions->replayed_count += verdict == SESSION_DONE;
     sessions->refused_count += verdict != SESSION_DONE && verdict != SESSION_FRESH;
     return verdict;
@@ -351,18 +342,19 @@ void sessions_record(struct sessions *sessions, const struct client_identity *id
     REQUIRE(session != NULL);
     REQUIRE(session_kind(session) == identity->kind);
     REQUIRE(bytes_equal(session_client(session), identity->client));
-    sessions->current = NULL;
-    if (!session_keeps(result->status))
-        return;
     struct session_write write = {.sequence = identity->sequence,
                                   .fingerprint = fingerprint,
                                   .revision = result->revision,
                                   .mod_revision = result->mod_revision,
                                   .number = result->number,
                                   .op = (uint8_t)result->op,
-                                  .status_code = session_status_code(result->status),
                                   .changed = result->changed};
-    remember(sessions, session, &write);
+    sessions->current = NULL;
+    if (session_keeps(result->status)) {
+        write.status_code = session_status_code(result->status);
+        remember(sessions, session, &write);
+    }
+    note_change(sessions, session);
 }
 
 enum status sessions_open(struct sessions *sessions, uint64_t nonce, struct entry_id at,
@@ -409,13 +401,15 @@ enum session_verdict sessions_seal(struct sessions *sessions,
     verdict = judge_present(session, identity->sequence, &write);
     if (verdict == SESSION_DONE)
         *out_result = result_of(write);
-    if (verdict != SESSION_FRESH)
-        return verdict;
-    if (!has_room_for_write(sessions, session, identity))
-        return SESSION_FULL;
-    remember(sessions, session,
-             &(struct session_write){.sequence = identity->sequence, .op = SESSION_OP_SEALED});
-    return SESSION_SEALED;
+    if (verdict == SESSION_FRESH && has_room_for_write(sessions, session, identity)) {
+        remember(sessions, session,
+                 &(struct session_write){.sequence = identity->sequence, .op = SESSION_OP_SEALED});
+        verdict = SESSION_SEALED;
+    } else if (verdict == SESSION_FRESH) {
+        verdict = SESSION_FULL;
+    }
+    note_change(sessions, session);
+    return verdict;
 }
 
 size_t sessions_expire(struct sessions *sessions, uint64_t cutoff_us)

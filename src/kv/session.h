@@ -67,13 +67,12 @@ enum session_verdict sessions_judge(const struct sessions *sessions,
                                     const struct client_identity *identity, uint64_t fingerprint,
                                     struct session_result *out_result);
 /* What is known of the write with this identity whatever its body: DONE, with the result; SEALED,
- * TOO_OLD, EXPIRED; else FRESH. Changes nothing. */
+ * TOO_OLD, EXPIRED; else FRESH. Changes nothing.
+ *
+ * out_used_us   log time of the client's last use; UINT64_MAX: it has no session */
 enum session_verdict sessions_look_up(const struct sessions *sessions,
                                       const struct client_identity *identity,
-                                      struct session_result *out_result);
-/* When the client's session was last used, in log time; false: there is none. */
-bool sessions_last_use(const struct sessions *sessions, const struct client_identity *identity,
-                       uint64_t *out_used_us);
+                                      struct session_result *out_result, uint64_t *out_used_us);
 /* The same as sessions_judge while applying an entry: opens the session of an own id or key, notes
  * its use and what the client has acknowledged, then judges. After FRESH comes
  * sessions_record. */

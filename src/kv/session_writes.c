@@ -1,6 +1,7 @@
 #include "kv/session_writes.h"
 
 #include <assert.h>
+#define XXH_INLINE_ALL /* short inputs of known length, several for each entry */
 #include <xxhash.h>
 
 #include "base/mem.h"

@@ -217,9 +217,13 @@ static void play_write(struct play *play, struct model_client *client)
         assert_result_is(&result, &want);
         assert_result_is(&judged, &want);
     }
-    if (verdict == SESSION_FRESH && prng_below(&play->prng, 10) != 0) {
+    if (verdict == SESSION_FRESH) {
+        bool may_pass = prng_below(&play->prng, 10) == 0;
+        if (may_pass)
+            want.status = ST_STATE_FULL;
         sessions_record(play->table.sessions, &identity, fingerprint, &want);
-        model_remember(client, identity.sequence, fingerprint, false);
+        if (!may_pass)
+            model_remember(client, identity.sequence, fingerprint, false);
     }
 }
 
