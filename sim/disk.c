@@ -1,4 +1,4 @@
-/* Disks: files that remember what has been synced, and survive their machine. */
+/* Disks, as env.h has them; and what can go wrong at each operation. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -6,108 +6,192 @@
 
 struct env_file {
     struct env *env;
-    struct machine_file *file;
+    struct disk_inode *inode;
+    char path[DISK_PATH_BYTES]; /* under which it was opened */
 };
 
-static struct machine *machine_of(struct env *env)
+/* What becomes of one operation. */
+enum verdict {
+    VERDICT_GOOD,
+    VERDICT_ERROR,
+    VERDICT_NO_SPACE,
+    VERDICT_LOST,
+    VERDICT_MISDIRECT,
+    VERDICT_STOP /* the machine stops in the middle of it */
+};
+
+static void note_io(struct env *env, enum world_event_kind kind, const char *path, uint64_t offset,
+                    struct bytes bytes)
 {
-    return &env->world->machines[env->machine];
+    note(env->world,
+         &(struct world_event){
+             .kind = kind, .machine = env->machine, .a = offset, .path = path, .bytes = bytes});
 }
 
-static struct machine_file *find(struct env *env, const char *path)
+static void note_io_fault(struct env *env, enum world_fault fault, const char *path)
 {
-    struct list *files = &machine_of(env)->files;
-    for (struct list *at = files->next; at != files; at = at->next) {
-        struct machine_file *file = CONTAINER_OF(at, struct machine_file, link);
-        if (!file->is_unlinked && strcmp(file->path, path) == 0)
-            return file;
+    note_fault(env->world, fault, env->machine, 0, path);
+}
+
+static bool hits(struct env *env, enum chance chance, uint32_t chance_ppm)
+{
+    return chance_hits(env->world, chance, env->machine, chance_ppm);
+}
+
+static bool tosses(struct env *env, enum chance chance)
+{
+    return chance_below(env->world, chance, env->machine, 2) == 0;
+}
+
+static enum verdict appointed(const struct machine *machine)
+{
+    switch (machine->io_fault) {
+    case WORLD_IO_GOOD:
+        return VERDICT_GOOD;
+    case WORLD_IO_ERROR:
+        return VERDICT_ERROR;
+    case WORLD_IO_NO_SPACE:
+        return VERDICT_NO_SPACE;
+    case WORLD_IO_LOST:
+        return VERDICT_LOST;
+    case WORLD_IO_MISDIRECT:
+        return VERDICT_MISDIRECT;
     }
-    return NULL;
+    UNREACHABLE();
 }
 
-static void free_file(struct machine_file *file)
+/* Counts one operation. */
+static enum verdict next_io(struct env *env)
 {
-    list_remove(&file->link);
-    buf_release(&file->now);
-    buf_release(&file->synced);
-    mem_free(file);
+    struct machine *machine = machine_of(env);
+    REQUIRE(!env->is_off);
+    machine->io_count++;
+    if (machine->io_count == machine->stop_at_io)
+        return VERDICT_STOP;
+    if (machine->io_count == machine->fault_at_io)
+        return appointed(machine);
+    return VERDICT_GOOD;
 }
 
-/* What has been written since the last sync becomes what a crash leaves. */
-static void sync_now(struct machine_file *file)
+/* What a call returns that changes names: all or nothing. */
+static enum status end_change(struct env *env, enum verdict verdict)
 {
-    if (file->synced.count < file->now.count)
-        buf_put_zeros(&file->synced, file->now.count - file->synced.count);
-    if (file->dirty_end > file->dirty_begin)
-        memcpy(file->synced.data + file->dirty_begin, file->now.data + file->dirty_begin,
-               file->dirty_end - file->dirty_begin);
-    file->dirty_begin = file->dirty_end = 0;
-}
-
-static void forget_unsynced(struct machine_file *file)
-{
-    buf_reset(&file->now);
-    buf_put(&file->now, buf_bytes(&file->synced));
-    file->dirty_begin = file->dirty_end = 0;
-}
-
-void disk_crash(struct world *world, unsigned machine)
-{
-    struct list *next;
-    struct list *files = &world->machines[machine].files;
-    for (struct list *at = files->next; at != files; at = next) {
-        next = at->next;
-        struct machine_file *file = CONTAINER_OF(at, struct machine_file, link);
-        if (!file->is_unlinked)
-            forget_unsynced(file);
+    switch (verdict) {
+    case VERDICT_GOOD:
+    case VERDICT_LOST:
+    case VERDICT_MISDIRECT:
+        return ST_OK;
+    case VERDICT_ERROR:
+        note_io_fault(env, WORLD_FAULT_WRITE_ERROR, NULL);
+        return ST_IO;
+    case VERDICT_NO_SPACE:
+        note_io_fault(env, WORLD_FAULT_NO_SPACE, NULL);
+        return ST_NO_SPACE;
+    case VERDICT_STOP:
+        machine_stop_at_io(env);
+        return ST_IO;
     }
+    UNREACHABLE();
 }
 
-static void free_files(struct machine *machine)
+/* Whether the change takes place; if the machine stops meanwhile, perhaps. */
+static bool takes_place(struct env *env, enum verdict verdict)
 {
-    while (!list_is_empty(&machine->files))
-        free_file(CONTAINER_OF(machine->files.next, struct machine_file, link));
+    switch (verdict) {
+    case VERDICT_GOOD:
+    case VERDICT_LOST:
+    case VERDICT_MISDIRECT:
+        return true;
+    case VERDICT_ERROR:
+    case VERDICT_NO_SPACE:
+        return false;
+    case VERDICT_STOP:
+        return tosses(env, CHANCE_STOP);
+    }
+    UNREACHABLE();
 }
 
-void disk_free(struct world *world)
+static time_us draw_duration(struct env *env)
 {
-    for (unsigned i = 0; i <= WORLD_MACHINES_MAX; i++)
-        free_files(&world->machines[i]);
+    struct machine *machine = machine_of(env);
+    const struct world_disk *disk = &machine->disk;
+    time_us duration = disk->sync_min + machine->sync_extra;
+    if (disk->sync_max > disk->sync_min)
+        duration += chance_below(env->world, CHANCE_SYNC_TIME, env->machine,
+                                 disk->sync_max - disk->sync_min + 1);
+    if (hits(env, CHANCE_SLOW, disk->slow_chance)) {
+        duration += chance_below(env->world, CHANCE_SLOW, env->machine, disk->slow_max + 1);
+        note_io_fault(env, WORLD_FAULT_SLOW, NULL);
+    }
+    return duration;
 }
 
-void world_wipe(struct world *world, unsigned machine)
+/* The loop waits for the disk. */
+static void wait_for_disk(struct env *env)
 {
-    REQUIRE(world->machines[machine].env == NULL);
-    free_files(&world->machines[machine]);
+    struct machine *machine = machine_of(env);
+    if (!env->is_off && machine->disk.is_blocking)
+        machine->busy_until = MAX(machine->busy_until, env->world->now) + draw_duration(env);
 }
 
-void world_slow_disk(struct world *world, unsigned machine, time_us extra)
+/* ---- opening and reading ---- */
+
+static struct env_file *new_file(struct env *env, struct disk_inode *inode, const char *path)
 {
-    world->machines[machine].sync_extra = extra;
+    struct env_file *file = mem_alloc(sizeof *file);
+    file->env = env;
+    file->inode = inode;
+    (void)snprintf(file->path, sizeof file->path, "%s", path);
+    inode->opens_count++;
+    return file;
+}
+
+static enum status create(struct env *env, const char *path, struct disk_inode **out_inode,
+                          struct errtext *error)
+{
+    struct machine *machine = machine_of(env);
+    if (names_find(&machine->cached, path) != NULL) {
+        errtext_set(error, "%s: exists", path);
+        return ST_IO;
+    }
+    if (!names_have_parent(&machine->cached, path)) {
+        errtext_set(error, "%s: no such directory", path);
+        return ST_NOT_FOUND;
+    }
+    enum verdict verdict = next_io(env);
+    if (takes_place(env, verdict)) {
+        *out_inode = inode_new(env->world, &machine->inodes, false);
+        names_change(machine, "", path, *out_inode);
+        note_io(env, WORLD_FILE_CREATED, path, 0, bytes_of(NULL, 0));
+    }
+    enum status status = end_change(env, verdict);
+    if (status != ST_OK)
+        errtext_set(error, "create %s: %s", path, status_info(status)->title);
+    return status;
 }
 
 enum status env_file_open(struct env *env, const char *path, enum env_open mode,
                           struct env_file **out_file, struct errtext *error)
 {
-    struct machine_file *file = find(env, path);
-    if (file == NULL && mode != ENV_OPEN_CREATE) {
-        errtext_set(error, "%s: no such file", path);
-        return ST_NOT_FOUND;
-    }
-    if (file != NULL && mode == ENV_OPEN_CREATE) {
-        errtext_set(error, "%s: exists", path);
+    REQUIRE(strlen(path) < DISK_PATH_BYTES);
+    if (env->is_off) {
+        errtext_set(error, "%s: the machine is off", path);
         return ST_IO;
     }
-    if (file == NULL) {
-        file = mem_alloc(sizeof *file);
-        (void)snprintf(file->path, sizeof file->path, "%s", path);
-        buf_init(&file->now, SIZE_MAX / 2);
-        buf_init(&file->synced, SIZE_MAX / 2);
-        list_push_back(&machine_of(env)->files, &file->link);
+    struct disk_inode *inode = NULL;
+    if (mode == ENV_OPEN_CREATE) {
+        enum status status = create(env, path, &inode, error);
+        if (status != ST_OK)
+            return status;
+    } else {
+        const struct disk_name *name = names_find(&machine_of(env)->cached, path);
+        if (name == NULL) {
+            errtext_set(error, "%s: no such file", path);
+            return ST_NOT_FOUND;
+        }
+        inode = name->inode;
     }
-    file->opens_count++;
-    *out_file = mem_alloc(sizeof **out_file);
-    **out_file = (struct env_file){.env = env, .file = file};
+    *out_file = new_file(env, inode, path);
     return ST_OK;
 }
 
@@ -115,62 +199,297 @@ void env_file_close(struct env_file *file)
 {
     if (file == NULL)
         return;
-    if (--file->file->opens_count == 0 && file->file->is_unlinked)
-        free_file(file->file);
+    struct disk_inode *inode = file->inode;
+    bool is_orphan = --inode->opens_count == 0 && list_is_empty(&inode->link);
+    if (is_orphan) /* its disk was wiped meanwhile */
+        inode_free(file->env->world, inode);
     mem_free(file);
 }
 
 enum status env_file_size(struct env_file *file, uint64_t *out_bytes)
 {
-    *out_bytes = file->file->now.count;
+    if (file->env->is_off)
+        return ST_IO;
+    *out_bytes = file->inode->cached_bytes;
     return ST_OK;
 }
 
 enum status env_file_read(struct env_file *file, uint64_t offset, void *out, size_t count,
                           size_t *out_count)
 {
-    const struct buf *now = &file->file->now;
-    size_t there = offset < now->count ? MIN(count, now->count - offset) : 0;
-    if (there > 0)
-        memcpy(out, now->data + offset, there);
-    *out_count = there;
+    struct env *env = file->env;
+    if (env->is_off)
+        return ST_IO;
+    if (hits(env, CHANCE_READ_ERROR, machine_of(env)->disk.read_error_chance)) {
+        note_io_fault(env, WORLD_FAULT_READ_ERROR, file->path);
+        return ST_IO;
+    }
+    *out_count = inode_read(file->inode, false, offset, out, count);
+    note(env->world, &(struct world_event){.kind = WORLD_FILE_READ,
+                                           .machine = env->machine,
+                                           .path = file->path,
+                                           .a = offset,
+                                           .b = *out_count});
     return ST_OK;
 }
 
-static void write_bytes(struct machine_file *to, uint64_t offset, struct bytes bytes)
+/* ---- writing ---- */
+
+static uint64_t bytes_used(const struct machine *machine)
 {
-    if (bytes.count == 0)
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < machine->cached.count; i++)
+        bytes += machine->cached.items[i].inode->cached_bytes;
+    return bytes;
+}
+
+/* How much of a write finds room: what makes no file longer always does. */
+static size_t room_for(const struct env_file *file, uint64_t offset, size_t count)
+{
+    const struct machine *machine = machine_of(file->env);
+    uint64_t capacity = machine->disk.capacity_bytes, end = file->inode->cached_bytes;
+    if (capacity == 0 || offset + count <= end)
+        return count;
+    uint64_t used = bytes_used(machine);
+    uint64_t end_max = end + (capacity > used ? capacity - used : 0);
+    return offset >= end_max ? 0 : (size_t)MIN((uint64_t)count, end_max - offset);
+}
+
+static size_t some_prefix(struct env *env, size_t count)
+{
+    return (size_t)chance_below(env->world, CHANCE_WRITE_ERROR, env->machine, count + 1);
+}
+
+/* A file of this disk that has something on disk; NULL: none. */
+static struct disk_inode *any_inode(struct env *env, enum chance chance)
+{
+    struct list *inodes = &machine_of(env)->inodes;
+    struct disk_inode *chosen = NULL;
+    uint64_t seen = 0;
+    for (struct list *at = inodes->next; at != inodes; at = at->next) {
+        struct disk_inode *inode = CONTAINER_OF(at, struct disk_inode, link);
+        if (inode->durable_bytes > 0 && chance_below(env->world, chance, env->machine, ++seen) == 0)
+            chosen = inode;
+    }
+    return chosen;
+}
+
+/* The disk writes it to another place; the cache has it where it belongs. */
+static void misdirect(struct env_file *file, uint64_t offset, struct bytes bytes)
+{
+    struct env *env = file->env;
+    struct disk_inode *victim = any_inode(env, CHANCE_MISDIRECT);
+    inode_write(env->world, env->machine, file->inode, offset, bytes, true);
+    note_io_fault(env, WORLD_FAULT_MISDIRECTED, file->path);
+    if (victim == NULL || bytes.count == 0)
         return;
-    if (offset + bytes.count > to->now.count)
-        buf_put_zeros(&to->now, offset + bytes.count - to->now.count);
-    memcpy(to->now.data + offset, bytes.data, bytes.count);
-    bool is_clean = to->dirty_end == to->dirty_begin;
-    to->dirty_begin = is_clean ? offset : MIN(to->dirty_begin, offset);
-    to->dirty_end = MAX(is_clean ? 0 : to->dirty_end, offset + bytes.count);
+    uint64_t sectors = (victim->durable_bytes + WORLD_SECTOR_BYTES - 1) / WORLD_SECTOR_BYTES;
+    uint64_t to =
+        WORLD_SECTOR_BYTES * chance_below(env->world, CHANCE_MISDIRECT, env->machine, sectors);
+    bytes.count = (size_t)MIN((uint64_t)bytes.count, victim->durable_bytes - to);
+    inode_overwrite(env->world, victim, to, bytes);
+}
+
+/* What the settings say about a write with which nothing else is wrong. */
+static enum verdict draw_write(struct env *env)
+{
+    const struct world_disk *disk = &machine_of(env)->disk;
+    if (hits(env, CHANCE_WRITE_ERROR, disk->write_error_chance))
+        return VERDICT_ERROR;
+    if (hits(env, CHANCE_LOST, disk->lost_chance))
+        return VERDICT_LOST;
+    if (hits(env, CHANCE_MISDIRECT, disk->misdirect_chance))
+        return VERDICT_MISDIRECT;
+    return VERDICT_GOOD;
+}
+
+static void put(struct env_file *file, uint64_t offset, struct bytes bytes)
+{
+    struct env *env = file->env;
+    inode_write(env->world, env->machine, file->inode, offset, bytes, false);
+    note_io(env, WORLD_FILE_WRITTEN, file->path, offset, bytes);
+}
+
+static enum status write_badly(struct env_file *file, uint64_t offset, struct bytes bytes,
+                               enum verdict verdict)
+{
+    struct env *env = file->env;
+    switch (verdict) {
+    case VERDICT_GOOD:
+        put(file, offset, bytes);
+        return ST_OK;
+    case VERDICT_LOST:
+        inode_write(env->world, env->machine, file->inode, offset, bytes, true);
+        note_io_fault(env, WORLD_FAULT_LOST, file->path);
+        return ST_OK;
+    case VERDICT_MISDIRECT:
+        misdirect(file, offset, bytes);
+        return ST_OK;
+    case VERDICT_ERROR:
+    case VERDICT_NO_SPACE:
+    case VERDICT_STOP:
+        put(file, offset, bytes_of(bytes.data, some_prefix(env, bytes.count)));
+        return end_change(env, verdict);
+    }
+    UNREACHABLE();
 }
 
 enum status env_file_write(struct env_file *file, uint64_t offset, struct bytes bytes)
 {
-    if (!file->env->is_off)
-        write_bytes(file->file, offset, bytes);
-    return ST_OK;
+    struct env *env = file->env;
+    if (env->is_off)
+        return ST_IO;
+    enum verdict verdict = next_io(env);
+    if (verdict == VERDICT_GOOD)
+        verdict = draw_write(env);
+    size_t room = room_for(file, offset, bytes.count);
+    if (room == bytes.count)
+        return write_badly(file, offset, bytes, verdict);
+    if (verdict == VERDICT_STOP)
+        return write_badly(file, offset, bytes_of(bytes.data, room), verdict);
+    put(file, offset, bytes_of(bytes.data, room));
+    note_io_fault(env, WORLD_FAULT_NO_SPACE, file->path);
+    return ST_NO_SPACE;
+}
+
+static enum status sync_badly(struct env_file *file, enum verdict verdict)
+{
+    struct env *env = file->env;
+    switch (verdict) {
+    case VERDICT_GOOD:
+    case VERDICT_MISDIRECT:
+        inode_sync(env->world, file->inode);
+        note_io(env, WORLD_FILE_SYNCED, file->path, 0, bytes_of(NULL, 0));
+        return ST_OK;
+    case VERDICT_LOST:
+        inode_lose(env->world, env->machine, file->inode, false);
+        note_io_fault(env, WORLD_FAULT_LOST, file->path);
+        return ST_OK;
+    case VERDICT_ERROR:
+    case VERDICT_NO_SPACE:
+        inode_lose(env->world, env->machine, file->inode, true);
+        note_io_fault(env, WORLD_FAULT_SYNC_ERROR, file->path);
+        return verdict == VERDICT_ERROR ? ST_IO : ST_NO_SPACE;
+    case VERDICT_STOP:
+        if (tosses(env, CHANCE_STOP))
+            inode_sync(env->world, file->inode);
+        machine_stop_at_io(env);
+        return ST_IO;
+    }
+    UNREACHABLE();
+}
+
+static enum status sync_file(struct env_file *file)
+{
+    struct env *env = file->env;
+    enum verdict verdict = next_io(env);
+    if (verdict == VERDICT_GOOD &&
+        hits(env, CHANCE_SYNC_ERROR, machine_of(env)->disk.sync_error_chance))
+        verdict = VERDICT_ERROR;
+    return sync_badly(file, verdict);
 }
 
 enum status env_file_sync(struct env_file *file)
 {
-    if (!file->env->is_off)
-        sync_now(file->file);
-    return ST_OK;
+    if (file->env->is_off)
+        return ST_IO;
+    wait_for_disk(file->env);
+    return sync_file(file);
 }
+
+/* ---- writes that complete later ---- */
+
+static struct env_write *first_write(struct env *env)
+{
+    return CONTAINER_OF(env->writes.next, struct env_write, link);
+}
+
+/* The first write goes to the cache; how it went is kept in it. */
+static void begin_write(struct env *env)
+{
+    struct env_write *write = first_write(env);
+    write->status = ST_OK;
+    if (write->bytes.count != 0)
+        write->status = env_file_write(write->file, write->offset, write->bytes);
+    if (!env->is_off)
+        event_set(env->world, &env->writer, env->world->now + draw_duration(env));
+}
+
+void writer_run(void *ctx)
+{
+    struct env *env = ctx;
+    struct env_write *write = first_write(env);
+    if (write->status == ST_OK && !write->skip_sync)
+        write->status = sync_file(write->file);
+    if (env->is_off) /* in the middle of it */
+        return;
+    list_remove(&write->link);
+    if (!list_is_empty(&env->writes))
+        begin_write(env);
+    if (!env->is_off)
+        write->on_done(write->ctx, write->status);
+    else
+        list_push_back(&env->writes, &write->link); /* for disk_end_writes */
+}
+
+void env_write_start(struct env *env, struct env_write *write)
+{
+    bool is_first = list_is_empty(&env->writes);
+    list_push_back(&env->writes, &write->link);
+    if (is_first && !env->is_off)
+        begin_write(env);
+}
+
+void disk_end_writes(struct env *env)
+{
+    REQUIRE(env->is_off);
+    while (!list_is_empty(&env->writes)) {
+        struct env_write *write = first_write(env);
+        list_remove(&write->link);
+        write->on_done(write->ctx, ST_IO);
+    }
+}
+
+/* ---- names ---- */
 
 enum status env_dir_make(struct env *env, const char *path)
 {
-    return ST_OK; /* directories are only the slashes in a path */
+    struct machine *machine = machine_of(env);
+    REQUIRE(strlen(path) < DISK_PATH_BYTES);
+    if (env->is_off)
+        return ST_IO;
+    const struct disk_name *name = names_find(&machine->cached, path);
+    if (name != NULL)
+        return name->inode->is_directory ? ST_OK : ST_IO;
+    if (!names_have_parent(&machine->cached, path))
+        return ST_NOT_FOUND;
+    enum verdict verdict = next_io(env);
+    if (takes_place(env, verdict)) {
+        names_change(machine, "", path, inode_new(env->world, &machine->inodes, true));
+        note_io(env, WORLD_DIR_MADE, path, 0, bytes_of(NULL, 0));
+    }
+    return end_change(env, verdict);
 }
 
 enum status env_dir_sync(struct env *env, const char *path)
 {
-    return ST_OK;
+    struct machine *machine = machine_of(env);
+    if (env->is_off)
+        return ST_IO;
+    if (!names_have_directory(&machine->cached, path))
+        return ST_NOT_FOUND;
+    wait_for_disk(env);
+    enum verdict verdict = next_io(env);
+    if (verdict == VERDICT_GOOD && hits(env, CHANCE_SYNC_ERROR, machine->disk.sync_error_chance))
+        verdict = VERDICT_ERROR;
+    if (verdict == VERDICT_LOST) {
+        note_io_fault(env, WORLD_FAULT_LOST, path);
+    } else if (takes_place(env, verdict)) {
+        names_sync(machine, path);
+        names_collect(env->world, machine);
+        note_io(env, WORLD_DIR_SYNCED, path, 0, bytes_of(NULL, 0));
+    }
+    return end_change(env, verdict);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -181,90 +500,62 @@ static int compare_names(const void *a, const void *b)
 enum status env_dir_list(struct env *env, const char *path,
                          void (*on_name)(void *ctx, const char *name), void *ctx)
 {
-    const char *names[1024];
-    size_t count = 0, prefix_bytes = strlen(path);
-    struct list *files = &machine_of(env)->files;
-    for (struct list *at = files->next; at != files; at = at->next) {
-        const struct machine_file *file = CONTAINER_OF(at, struct machine_file, link);
-        if (!file->is_unlinked && strncmp(file->path, path, prefix_bytes) == 0 &&
-            file->path[prefix_bytes] == '/') {
-            REQUIRE(count < ARRAY_COUNT(names));
-            names[count++] = file->path + prefix_bytes + 1;
-        }
-    }
-    qsort(names, count, sizeof names[0], compare_names);
+    const struct disk_names *names = &machine_of(env)->cached;
+    if (env->is_off)
+        return ST_IO;
+    if (!names_have_directory(names, path))
+        return ST_NOT_FOUND;
+    size_t count = 0, skipped = strcmp(path, ".") == 0 ? 0 : strlen(path) + 1;
+    const char **found = mem_alloc_array(names->count + 1, sizeof found[0]);
+    for (size_t i = 0; i < names->count; i++)
+        if (path_is_in(names->items[i].path, path))
+            found[count++] = names->items[i].path + skipped;
+    qsort(found, count, sizeof found[0], compare_names);
     for (size_t i = 0; i < count; i++)
-        on_name(ctx, names[i]);
+        on_name(ctx, found[i]);
+    mem_free(found);
     return ST_OK;
-}
-
-static void unlink_file(struct machine_file *file)
-{
-    if (file == NULL)
-        return;
-    file->is_unlinked = true;
-    if (file->opens_count == 0)
-        free_file(file);
 }
 
 enum status env_rename(struct env *env, const char *from, const char *to)
 {
-    struct machine_file *file = find(env, from);
-    if (file == NULL || env->is_off)
+    struct machine *machine = machine_of(env);
+    REQUIRE(strlen(to) < DISK_PATH_BYTES);
+    if (env->is_off)
+        return ST_IO;
+    const struct disk_name *name = names_find(&machine->cached, from);
+    if (name == NULL || !names_have_parent(&machine->cached, to))
         return ST_NOT_FOUND;
-    unlink_file(find(env, to));
-    (void)snprintf(file->path, sizeof file->path, "%s", to);
-    return ST_OK;
+    enum verdict verdict = next_io(env);
+    if (takes_place(env, verdict)) {
+        names_change(machine, from, to, name->inode);
+        note_io(env, WORLD_FILE_RENAMED, to, 0, bytes_of_text(from));
+    }
+    return end_change(env, verdict);
 }
 
 enum status env_unlink(struct env *env, const char *path)
 {
-    struct machine_file *file = find(env, path);
-    if (file == NULL || env->is_off)
+    struct machine *machine = machine_of(env);
+    if (env->is_off)
+        return ST_IO;
+    const struct disk_name *name = names_find(&machine->cached, path);
+    if (name == NULL)
         return ST_NOT_FOUND;
-    unlink_file(file);
-    return ST_OK;
+    enum verdict verdict = next_io(env);
+    if (takes_place(env, verdict)) {
+        names_change(machine, path, "", name->inode);
+        note_io(env, WORLD_FILE_UNLINKED, path, 0, bytes_of(NULL, 0));
+    }
+    return end_change(env, verdict);
 }
 
 enum status env_lock(struct env *env, const char *path, struct errtext *error)
 {
-    if (machine_of(env)->is_locked) {
+    if (env->is_off || machine_of(env)->is_locked) {
         errtext_set(error, "%s: in use", path);
         return ST_LOCKED;
     }
     machine_of(env)->is_locked = true;
     return ST_OK;
-}
-
-static void on_written(void *ctx)
-{
-    struct env_write *write = ctx;
-    list_remove(&write->link);
-    if (!write->skip_sync)
-        sync_now(write->file->file);
-    write->on_done(write->ctx, ST_OK);
-}
-
-void disk_end_writes(struct env *env)
-{
-    while (!list_is_empty(&env->writes)) {
-        struct env_write *write = CONTAINER_OF(env->writes.next, struct env_write, link);
-        list_remove(&write->link);
-        write->on_done(write->ctx, ST_IO);
-    }
-}
-
-void env_write_start(struct env *env, struct env_write *write)
-{
-    struct world *world = env->world;
-    if (env->is_off)
-        return;
-    time_us span = world->options.sync_max - world->options.sync_min;
-    time_us duration =
-        world->options.sync_min + prng_below(&world->prng, span + 1) + machine_of(env)->sync_extra;
-    env->disk_free_at = MAX(env->disk_free_at, world->now) + duration;
-
-    write_bytes(write->file->file, write->offset, write->bytes);
-    list_push_back(&env->writes, &write->link);
-    world_schedule(world, env, env->disk_free_at, on_written, write);
 }

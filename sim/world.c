@@ -1,125 +1,57 @@
-/* Virtual time: one heap of events for all machines, and the turn of a machine. */
+/* Machines and their turns. */
 #include "sim/world_internal.h"
 
-#include <stdio.h>
+/* When nothing of a paused machine is due; later than any time there is. */
+#define TIME_PARKED ((time_us)1 << 62)
 
-static bool is_before(const struct event *a, const struct event *b)
+struct machine *machine_of(const struct env *env)
 {
-    return a->at != b->at ? a->at < b->at : a->sequence < b->sequence;
+    return &env->world->machines[env->machine];
 }
 
-static void place(struct world *world, size_t at, struct event *event)
+static struct machine *machine_at(struct world *world, unsigned machine)
 {
-    world->heap[at] = event;
-    event->heap_index = at;
-    if (event->heap_index_at != NULL)
-        *event->heap_index_at = at;
+    REQUIRE(machine >= 1 && machine <= WORLD_MACHINES_MAX);
+    return &world->machines[machine];
 }
 
-static void sift_up(struct world *world, size_t at)
+static void init_links(struct world *world, const struct world_options *options)
 {
-    struct event *event = world->heap[at];
-    for (; at > 1 && is_before(event, world->heap[at / 2]); at /= 2)
-        place(world, at, world->heap[at / 2]);
-    place(world, at, event);
-}
-
-static void sift_down(struct world *world, size_t at)
-{
-    struct event *event = world->heap[at];
-    for (;;) {
-        size_t child = at * 2;
-        if (child > world->heap_count)
-            break;
-        if (child < world->heap_count && is_before(world->heap[child + 1], world->heap[child]))
-            child++;
-        if (!is_before(world->heap[child], event))
-            break;
-        place(world, at, world->heap[child]);
-        at = child;
-    }
-    place(world, at, event);
-}
-
-void heap_push(struct world *world, struct event *event)
-{
-    if (world->heap_count + 2 > world->heap_capacity) {
-        world->heap_capacity = MAX(world->heap_capacity * 2, (size_t)256);
-        world->heap = mem_realloc(world->heap, world->heap_capacity * sizeof world->heap[0]);
-    }
-    event->sequence = ++world->sequence_last;
-    place(world, ++world->heap_count, event);
-    sift_up(world, world->heap_count);
-}
-
-void heap_remove(struct world *world, size_t at)
-{
-    REQUIRE(at >= 1 && at <= world->heap_count);
-    struct event *removed = world->heap[at];
-    struct event *last = world->heap[world->heap_count--];
-    removed->heap_index = 0;
-    if (removed->heap_index_at != NULL)
-        *removed->heap_index_at = 0;
-    if (removed == last)
-        return;
-    place(world, at, last);
-    sift_up(world, at);
-    sift_down(world, last->heap_index);
-}
-
-struct event *world_schedule(struct world *world, struct env *env, time_us at,
-                             void (*run)(void *ctx), void *ctx)
-{
-    struct event *event = mem_alloc(sizeof *event);
-    *event = (struct event){.at = MAX(at, world->now), .env = env, .run = run, .ctx = ctx};
-    heap_push(world, event);
-    return event;
-}
-
-void world_unschedule(struct world *world, struct event *event)
-{
-    if (event == NULL)
-        return;
-    if (event->heap_index != 0)
-        heap_remove(world, event->heap_index);
-    mem_free(event);
-}
-
-time_us world_delay(struct world *world)
-{
-    time_us span = world->options.delay_max - world->options.delay_min;
-    return world->options.delay_min + prng_below(&world->prng, span + 1);
+    struct world_link link = {.delay_min = options->delay_min, .delay_max = options->delay_max};
+    world_link_set_all(world, &link);
 }
 
 struct world *world_new(const struct world_options *options)
 {
-    REQUIRE(options->delay_min <= options->delay_max);
     REQUIRE(options->sync_min <= options->sync_max);
     struct world *world = mem_alloc(sizeof *world);
-    world->options = *options;
     world->now = 1000000; /* no machine has just been born at zero */
-    prng_init(&world->prng, options->seed);
+    world->digest = options->seed;
+    chances_init(world, options->seed);
     list_init(&world->streams);
     list_init(&world->listeners);
     list_init(&world->envs);
+    init_links(world, options);
     for (unsigned i = 0; i <= WORLD_MACHINES_MAX; i++) {
-        list_init(&world->machines[i].files);
         world->machines[i].clock.percent = 100;
+        disk_init(&world->machines[i], options);
     }
     return world;
 }
 
 void world_free(struct world *world)
 {
+    world->on_event = NULL;
+    world->on_stop = NULL;
     for (unsigned i = 1; i <= WORLD_MACHINES_MAX; i++)
         if (world->machines[i].env != NULL)
-            world_crash(world, i);
+            world_stop(world, i, WORLD_STOP_CRASH);
     REQUIRE(list_is_empty(&world->streams)); /* whoever opened one has closed it */
     for (struct list *at = world->envs.next; at != &world->envs; at = at->next)
         disk_end_writes(CONTAINER_OF(at, struct env, link));
-    disk_free(world);
-    while (world->heap_count > 0)
-        world_unschedule(world, world->heap[1]);
+    for (unsigned i = 0; i <= WORLD_MACHINES_MAX; i++)
+        disk_empty(world, &world->machines[i]);
+    chunks_free(world);
     while (!list_is_empty(&world->envs)) {
         struct env *env = CONTAINER_OF(world->envs.next, struct env, link);
         list_remove(&env->link);
@@ -127,75 +59,6 @@ void world_free(struct world *world)
     }
     mem_free(world->heap);
     mem_free(world);
-}
-
-struct env *world_boot(struct world *world, unsigned machine)
-{
-    REQUIRE(machine >= 1 && machine <= WORLD_MACHINES_MAX);
-    REQUIRE(world->machines[machine].env == NULL);
-    struct env *env = mem_alloc(sizeof *env);
-    env->world = world;
-    env->machine = machine;
-    list_init(&env->tasks);
-    list_init(&env->writes);
-    list_push_back(&world->envs, &env->link);
-    world->machines[machine].env = env;
-    world->machines[machine].is_locked = false;
-    world->machines[machine].is_paused = false;
-    return env;
-}
-
-void world_crash(struct world *world, unsigned machine)
-{
-    struct env *env = world->machines[machine].env;
-    REQUIRE(env != NULL);
-    env->is_off = true;
-    net_crash(world, machine);
-    disk_crash(world, machine);
-    for (size_t at = world->heap_count; at >= 1; at--) {
-        if (at > world->heap_count || world->heap[at]->env != env)
-            continue;
-        world_unschedule(world, world->heap[at]);
-        at = world->heap_count + 1; /* the order below changed: once more from the end */
-    }
-    while (!list_is_empty(&env->tasks))
-        env_task_cancel(env, CONTAINER_OF(env->tasks.next, struct env_task, link));
-    world->machines[machine].env = NULL;
-}
-
-void world_pause(struct world *world, unsigned machine, bool is_paused)
-{
-    world->machines[machine].is_paused = is_paused;
-}
-
-time_us world_now(const struct world *world)
-{
-    return world->now;
-}
-
-time_us world_now_at(const struct world *world, unsigned machine)
-{
-    const struct machine_clock *clock = &world->machines[machine].clock;
-    return clock->base + (world->now - clock->set_at) * clock->percent / 100;
-}
-
-void world_clock(struct world *world, unsigned machine, unsigned percent, time_us wall_ahead)
-{
-    REQUIRE(world->machines[machine].env == NULL); /* no timer is armed */
-    REQUIRE(percent > 0);
-    world->machines[machine].clock = (struct machine_clock){.base = world_now_at(world, machine),
-                                                            .set_at = world->now,
-                                                            .percent = percent,
-                                                            .wall_ahead = wall_ahead};
-}
-
-/* The right time at which the machine's clock shows at least `deadline`. */
-static time_us due_at(const struct world *world, unsigned machine, time_us deadline)
-{
-    const struct machine_clock *clock = &world->machines[machine].clock;
-    if (deadline <= clock->base)
-        return clock->set_at;
-    return clock->set_at + ((deadline - clock->base) * 100 + clock->percent - 1) / clock->percent;
 }
 
 static void run_tasks(struct env *env)
@@ -208,109 +71,192 @@ static void run_tasks(struct env *env)
     }
 }
 
-/* A paused machine's events wait a little at a time; they keep their order among themselves. */
-static bool put_off(struct world *world, struct event *event)
+/* For tasks posted from outside of a turn: what runs them is the end of this one. */
+static void turn_run(void *ctx)
 {
-    if (event->env == NULL || !world->machines[event->env->machine].is_paused)
-        return false;
-    heap_remove(world, event->heap_index);
-    event->at = world->now + TIME_US_PER_MS;
-    heap_push(world, event);
-    return true;
+    struct env *env = ctx;
+    note(env->world, &(struct world_event){.kind = WORLD_TASKS_RUN, .machine = env->machine});
+}
+
+/* ---- on and off ---- */
+
+struct env *world_boot(struct world *world, unsigned machine)
+{
+    struct machine *booting = machine_at(world, machine);
+    REQUIRE(booting->env == NULL);
+    struct env *env = mem_alloc(sizeof *env);
+    env->world = world;
+    env->machine = machine;
+    list_init(&env->tasks);
+    list_init(&env->writes);
+    event_init(&env->turn, env, turn_run, env);
+    event_init(&env->writer, env, writer_run, env);
+    list_push_back(&world->envs, &env->link);
+    booting->env = env;
+    booting->is_locked = false;
+    booting->is_paused = false;
+    booting->is_silent = false;
+    booting->is_stop_untold = false;
+    booting->busy_until = 0;
+    note(world, &(struct world_event){.kind = WORLD_BOOTED, .machine = machine});
+    disk_boot(world, machine);
+    net_boot(world, machine);
+    return env;
+}
+
+bool world_is_on(const struct world *world, unsigned machine)
+{
+    return world->machines[machine].env != NULL;
+}
+
+static void stop(struct world *world, unsigned machine, enum world_stop how, bool is_at_io)
+{
+    struct machine *stopping = machine_at(world, machine);
+    struct env *env = stopping->env;
+    REQUIRE(env != NULL);
+    note(world,
+         &(struct world_event){.kind = WORLD_STOPPED, .machine = machine, .a = how, .b = is_at_io});
+    note_fault(world, WORLD_FAULT_STOP, machine, 0, NULL);
+    env->is_off = true;
+    stopping->is_silent = how == WORLD_STOP_POWER_OFF;
+    net_stop(world, machine, how);
+    disk_stop(world, machine, how);
+    heap_forget(world, env);
+    while (!list_is_empty(&env->tasks))
+        env_task_cancel(env, CONTAINER_OF(env->tasks.next, struct env_task, link));
+    stopping->env = NULL;
+}
+
+void world_stop(struct world *world, unsigned machine, enum world_stop how)
+{
+    stop(world, machine, how, false);
+}
+
+void world_kill(struct world *world, unsigned machine)
+{
+    stop(world, machine, WORLD_STOP_KILL, false);
+}
+
+void world_crash(struct world *world, unsigned machine)
+{
+    stop(world, machine, WORLD_STOP_CRASH, false);
+}
+
+void world_power_off(struct world *world, unsigned machine)
+{
+    stop(world, machine, WORLD_STOP_POWER_OFF, false);
+}
+
+void world_on_stop(struct world *world, void (*on_stop)(void *ctx, unsigned machine), void *ctx)
+{
+    world->on_stop = on_stop;
+    world->on_stop_ctx = ctx;
+}
+
+void machine_stop_at_io(struct env *env)
+{
+    struct machine *machine = machine_of(env);
+    machine->is_stop_untold = true;
+    env->world->has_stop_untold = true;
+    stop(env->world, env->machine, machine->stop_how, true);
+}
+
+static void tell_stops(struct world *world)
+{
+    world->has_stop_untold = false;
+    for (unsigned i = 1; i <= WORLD_MACHINES_MAX; i++) {
+        if (!world->machines[i].is_stop_untold)
+            continue;
+        world->machines[i].is_stop_untold = false;
+        if (world->on_stop != NULL)
+            world->on_stop(world->on_stop_ctx, i);
+    }
+}
+
+/* ---- slow and paused ---- */
+
+static time_us unparked(const struct world *world, const struct heap_item *item)
+{
+    return item->at == TIME_PARKED ? world->now : item->at;
+}
+
+void world_pause(struct world *world, unsigned machine, bool is_paused)
+{
+    struct machine *pausing = machine_at(world, machine);
+    if (pausing->is_paused == is_paused)
+        return;
+    pausing->is_paused = is_paused;
+    if (is_paused)
+        note_fault(world, WORLD_FAULT_PAUSE, machine, 0, NULL);
+    note(world, &(struct world_event){.kind = is_paused ? WORLD_PAUSED : WORLD_RESUMED,
+                                      .machine = machine});
+    if (!is_paused && pausing->env != NULL)
+        heap_retime(world, pausing->env, unparked);
+}
+
+void world_slow_cpu(struct world *world, unsigned machine, time_us cost)
+{
+    machine_at(world, machine)->cpu_cost = cost;
+}
+
+/* ---- time ---- */
+
+time_us world_now(const struct world *world)
+{
+    return world->now;
+}
+
+/* The first item is due; false: its machine has no time for it, and it has been put off. */
+static bool is_its_turn(struct world *world)
+{
+    const struct env *env = world->heap[1].env;
+    if (env == NULL)
+        return true;
+    const struct machine *machine = machine_of(env);
+    if (machine->is_paused)
+        heap_put_off_first(world, TIME_PARKED);
+    else if (machine->busy_until > world->now)
+        heap_put_off_first(world, machine->busy_until);
+    else
+        return true;
+    return false;
+}
+
+static void run_first(struct world *world)
+{
+    struct heap_item item = world->heap[1];
+    heap_remove(world, 1);
+    world->turn = item.env;
+    if (item.timer != NULL) {
+        note(world, &(struct world_event){.kind = WORLD_TIMER_FIRED,
+                                          .machine = item.env->machine,
+                                          .a = item.timer->deadline});
+        item.timer->on_fire(item.timer->ctx);
+    } else {
+        item.event->run(item.event->ctx);
+    }
+    if (item.env != NULL) {
+        run_tasks(item.env);
+        struct machine *machine = machine_of(item.env);
+        if (machine->cpu_cost > 0)
+            machine->busy_until = MAX(machine->busy_until, world->now) + machine->cpu_cost;
+    }
+    world->turn = NULL;
 }
 
 bool world_step(struct world *world, time_us until)
 {
-    if (world->heap_count == 0 || world->heap[1]->at > until) {
+    REQUIRE(until < TIME_PARKED);
+    if (world->has_stop_untold) /* it stopped in a call from outside of a step */
+        tell_stops(world);
+    if (world->heap_count == 0 || world->heap[1].at > until) {
         world->now = MAX(world->now, until);
         return false;
     }
-    struct event *event = world->heap[1];
-    world->now = MAX(world->now, event->at);
-    if (put_off(world, event))
-        return true;
-
-    heap_remove(world, 1);
-    struct event copy = *event;
-    mem_free(event);
-    copy.run(copy.ctx);
-    if (copy.env != NULL)
-        run_tasks(copy.env);
+    world->now = MAX(world->now, world->heap[1].at);
+    if (is_its_turn(world))
+        run_first(world);
+    if (world->has_stop_untold)
+        tell_stops(world);
     return true;
-}
-
-/* ---- env.h: time, chance, timers, tasks ---- */
-
-time_us env_now(struct env *env)
-{
-    return world_now_at(env->world, env->machine);
-}
-
-time_us env_wall_now(struct env *env)
-{
-    return UINT64_C(1700000000000000) + env_now(env) +
-           env->world->machines[env->machine].clock.wall_ahead;
-}
-
-uint64_t env_random(struct env *env)
-{
-    return prng_next(&env->world->prng);
-}
-
-void env_timer_init(struct env_timer *timer, void (*on_fire)(void *ctx), void *ctx)
-{
-    *timer = (struct env_timer){.on_fire = on_fire, .ctx = ctx};
-}
-
-static void fire(void *ctx)
-{
-    struct env_timer *timer = ctx;
-    timer->on_fire(timer->ctx);
-}
-
-void env_timer_set(struct env *env, struct env_timer *timer, time_us deadline)
-{
-    struct world *world = env->world;
-    if (timer->heap_index != 0) {
-        struct event *armed = world->heap[timer->heap_index];
-        INVARIANT(armed->timer == timer);
-        world_unschedule(world, armed);
-    }
-    if (deadline == TIME_NEVER || env->is_off)
-        return;
-    struct event *event = mem_alloc(sizeof *event);
-    *event = (struct event){.at = MAX(due_at(world, env->machine, deadline), world->now),
-                            .env = env,
-                            .heap_index_at = &timer->heap_index,
-                            .run = fire,
-                            .ctx = timer,
-                            .timer = timer};
-    timer->deadline = deadline;
-    heap_push(world, event);
-}
-
-void env_task_init(struct env_task *task, void (*on_run)(void *ctx), void *ctx)
-{
-    *task = (struct env_task){.on_run = on_run, .ctx = ctx};
-    list_init(&task->link);
-}
-
-static void nothing(void *ctx)
-{
-}
-
-void env_task_post(struct env *env, struct env_task *task)
-{
-    if (task->is_posted || env->is_off)
-        return;
-    task->is_posted = true;
-    if (list_is_empty(&env->tasks)) /* posted from outside a turn: give it one */
-        world_schedule(env->world, env, env->world->now, nothing, NULL);
-    list_push_back(&env->tasks, &task->link);
-}
-
-void env_task_cancel(struct env *env, struct env_task *task)
-{
-    list_remove(&task->link);
-    task->is_posted = false;
 }

@@ -101,15 +101,17 @@ struct minikv_identity {
 
 struct minikv_result {
     enum minikv_code code;
-    enum minikv_effect effect; /* of a write; reads are MINIKV_NOT_APPLIED */
-    uint64_t revision;         /* put, delete, incr, get: of the key; list: of the listing */
-    int64_t number;            /* incr: the sum */
-    bool is_replayed;          /* the answer to an earlier delivery of the same write */
+    /* Of a write; reads are MINIKV_NOT_APPLIED. Of one under an identity of the caller's own it is
+     * what this call has sent: of other calls under that identity it does not speak. */
+    enum minikv_effect effect;
+    uint64_t revision; /* put, delete, incr, get: of the key; list: of the listing */
+    int64_t number;    /* incr: the sum */
+    bool is_replayed;  /* the answer to an earlier delivery of the same write */
 
     const struct minikv_item *items; /* get: one; list: a page in key order */
     size_t items_count;
     struct minikv_bytes next; /* list: pass as `after` for the next page; empty: that was all */
-    struct minikv_bytes body; /* of the reply to MINIKV_CALL */
+    struct minikv_bytes body; /* of the reply to MINIKV_CALL, whatever its code */
 
     struct minikv_identity identity; /* of a write that was sent */
     int http_code;                   /* of the last reply; 0: there was none */
@@ -122,7 +124,7 @@ struct minikv_result {
     void *memory; /* of items, next and body; the library's */
 };
 
-/* Gives back what the result owns; a released result can be used again. */
+/* Gives back what the result owns; a released result can be used again. NULL is a no-op. */
 MINIKV_API void minikv_result_release(struct minikv_result *result);
 
 /* ---- opening ---- */
@@ -135,7 +137,7 @@ enum minikv_hop_next {
 
 /* One attempt, for showing. Everything is borrowed for the call. */
 struct minikv_hop {
-    unsigned number;     /* from 1 */
+    unsigned number;     /* from 1, of this request */
     const char *method;  /* "PUT" */
     const char *target;  /* "/v1/kv/greeting" */
     const char *address; /* "127.0.0.1:8081" */
@@ -156,8 +158,9 @@ struct minikv_options {
     bool redirect; /* ask nodes to redirect rather than forward: leader-aware, no extra hop */
     bool without_session; /* writes carry no identity: an unknown one is never sent again */
     uint64_t seed;        /* of the jitter; 0: from the system */
-    /* Told of each attempt when it has ended, but not of the library's own; NULL: none. It is
-     * called in the middle of things and may call nothing here. */
+    /* Told of each attempt when it has ended, also of those to open the session, but not of what
+     * else the library sends for itself; NULL: none. It is called in the middle of things and may
+     * call nothing here. */
     void (*on_hop)(void *ctx, const struct minikv_hop *hop);
     void *ctx;
 };
@@ -252,7 +255,9 @@ enum minikv_fate {
 /* Asks; with `seal`, settles it first: then the answer is APPLIED or NEVER, for good. On MINIKV_OK
  * `out_fate` is written, and with APPLIED out_result is what the write's own would have been; with
  * the others its effect says what is known. For writes whose result was UNKNOWN or CANCELLED: those
- * that were answered are acknowledged with the next writes, forgotten, and EXPIRED. */
+ * that were answered are acknowledged with the next writes, forgotten, and EXPIRED. So are these in
+ * the end: a write can be settled as long as its session lives, and before MINIKV_REQUESTS_MAX
+ * later writes of it. `identity` may be that in out_result. */
 MINIKV_API enum minikv_code minikv_outcome(struct minikv *kv,
                                            const struct minikv_identity *identity, bool seal,
                                            enum minikv_fate *out_fate,
@@ -266,7 +271,9 @@ MINIKV_API enum minikv_code minikv_outcome(struct minikv *kv,
  *              poll(fds, n, minikv_timeout(kv));                or your loop's own way
  *              minikv_process(kv, fds, n);                     calls on_done
  *      }
- */
+ *
+ * One such loop per client, in that order; any number of threads in the other functions. Whatever
+ * they start, or call back, ends its poll(). */
 
 /* `result` is the callee's: to be released by it, now or later. Called from minikv_process,
  * minikv_perform, minikv_cancel or minikv_close, of whichever thread, with no lock held; it may
@@ -275,8 +282,8 @@ typedef void (*minikv_done_fn)(void *ctx, struct minikv_result *result);
 
 /* Takes the request on; on_done is called exactly once, and not from within. `on_done` NULL: the
  * result is of no interest; `out_id` may be NULL too.
- * return   MINIKV_OK; MINIKV_INVALID; MINIKV_FULL (MINIKV_REQUESTS_MAX under way);
- *          MINIKV_NO_MEMORY; then on_done is not called */
+ * return   MINIKV_OK; MINIKV_INVALID; MINIKV_FULL (MINIKV_REQUESTS_MAX under way, or it is being
+ *          closed); MINIKV_NO_MEMORY; then on_done is not called */
 MINIKV_API enum minikv_code minikv_start(struct minikv *kv, const struct minikv_request *request,
                                          minikv_done_fn on_done, void *ctx, uint64_t *out_id);
 /* Gives it up: on_done gets MINIKV_CANCELLED with what is known of the effect. False: it has ended

@@ -114,6 +114,17 @@ def system(name, totals):
     totals.add(*counts)
 
 
+SEEDS = '1-500'
+
+
+def simulate(totals):
+    """Seeds that once failed, then a range that is the same in every run; longer ranges by hand."""
+    for arguments in (['--file', 'tests/seeds.txt'], ['--seeds', SEEDS]):
+        result = run(['build/release/minikv-sim', '-j', str(os.cpu_count()), *arguments])
+        print(''.join(f'   {line}\n' for line in result.stdout.splitlines()), end='')
+        totals.add(*((1, 0) if result.returncode == 0 else (0, 1)))
+
+
 def stages(arguments, totals):
     """(title, function) of each stage, in order."""
     static = {path.name for path in CHECKS} - CHECKS_OF_BUILDS
@@ -132,6 +143,10 @@ def stages(arguments, totals):
             yield 'build dev', lambda: build('dev', totals)  # it has the failpoints
         if not name:
             yield 'checks of the build', lambda: check(CHECKS_OF_BUILDS, totals)
+        if not name or name.startswith('sim'):
+            yield 'simulated clusters', lambda: simulate(totals)
+        if name and name.startswith('sim'):
+            return
         yield 'system tests', lambda: system(name, totals)
 
 

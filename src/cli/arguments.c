@@ -54,11 +54,11 @@ const struct option_row option_rows[CLI_OPTIONS_COUNT] = {
 
 /* ---- values ---- */
 
-#define TIME_NUMBER_MAX 3600000
-#define NUMBER_MAX      999999999999999999 /* 18 digits */
+#define TIME_US_MAX UINT64_C(86400000000) /* a day */
+#define NUMBER_MAX  999999999999999999    /* 18 digits */
 
 /* What refuse_value says of them. */
-#define TIME_RANGE    ", a number from 1 to 3600000 with the unit ms, s or m"
+#define TIME_RANGE    ", a number with the unit ms, s or m, at least 1ms and at most 1440m"
 #define NUMBER_RANGE  ", a number from 1 to 999999999999999999"
 #define INTEGER_RANGE ", an integer from -9223372036854775808 to 9223372036854775807"
 
@@ -91,7 +91,7 @@ static bool read_time(const char *text, time_us *out_time)
     memcpy(digits, text, count);
     for (size_t i = 0; i < ARRAY_COUNT(units); i++)
         if (strcmp(text + count, units[i].unit) == 0 &&
-            read_number(digits, 1, TIME_NUMBER_MAX, &number)) {
+            read_number(digits, 1, TIME_US_MAX / units[i].us, &number)) {
             *out_time = number * units[i].us;
             return true;
         }

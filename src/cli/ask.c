@@ -55,11 +55,13 @@ static void report_unknown(const struct minikv_result *result)
 
 static void report(const struct cli *cli, const struct minikv_result *result)
 {
-    fprintf(stderr, "minikv: %s: %s", cli->command->name, title_of(result));
+    const char *title = title_of(result);
+    bool has_more = *result->detail != '\0' && strcmp(result->detail, title) != 0;
+    fprintf(stderr, "minikv: %s: %s", cli->command->name, title);
     if (result->code == MINIKV_CONDITION_FAILED)
         report_condition(result);
     else
-        fprintf(stderr, "%s%s\n", *result->detail != '\0' ? ": " : "", result->detail);
+        fprintf(stderr, "%s%s\n", has_more ? ": " : "", has_more ? result->detail : "");
     if (result->effect == MINIKV_MAYBE_APPLIED)
         report_unknown(result);
 }

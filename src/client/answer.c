@@ -65,7 +65,7 @@ bool answer_settles(enum status status)
            status == ST_OVERFLOW || status == ST_SEALED || status == ST_IDENTITY_REUSED;
 }
 
-static enum minikv_code code_of(enum status status)
+enum minikv_code answer_code(enum status status)
 {
     static const struct {
         enum status status;
@@ -105,11 +105,6 @@ static enum minikv_code code_of(enum status status)
         if (codes[i].status == status)
             return codes[i].code;
     return MINIKV_REFUSED;
-}
-
-enum minikv_code answer_code(enum status status, bool is_write, enum minikv_effect effect)
-{
-    return is_write && effect == MINIKV_MAYBE_APPLIED ? MINIKV_UNKNOWN : code_of(status);
 }
 
 /* ---- headers ---- */

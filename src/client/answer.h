@@ -44,9 +44,8 @@ MUST_CHECK enum status answer_decode_session(const struct http_reply *reply,
 MUST_CHECK enum status answer_decode_fate(struct bytes body, enum minikv_fate *out_fate,
                                           struct minikv_result *result);
 
-/* The code that users see; a write whose fate is open is UNKNOWN, whatever the last answer. */
-enum minikv_code answer_code(enum status status, bool is_write, enum minikv_effect effect);
-uint64_t answer_revision(const char *etag); /* of "7" in quotes; 0: something else */
+enum minikv_code answer_code(enum status status); /* that users see */
+uint64_t answer_revision(const char *etag);       /* of "7" in quotes; 0: something else */
 /* With an identity, this answer speaks of the write and not only of this delivery: it was carried
  * out, or refused by the state, once; or it can no longer be. */
 bool answer_settles(enum status status);

@@ -260,7 +260,7 @@ static void read_answer(struct reader *reader, struct minikv_result *result)
         (is_refused && !status_of_type(type, &status)))
         reader->is_bad = true;
     result->effect = is_refused ? MINIKV_NOT_APPLIED : MINIKV_APPLIED;
-    result->code = answer_code(status, true, result->effect);
+    result->code = answer_code(status);
     result->revision = answer_revision(etag);
     result->http_code = (int)MIN(http_code, 599u);
     (void)snprintf(result->word, sizeof result->word, "%s", is_refused ? status_word(status) : "");

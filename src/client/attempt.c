@@ -4,7 +4,7 @@ static enum attempt_next decide_replied(const struct attempt *attempt)
 {
     bool is_harmless = attempt->is_repeatable || attempt->effect == EFFECT_NONE;
     if (attempt->code == 307) {
-        if (attempt->points && attempt->follows_count < CLIENT_FOLLOWS_MAX)
+        if (attempt->points && attempt->follows_count < MINIKV_REDIRECTS_MAX)
             return ATTEMPT_NEXT_FOLLOW;
         return ATTEMPT_NEXT_ELSEWHERE; /* a redirect never did anything */
     }

@@ -9,8 +9,7 @@
 #include <stdbool.h>
 
 #include "base/status.h"
-
-enum { CLIENT_FOLLOWS_MAX = 5 }; /* redirects in a row; more is a circle */
+#include "minikv/minikv.h"
 
 enum attempt_end {
     ATTEMPT_REPLIED,
@@ -24,7 +23,7 @@ struct attempt {
     enum effect effect;     /* as the reply says, or what must be assumed */
     bool is_repeatable;     /* the request changes nothing, or carries an identity */
     bool points;            /* the reply names a leader no older than any seen */
-    unsigned follows_count; /* redirects followed so far, in a row */
+    unsigned follows_count; /* in a row, of at most MINIKV_REDIRECTS_MAX */
 };
 
 enum attempt_next {

@@ -58,9 +58,10 @@ struct call {
 
     /* how it goes */
     time_us deadline, attempt_deadline, resume_at;
-    unsigned follows_count; /* in a row */
-    bool follows;           /* the next attempt goes to the leader */
-    size_t channel;         /* ASSIGNED, SENT */
+    unsigned follows_count;  /* in a row */
+    unsigned restarts_count; /* in another session, as its own was gone */
+    bool follows;            /* the next attempt goes to the leader */
+    size_t channel;          /* ASSIGNED, SENT */
     unsigned session;     /* that its sequence is of; 0: none, or an identity of the caller's own */
     enum effect effect;   /* of all attempts so far */
     enum telling telling; /* of what is noted in the result */

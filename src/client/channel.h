@@ -20,7 +20,7 @@
 enum {
     CHANNEL_SLOTS = 64,
     CHANNEL_OUT_BYTES = 1 * MIB,
-    CHANNEL_IDLE_US = 30 * 1000 * 1000 /* then closed: the server does so after 75 s */
+    CHANNEL_IDLE_US = 30 * 1000 * 1000 /* then closed; the server does so after 75 s */
 };
 _Static_assert((int)CHANNEL_SLOTS < (int)LIMIT_PIPELINE, "the server goes on reading");
 

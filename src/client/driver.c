@@ -26,8 +26,15 @@ bool driver_init(struct driver *driver, struct engine *engine)
     driver->version = 0;
     for (size_t at = 0; at < ENGINE_CHANNELS; at++)
         driver->sockets[at] = (struct driver_socket){.fd = -1};
-    driver->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    return driver->wake_fd >= 0;
+    for (size_t i = 0; i < DRIVER_POLLERS; i++) {
+        driver->wake_fds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (driver->wake_fds[i] >= 0)
+            continue;
+        while (i-- > 0)
+            (void)close(driver->wake_fds[i]);
+        return false;
+    }
+    return true;
 }
 
 static void drop_found(struct driver_socket *sock)
@@ -52,7 +59,8 @@ void driver_release(struct driver *driver)
 {
     for (size_t at = 0; at < ENGINE_CHANNELS; at++)
         close_socket(driver, &driver->sockets[at]);
-    (void)close(driver->wake_fd);
+    for (size_t i = 0; i < DRIVER_POLLERS; i++)
+        (void)close(driver->wake_fds[i]);
 }
 
 static void lose(struct driver *driver, size_t at, bool in_order, const char *reason)
@@ -143,8 +151,9 @@ static void finish_connecting(struct driver *driver, size_t at)
     (void)close(sock->fd);
     sock->fd = -1;
     driver->version++;
+    bool was_last = sock->next == NULL;
     if (!connect_next(driver, sock))
-        lose_by_error(driver, at, sock->next == NULL ? error : errno);
+        lose_by_error(driver, at, was_last ? error : errno);
 }
 
 /* ---- sending and receiving ---- */
@@ -250,11 +259,12 @@ void driver_refresh(struct driver *driver)
 
 /* ---- polling ---- */
 
-size_t driver_pollfds(const struct driver *driver, struct pollfd *out_fds, size_t fds_max)
+size_t driver_pollfds(const struct driver *driver, enum driver_poller poller,
+                      struct pollfd *out_fds, size_t fds_max)
 {
     size_t count = 0;
     if (fds_max != 0)
-        out_fds[count++] = (struct pollfd){.fd = driver->wake_fd, .events = POLLIN};
+        out_fds[count++] = (struct pollfd){.fd = driver->wake_fds[poller], .events = POLLIN};
     for (size_t at = 0; at < ENGINE_CHANNELS && count < fds_max; at++) {
         const struct driver_socket *sock = &driver->sockets[at];
         if (sock->fd < 0)
@@ -270,8 +280,9 @@ size_t driver_pollfds(const struct driver *driver, struct pollfd *out_fds, size_
 static void process_one(struct driver *driver, const struct pollfd *ready)
 {
     uint64_t count;
-    if (ready->fd == driver->wake_fd)
-        (void)!read(driver->wake_fd, &count, sizeof count); /* nothing there is fine */
+    for (size_t i = 0; i < DRIVER_POLLERS; i++)
+        if (ready->fd == driver->wake_fds[i])
+            (void)!read(ready->fd, &count, sizeof count); /* nothing there is fine */
     for (size_t at = 0; at < ENGINE_CHANNELS; at++) {
         struct driver_socket *sock = &driver->sockets[at];
         if (sock->fd < 0 || sock->fd != ready->fd)
@@ -293,8 +304,8 @@ void driver_process(struct driver *driver, const struct pollfd *fds, size_t fds_
     driver_pump(driver);
 }
 
-void driver_wake(const struct driver *driver)
+void driver_wake(const struct driver *driver, enum driver_poller poller)
 {
     uint64_t one = 1;
-    (void)!write(driver->wake_fd, &one, sizeof one); /* full is awake too */
+    (void)!write(driver->wake_fds[poller], &one, sizeof one); /* full is awake too */
 }

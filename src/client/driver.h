@@ -13,6 +13,8 @@
 #include "client/engine.h"
 
 enum { DRIVER_READ_BYTES = 64 * KIB, DRIVER_POLLFDS = ENGINE_CHANNELS + 1 };
+/* Those who may be in poll() at the same time. */
+enum driver_poller { DRIVER_LOOP, DRIVER_PERFORMER, DRIVER_POLLERS };
 _Static_assert((int)DRIVER_POLLFDS == (int)MINIKV_POLLFDS_MAX, "as users are told");
 
 struct addrinfo;
@@ -29,7 +31,7 @@ struct driver_socket {
 struct driver {
     struct engine *engine; /* borrowed */
     struct driver_socket sockets[ENGINE_CHANNELS];
-    int wake_fd;
+    int wake_fds[DRIVER_POLLERS];
     unsigned version; /* grows when there is something else to poll for */
     uint8_t buffer[DRIVER_READ_BYTES];
 };
@@ -44,10 +46,11 @@ void driver_release(struct driver *driver);
 void driver_pump(struct driver *driver);
 /* Sees to the ends that idle connections have met unseen, before something is sent on them. */
 void driver_refresh(struct driver *driver);
-size_t driver_pollfds(const struct driver *driver, struct pollfd *out_fds, size_t fds_max);
+size_t driver_pollfds(const struct driver *driver, enum driver_poller poller,
+                      struct pollfd *out_fds, size_t fds_max);
 /* What poll said: hints, also those of connections that are no more. */
 void driver_process(struct driver *driver, const struct pollfd *fds, size_t fds_count);
-/* Ends a poll() on the descriptors of this driver; from any thread. */
-void driver_wake(const struct driver *driver);
+/* Ends that poller's poll(), or its next one; from any thread. */
+void driver_wake(const struct driver *driver, enum driver_poller poller);
 
 #endif

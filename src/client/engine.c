@@ -74,6 +74,20 @@ void engine_move(struct engine *engine, struct call *call, enum call_state state
     }
 }
 
+void engine_resume(struct engine *engine, struct call *call)
+{
+    bool lacks_identity = call->wants_identity && !call_has_identity(call);
+    engine_move(engine, call, lacks_identity ? CALL_NEEDS_IDENTITY : CALL_READY);
+}
+
+void engine_pause(struct engine *engine, struct call *call, time_us until)
+{
+    call->resume_at = until;
+    call->is_patient = true;
+    engine_wake_at(engine, until);
+    engine_move(engine, call, CALL_PAUSED);
+}
+
 /* Finds an id whose place is free; one is, as the callers' calls are counted. */
 static void enter(struct engine *engine, struct call *call)
 {
@@ -109,12 +123,12 @@ static void take_way(struct engine *engine, time_us now, struct call *call,
     call->wants_redirect = call->wants_redirect || way->wants_redirect;
     if (call->is_write && way->effect != MINIKV_NOT_APPLIED)
         call->effect = EFFECT_MAYBE;
-    if (call->is_write && !call_has_identity(call) && way->retake.client[0] != '\0')
+    if (call->is_write && !call_has_identity(call) && way->retake.client[0] != '\0') {
         call->result.identity = way->retake;
-    if (call_has_identity(call) && session->state == SESSION_OPEN &&
-        strcmp(call->result.identity.client, session->client) == 0 &&
-        window_retake(&engine->session.window, call->result.identity.sequence))
-        call->session = session->number;
+        if (session->state == SESSION_OPEN && strcmp(way->retake.client, session->client) == 0 &&
+            window_retake(&engine->session.window, way->retake.sequence))
+            call->session = session->number;
+    }
     struct address leader = {.port = way->redirect.leader_port};
     memcpy(leader.host, way->redirect.leader_host, sizeof leader.host);
     leader.host[sizeof leader.host - 1] = '\0';
@@ -127,7 +141,6 @@ static void take_way(struct engine *engine, time_us now, struct call *call,
         call->follows_count = call->result.redirects_count = 1;
     } else if (!way->redirect.leader_known) {
         call->resume_at = now + engine->options.unknown_leader_wait;
-        call->is_patient = true;
     }
 }
 
@@ -137,6 +150,7 @@ enum minikv_code engine_start(struct engine *engine, time_us now,
 {
     if (call_check(request) != ST_OK)
         return MINIKV_INVALID;
+    engine_tick(engine, now); /* what is due comes first: nobody may have polled for long */
     if (engine->users_count == MINIKV_REQUESTS_MAX || engine->is_closing)
         return MINIKV_FULL;
     struct call *call = call_new(request);
@@ -155,12 +169,10 @@ enum minikv_code engine_start(struct engine *engine, time_us now,
     enter(engine, call);
     engine->users_count++;
     engine_wake_at(engine, call->deadline);
-    if (call->resume_at > now) {
-        engine_wake_at(engine, call->resume_at);
-        engine_move(engine, call, CALL_PAUSED);
-    } else {
-        engine_move(engine, call, call->wants_identity ? CALL_NEEDS_IDENTITY : CALL_READY);
-    }
+    if (call->resume_at > now)
+        engine_pause(engine, call, call->resume_at);
+    else
+        engine_resume(engine, call);
     *out_id = call->id;
     engine_run(engine, now);
     return MINIKV_OK;
@@ -199,6 +211,11 @@ void engine_close(struct engine *engine, time_us now, time_us deadline)
             cancel(engine, now, engine->calls[at]);
     session_close(engine, now, deadline);
     engine_run(engine, now);
+}
+
+bool engine_is_closing(const struct engine *engine)
+{
+    return engine->is_closing;
 }
 
 bool engine_is_closed(const struct engine *engine)

@@ -65,6 +65,7 @@ void engine_settled(struct engine *engine, const struct minikv_identity *identit
 /* All of them; nothing new is taken afterwards, and the session is closed at the cluster if there
  * is one: engine_is_closed says when that is over. */
 void engine_close(struct engine *engine, time_us now, time_us deadline);
+bool engine_is_closing(const struct engine *engine);
 bool engine_is_closed(const struct engine *engine);
 /* A finished call, given to the caller, who hands the result on and frees it; NULL: none. */
 struct call *engine_take_done(struct engine *engine);

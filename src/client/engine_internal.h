@@ -64,6 +64,10 @@ struct call *engine_start_own(struct engine *engine, time_us now, enum call_kind
                               const struct minikv_request *request, time_us deadline);
 /* Into the queue of that state, out of the one it was in. */
 void engine_move(struct engine *engine, struct call *call, enum call_state state);
+/* Goes on: to be sent, or first to be given an identity. */
+void engine_resume(struct engine *engine, struct call *call);
+/* Until then, whatever is heard meanwhile. */
+void engine_pause(struct engine *engine, struct call *call, time_us until);
 /* Out of its channel, which goes on without it. A request in a channel's output leaves even after
  * its call has ended, so it counts as sent. */
 void engine_leave(struct engine *engine, struct call *call);
@@ -126,9 +130,8 @@ void session_serve(struct engine *engine, time_us now);
 void session_end(struct engine *engine, struct call *call, bool keeps);
 /* The cluster has forgotten it. */
 void session_expired(struct engine *engine, unsigned number);
-/* The call that was to open it has ended. */
-void session_opened(struct engine *engine, time_us now, struct call *opener,
-                    const struct http_reply *reply);
+/* The call that was to open it has ended; in the first case its reply has left the client id. */
+void session_opened(struct engine *engine, struct call *opener);
 void session_not_opened(struct engine *engine, time_us now, struct call *opener);
 /* Of a write that waits for one: why it still does. */
 void session_explain(const struct engine *engine, struct call *call);

@@ -54,12 +54,18 @@ void engine_break(struct engine *engine, time_us now, size_t at, const char *rea
                       reason);
 }
 
+static void use_channel(struct engine *engine, time_us now, struct channel *channel)
+{
+    channel->used_at = now;
+    engine_wake_at(engine, now + CHANNEL_IDLE_US);
+}
+
 void engine_opened(struct engine *engine, time_us now, size_t at)
 {
     struct channel *channel = &engine->channels[at];
     if (channel->state == CHANNEL_DIALLING)
         channel->state = CHANNEL_OPEN;
-    channel->used_at = now;
+    use_channel(engine, now, channel);
     engine_run(engine, now);
 }
 
@@ -142,7 +148,7 @@ void engine_received(struct engine *engine, time_us now, size_t at, struct bytes
     struct channel *channel = &engine->channels[at];
     if (channel->state != CHANNEL_OPEN)
         return;
-    channel->used_at = now;
+    use_channel(engine, now, channel);
     const char *reason = take_bytes(engine, now, at, bytes);
     if (reason != NULL)
         engine_break(engine, now, at, reason);

@@ -120,7 +120,10 @@ void route_resume(struct engine *engine, time_us now)
     list_splice(&paused, &engine->paused);
     while (!list_is_empty(&paused)) {
         struct call *call = CONTAINER_OF(paused.next, struct call, link);
-        engine_move(engine, call, call->is_patient ? CALL_PAUSED : CALL_READY);
+        if (call->is_patient)
+            engine_move(engine, call, CALL_PAUSED);
+        else
+            engine_resume(engine, call);
     }
 }
 

@@ -91,16 +91,9 @@ void session_serve(struct engine *engine, time_us now)
     }
 }
 
-void session_opened(struct engine *engine, time_us now, struct call *opener,
-                    const struct http_reply *reply)
+void session_opened(struct engine *engine, struct call *opener)
 {
     struct session *session = &engine->session;
-    const struct address address = engine->channels[opener->channel].address;
-    if (answer_decode_session(reply, session->client) != ST_OK) {
-        route_failed(engine, now, &engine->channels[opener->channel], 0);
-        settle_lost(engine, now, opener, &address, "the reply is not what was asked for");
-        return;
-    }
     session->state = SESSION_OPEN;
     session->number++;
     session->opener = NULL;

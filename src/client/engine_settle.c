@@ -1,8 +1,12 @@
 /* What an attempt came to, and what follows. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/engine_internal.h"
+
+/* Sessions that a write may lose before it gives up; there is a pause before all but the first. */
+enum { RESTARTS_MAX = 5 };
 
 static const struct address nowhere;
 
@@ -11,6 +15,13 @@ static const struct address nowhere;
 static void note_text(char *out, size_t out_bytes, const char *text)
 {
     (void)snprintf(out, out_bytes, "%s", text);
+}
+
+static void drop_body(struct minikv_result *result)
+{
+    free(result->memory);
+    result->memory = NULL;
+    result->body = (struct minikv_bytes){0};
 }
 
 /* Of equals the later one is newer. */
@@ -22,7 +33,9 @@ static bool tells_more(struct call *call, enum telling telling)
     return true;
 }
 
-static void note_answer(struct call *call, const struct answer *answer)
+/* False without memory for its body. */
+static bool note_answer(struct call *call, const struct answer *answer,
+                        const struct http_reply *reply)
 {
     struct minikv_result *result = &call->result;
     call->status = answer->status;
@@ -35,6 +48,10 @@ static void note_answer(struct call *call, const struct answer *answer)
         result->revision = answer->revision;
     memcpy(result->word, answer->word, sizeof result->word);
     memcpy(result->detail, answer->detail, sizeof result->detail);
+    if (call->kind != CALL_USER || call->op != MINIKV_CALL || answer->code < 300)
+        return true; /* there is none for the caller, or it has been decoded */
+    drop_body(result);
+    return answer_decode(MINIKV_CALL, reply, result) == ST_OK;
 }
 
 static void note_failure(struct call *call, const struct address *address, const char *reason)
@@ -43,6 +60,7 @@ static void note_failure(struct call *call, const struct address *address, const
     struct minikv_result *result = &call->result;
     call->status = ST_CLOSED;
     call->redirect = (struct redirect_msg){0};
+    drop_body(result);
     result->http_code = result->node = 0;
     result->term = 0;
     result->word[0] = '\0';
@@ -58,7 +76,8 @@ static void show(struct engine *engine, time_us now, struct call *call,
 {
     char text[LIMIT_ADDRESS_BYTES];
     call->result.attempts_count++;
-    if (engine->options.on_hop == NULL || call->kind != CALL_USER)
+    bool is_shown = call->kind == CALL_USER || call->kind == CALL_OPEN_SESSION;
+    if (engine->options.on_hop == NULL || !is_shown)
         return;
     struct minikv_hop hop = {.number = call->result.attempts_count,
                              .method = call->method,
@@ -82,7 +101,7 @@ static void show(struct engine *engine, time_us now, struct call *call,
         break;
     case ATTEMPT_NEXT_ELSEWHERE:
         hop.next = MINIKV_HOP_ELSEWHERE;
-        time_us pause = route_resume_at(engine, now) - now;
+        time_us pause = (call->is_patient ? call->resume_at : route_resume_at(engine, now)) - now;
         if (answer != NULL && answer->status == ST_NO_LEADER)
             pause = MIN(pause, engine->options.unknown_leader_wait); /* without the jitter */
         hop.pause_ms = (unsigned)((pause + ENGINE_MS - 1) / ENGINE_MS);
@@ -135,7 +154,7 @@ void settle_finish(struct engine *engine, time_us now, struct call *call, enum m
 /* With what the most telling attempt has left in the result. */
 static void finish_as_noted(struct engine *engine, time_us now, struct call *call)
 {
-    enum minikv_code code = answer_code(call->status, false, MINIKV_NOT_APPLIED);
+    enum minikv_code code = answer_code(call->status);
     if (call->telling == TELLING_NOTHING)
         code = MINIKV_UNAVAILABLE;
     settle_finish(engine, now, call, code, "no answer before the deadline");
@@ -239,18 +258,46 @@ static bool hear(struct engine *engine, time_us now, const struct channel *from,
     return is_fresh && answer->redirect.leader_known && route_has_leader(engine, now);
 }
 
-/* Its session is no more, and nothing of it can have been done: it begins again in another one. */
-static bool begin_again(struct engine *engine, struct call *call, const struct answer *answer)
+/* Its session is no more, and nothing of it can have been done: it begins again in another one, at
+ * once if that happens for the first time. */
+static bool begin_again(struct engine *engine, time_us now, struct call *call,
+                        const struct answer *answer)
 {
     if (answer->status != ST_SESSION_EXPIRED || call->session == 0)
         return false;
     session_expired(engine, call->session);
-    if (call->effect != EFFECT_NONE || call->is_single)
+    if (call->effect != EFFECT_NONE || call->is_single || call->restarts_count == RESTARTS_MAX)
         return false;
     session_end(engine, call, false);
     call->session = 0;
     call->result.identity = (struct minikv_identity){0};
+    call->wants_identity = true;
+    if (call->restarts_count++ == 0)
+        engine_resume(engine, call);
+    else
+        engine_pause(engine, call, now + engine->options.unknown_leader_wait);
     return true;
+}
+
+/* What the reply says of this write. That the cluster no longer remembers a sequence says nothing
+ * of earlier deliveries; of its session's writes this client knows them all, but not of one whose
+ * identity is the caller's own. */
+static enum effect effect_by(const struct call *call, const struct answer *answer)
+{
+    bool is_forgotten =
+        answer->status == ST_SEQUENCE_TOO_OLD || answer->status == ST_SESSION_EXPIRED;
+    bool is_own = call_has_identity(call) && call->session == 0;
+    if (!call->is_write)
+        return EFFECT_NONE;
+    return is_forgotten && is_own ? EFFECT_MAYBE : answer->effect;
+}
+
+/* A session that was there and is not, time and again, is no fault of the request. */
+static enum minikv_code code_by(const struct call *call, const struct answer *answer)
+{
+    return call->restarts_count == RESTARTS_MAX && answer->status == ST_SESSION_EXPIRED
+               ? MINIKV_UNAVAILABLE
+               : answer_code(answer->status);
 }
 
 static enum attempt_next decide(const struct call *call, const struct attempt *attempt,
@@ -263,37 +310,42 @@ static enum attempt_next decide(const struct call *call, const struct attempt *a
 }
 
 static void act(struct engine *engine, time_us now, struct call *call, const struct answer *answer,
-                enum attempt_next next)
+                const struct http_reply *reply, enum attempt_next next)
 {
     enum telling telling = answer->code == 307            ? TELLING_REDIRECT
                            : call->effect == EFFECT_MAYBE ? TELLING_MAYBE
                                                           : TELLING_ANSWER;
+    bool is_noted = next == ATTEMPT_NEXT_FINISH || tells_more(call, telling);
+    if (is_noted && !note_answer(call, answer, reply)) {
+        settle_no_memory(engine, now, call);
+        return;
+    }
     switch (next) {
     case ATTEMPT_NEXT_FINISH:
-        note_answer(call, answer);
-        settle_finish(engine, now, call, answer_code(answer->status, false, MINIKV_NOT_APPLIED),
-                      status_title(answer->status));
+        if (call->kind == CALL_OPEN_SESSION && answer->status == ST_OK)
+            session_opened(engine, call);
+        else
+            settle_finish(engine, now, call, code_by(call, answer), status_title(answer->status));
         break;
     case ATTEMPT_NEXT_FOLLOW:
-        if (tells_more(call, telling))
-            note_answer(call, answer);
         call->follows = true;
         call->follows_count++;
         call->result.redirects_count++;
         engine_move(engine, call, CALL_READY);
         break;
     case ATTEMPT_NEXT_ELSEWHERE:
-        if (tells_more(call, telling))
-            note_answer(call, answer);
         go_elsewhere(engine, call);
         break;
     }
 }
 
-static enum status decode(struct call *call, const struct http_reply *reply)
+static enum status decode(struct engine *engine, struct call *call, const struct http_reply *reply)
 {
+    if (reply->code < 300 && call->kind == CALL_OPEN_SESSION)
+        return answer_decode_session(reply, engine->session.client);
     if (reply->code >= 300 || call->kind != CALL_USER)
         return ST_OK;
+    drop_body(&call->result); /* of an earlier attempt */
     return answer_decode(call->op, reply, &call->result);
 }
 
@@ -318,19 +370,14 @@ void settle_replied(struct engine *engine, time_us now, struct call *call, size_
         probe_replied(engine, now, call, channel, &answer);
         return;
     }
-    if (call->kind == CALL_OPEN_SESSION && reply->code < 300) {
-        route_answered(engine, now, channel);
-        session_opened(engine, now, call, reply);
-        return;
-    }
     struct attempt attempt = {.end = ATTEMPT_REPLIED,
                               .code = answer.code,
-                              .effect = call->is_write ? answer.effect : EFFECT_NONE,
+                              .effect = effect_by(call, &answer),
                               .is_repeatable = call_is_repeatable(call),
                               .points = points,
                               .follows_count = call->follows_count};
     bool settles = call_has_identity(call) && answer.is_from_node && answer_settles(answer.status);
-    enum status status = decode(call, reply);
+    enum status status = decode(engine, call, reply);
     if (status == ST_BAD_JSON) {
         route_failed(engine, now, channel, 0);
         settle_lost(engine, now, call, &address, "the reply is not what was asked for");
@@ -338,9 +385,8 @@ void settle_replied(struct engine *engine, time_us now, struct call *call, size_
     }
     enum attempt_next next = decide(call, &attempt, &answer);
     judge_node(engine, now, call, channel, &answer, next);
-    if (begin_again(engine, call, &answer)) {
+    if (begin_again(engine, now, call, &answer)) {
         show(engine, now, call, &address, &answer, "", ATTEMPT_NEXT_ELSEWHERE);
-        engine_move(engine, call, CALL_NEEDS_IDENTITY);
         return;
     }
     if (call->is_write)
@@ -349,5 +395,5 @@ void settle_replied(struct engine *engine, time_us now, struct call *call, size_
     if (status == ST_NO_MEMORY)
         settle_no_memory(engine, now, call);
     else
-        act(engine, now, call, &answer, next);
+        act(engine, now, call, &answer, reply, next);
 }

@@ -80,6 +80,8 @@ static void tick_channel(struct engine *engine, time_us now, size_t at)
     } else if (channel->state == CHANNEL_OPEN && channel_is_idle(channel)) {
         if (now >= idle_until)
             engine_break(engine, now, at, "");
+        else
+            engine_wake_at(engine, idle_until);
     }
 }
 
@@ -100,19 +102,31 @@ static void tick_attempt(struct engine *engine, time_us now, struct call *call)
         engine_break(engine, now, at, "no reply in time");
 }
 
+/* The last attempt has had no answer either; the next call shall not meet the same standstill. */
+static void tick_deadline(struct engine *engine, time_us now, struct call *call)
+{
+    bool was_trying = call->state == CALL_ASSIGNED || call->state == CALL_SENT;
+    size_t at = call->channel;
+    if (was_trying)
+        route_failed(engine, now, &engine->channels[at], 0);
+    engine_leave(engine, call);
+    settle_expired(engine, now, call);
+    if (was_trying && !channel_has_calls(&engine->channels[at]))
+        engine_break(engine, now, at, "no reply in time");
+}
+
 static void tick_call(struct engine *engine, time_us now, struct call *call)
 {
     bool is_trying = call->state == CALL_ASSIGNED || call->state == CALL_SENT;
     if (call->state == CALL_DONE)
         return;
     if (call->deadline <= now) {
-        engine_leave(engine, call);
-        settle_expired(engine, now, call);
+        tick_deadline(engine, now, call);
     } else if (is_trying && call->attempt_deadline <= now) {
         tick_attempt(engine, now, call);
     } else if (call->state == CALL_PAUSED && call->resume_at <= now) {
         call->is_patient = false;
-        engine_move(engine, call, CALL_READY);
+        engine_resume(engine, call);
     }
 }
 

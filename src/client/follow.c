@@ -113,32 +113,32 @@ enum minikv_code minikv_outcome(struct minikv *kv, const struct minikv_identity 
                                 struct minikv_result *out_result)
 {
     char text[OUTCOME_TEXT_BYTES];
-    struct minikv_request check = {
-        .op = MINIKV_DELETE, .key = minikv_text("k"), .identity = *identity};
-    if (identity->client[0] == '\0' || call_check(&check) != ST_OK) {
+    const struct minikv_identity asked = *identity; /* which may be out_result's */
+    struct minikv_request check = {.op = MINIKV_DELETE, .key = minikv_text("k"), .identity = asked};
+    if (asked.client[0] == '\0' || call_check(&check) != ST_OK) {
         *out_result =
             (struct minikv_result){.code = MINIKV_INVALID, .detail = "malformed identity"};
         return MINIKV_INVALID;
     }
     struct minikv_request request = {.op = MINIKV_CALL, .method = "GET", .target = text};
     if (seal) {
-        put_json(identity, text);
+        put_json(&asked, text);
         request = (struct minikv_request){.op = MINIKV_CALL,
                                           .method = "POST",
                                           .target = "/v1/outcome/seal",
                                           .value = minikv_text(text),
                                           .is_repeatable = true};
     } else {
-        put_query(identity, text);
+        put_query(&asked, text);
     }
     (void)perform(kv, &request, NULL, out_result, NULL);
     enum minikv_code code = take_fate(out_result, out_fate);
     if (code != MINIKV_OK)
         return code;
-    out_result->identity = *identity;
+    out_result->identity = asked;
     if (*out_fate == MINIKV_FATE_APPLIED || *out_fate == MINIKV_FATE_NEVER) {
         (void)pthread_mutex_lock(&kv->mutex);
-        engine_settled(kv->engine, identity);
+        engine_settled(kv->engine, &asked);
         (void)pthread_mutex_unlock(&kv->mutex);
     }
     return MINIKV_OK;

@@ -52,6 +52,8 @@ struct minikv_bytes minikv_text(const char *text)
 
 void minikv_result_release(struct minikv_result *result)
 {
+    if (result == NULL)
+        return;
     free(result->memory);
     *result = (struct minikv_result){0};
 }
@@ -113,7 +115,7 @@ enum minikv_code minikv_open(const char *endpoints, const struct minikv_options 
     if (kv == NULL)
         return MINIKV_NO_MEMORY;
     take_options(options != NULL ? options : &defaults, kv, &engine_options);
-    list_init(&kv->waiters);
+    list_init(&kv->sleepers);
     kv->engine = engine_new(&engine_options);
     if (kv->engine == NULL)
         goto no_engine;
@@ -133,15 +135,57 @@ no_engine:
     return MINIKV_NO_MEMORY;
 }
 
-/* ---- handing over ---- */
+/* ---- who waits ---- */
 
 struct waiter {
-    struct list link;
+    struct list link; /* among the sleepers, while it is one */
     pthread_cond_t has_news;
     bool is_done;
     struct minikv_result *out_result;
     struct redirect_msg *out_message; /* may be NULL */
 };
+
+static struct plan make_plan(const struct minikv *kv)
+{
+    return (struct plan){kv->driver.version, engine_next_tick(kv->engine)};
+}
+
+/* There is more to wait for, or less time, than when it was made. */
+static bool is_outdated(const struct minikv *kv, const struct plan *plan)
+{
+    return kv->driver.version != plan->version || engine_next_tick(kv->engine) < plan->until;
+}
+
+/* Before anybody gives the lock away: those who wait learn what has changed meanwhile, and if
+ * nobody polls for those in minikv_perform, one of them does from now on. */
+static void tell_others(struct minikv *kv)
+{
+    if (kv->is_loop_polling &&
+        (kv->callbacks_count != kv->loop_callbacks_count || is_outdated(kv, &kv->loop_plan))) {
+        driver_wake(&kv->driver, DRIVER_LOOP);
+        kv->loop_plan = make_plan(kv); /* once is enough: it comes back before it polls again */
+        kv->loop_callbacks_count = kv->callbacks_count;
+    }
+    if (kv->driving != NULL && is_outdated(kv, &kv->driving_plan)) {
+        driver_wake(&kv->driver, DRIVER_PERFORMER);
+        kv->driving_plan = make_plan(kv);
+    }
+    if (kv->driving == NULL && !list_is_empty(&kv->sleepers))
+        (void)pthread_cond_signal(&CONTAINER_OF(kv->sleepers.next, struct waiter, link)->has_news);
+}
+
+static void lock(struct minikv *kv)
+{
+    (void)pthread_mutex_lock(&kv->mutex);
+}
+
+static void unlock(struct minikv *kv)
+{
+    tell_others(kv);
+    (void)pthread_mutex_unlock(&kv->mutex);
+}
+
+/* ---- handing over ---- */
 
 /* Marks the calls of those who wait in minikv_perform; never called. */
 static void on_performed(void *ctx, struct minikv_result *result)
@@ -150,30 +194,39 @@ static void on_performed(void *ctx, struct minikv_result *result)
     (void)result;
 }
 
+static void give(struct minikv *kv, struct waiter *waiter, struct call *call)
+{
+    *waiter->out_result = call->result;
+    call->result = (struct minikv_result){0};
+    if (waiter->out_message != NULL)
+        *waiter->out_message = call->redirect;
+    waiter->is_done = true;
+    (void)pthread_cond_signal(&waiter->has_news);
+    if (waiter == kv->driving)
+        driver_wake(&kv->driver, DRIVER_PERFORMER);
+}
+
+static void call_back(struct minikv *kv, const struct call *call, struct minikv_result *result)
+{
+    unlock(kv);
+    if (call->on_done != NULL)
+        call->on_done(call->ctx, result);
+    else
+        minikv_result_release(result);
+    lock(kv);
+    kv->callbacks_count++; /* not before it returns: what it did is to be seen by the loop */
+}
+
 static void hand_over(struct minikv *kv, struct call *call)
 {
-    struct minikv_result result = call->result;
-    call->result = (struct minikv_result){0};
     if (call->on_done == on_performed) {
-        struct waiter *waiter = call->ctx;
-        *waiter->out_result = result;
-        if (waiter->out_message != NULL)
-            *waiter->out_message = call->redirect;
-        waiter->is_done = true;
-        list_remove(&waiter->link);
-        (void)pthread_cond_signal(&waiter->has_news);
-        call_free(call);
-        return;
+        give(kv, call->ctx, call);
+    } else {
+        struct minikv_result result = call->result;
+        call->result = (struct minikv_result){0};
+        call_back(kv, call, &result);
     }
-    minikv_done_fn on_done = call->on_done;
-    void *ctx = call->ctx;
     call_free(call);
-    (void)pthread_mutex_unlock(&kv->mutex);
-    if (on_done != NULL)
-        on_done(ctx, &result);
-    else
-        minikv_result_release(&result);
-    (void)pthread_mutex_lock(&kv->mutex);
 }
 
 static void hand_over_all(struct minikv *kv)
@@ -194,52 +247,51 @@ static int timeout_ms(const struct minikv *kv)
     return (int)MIN(left_ms, 3600000u);
 }
 
-static size_t prepare_poll(struct minikv *kv, struct pollfd *out_fds, size_t fds_max)
-{
-    kv->polled_version = kv->driver.version;
-    kv->polled_until = engine_next_tick(kv->engine);
-    return driver_pollfds(&kv->driver, out_fds, fds_max);
-}
-
-/* Somebody may be in poll() with less to wait for than there is now. */
-static void wake_if_needed(struct minikv *kv)
-{
-    if (kv->driver.version != kv->polled_version || engine_next_tick(kv->engine) < kv->polled_until)
-        driver_wake(&kv->driver);
-}
-
 /* One turn of the loop: of whoever finds nobody doing it. */
-static void drive(struct minikv *kv)
+static void drive(struct minikv *kv, struct waiter *waiter)
 {
     struct pollfd fds[DRIVER_POLLFDS];
-    size_t count = prepare_poll(kv, fds, DRIVER_POLLFDS);
+    size_t count = driver_pollfds(&kv->driver, DRIVER_PERFORMER, fds, DRIVER_POLLFDS);
     int wait_ms = timeout_ms(kv);
-    kv->is_driven = true;
-    (void)pthread_mutex_unlock(&kv->mutex);
+    kv->driving_plan = make_plan(kv);
+    kv->driving = waiter;
+    unlock(kv);
     if (poll(fds, count, wait_ms) <= 0) /* a signal is no event; time is looked at anyway */
         count = 0;
-    (void)pthread_mutex_lock(&kv->mutex);
-    kv->is_driven = false;
+    lock(kv);
+    kv->driving = NULL;
     driver_process(&kv->driver, fds, count);
     hand_over_all(kv);
 }
 
-/* The next one to wait takes over the driving. */
-static void wake_driver(struct minikv *kv)
+static void sleep_while_driven(struct minikv *kv, struct waiter *waiter)
 {
-    if (!list_is_empty(&kv->waiters) && !kv->is_driven)
-        (void)pthread_cond_signal(&CONTAINER_OF(kv->waiters.next, struct waiter, link)->has_news);
+    list_push_back(&kv->sleepers, &waiter->link);
+    tell_others(kv);
+    (void)pthread_cond_wait(&waiter->has_news, &kv->mutex);
+    list_remove(&waiter->link);
 }
 
-static void start_refused(const struct minikv_request *request, enum minikv_code code,
-                          struct minikv_result *out_result)
+static void say(struct minikv_result *result, enum status status, const char *detail)
 {
-    enum status status = code == MINIKV_INVALID ? call_check(request) : ST_OK;
+    (void)snprintf(result->word, sizeof result->word, "%s", status_word(status));
+    (void)snprintf(result->detail, sizeof result->detail, "%s", detail);
+}
+
+/* Why engine_start did not take it. */
+static void explain(const struct minikv *kv, const struct minikv_request *request,
+                    enum minikv_code code, struct minikv_result *out_result)
+{
     *out_result = (struct minikv_result){.code = code};
-    if (status != ST_OK) {
-        (void)snprintf(out_result->word, sizeof out_result->word, "%s", status_word(status));
-        (void)snprintf(out_result->detail, sizeof out_result->detail, "%s", status_title(status));
-    }
+    enum status status = call_check(request);
+    if (code == MINIKV_NO_MEMORY)
+        (void)snprintf(out_result->detail, sizeof out_result->detail, "out of memory");
+    else if (status != ST_OK)
+        say(out_result, status, status_title(status));
+    else if (engine_is_closing(kv->engine))
+        say(out_result, ST_SHUTTING_DOWN, "the client is being closed");
+    else
+        say(out_result, ST_BUSY, "as many requests are under way as there may be");
 }
 
 enum minikv_code perform(struct minikv *kv, const struct minikv_request *request,
@@ -249,31 +301,27 @@ enum minikv_code perform(struct minikv *kv, const struct minikv_request *request
     uint64_t id;
     struct waiter waiter = {.out_result = out_result, .out_message = out_message};
     if (pthread_cond_init(&waiter.has_news, NULL) != 0) {
-        start_refused(request, MINIKV_NO_MEMORY, out_result);
+        explain(kv, request, MINIKV_NO_MEMORY, out_result);
         return MINIKV_NO_MEMORY;
     }
-    (void)pthread_mutex_lock(&kv->mutex);
+    lock(kv);
     driver_refresh(&kv->driver);
     enum minikv_code code =
         engine_start(kv->engine, driver_now(), request, way, on_performed, &waiter, &id);
     if (code == MINIKV_OK) {
-        list_push_back(&kv->waiters, &waiter.link);
         driver_pump(&kv->driver);
         hand_over_all(kv);
-        if (kv->is_driven)
-            wake_if_needed(kv);
         while (!waiter.is_done) {
-            if (kv->is_driven)
-                (void)pthread_cond_wait(&waiter.has_news, &kv->mutex);
+            if (kv->driving != NULL)
+                sleep_while_driven(kv, &waiter);
             else
-                drive(kv);
+                drive(kv, &waiter);
         }
         code = out_result->code;
     } else {
-        start_refused(request, code, out_result);
+        explain(kv, request, code, out_result);
     }
-    wake_driver(kv);
-    (void)pthread_mutex_unlock(&kv->mutex);
+    unlock(kv);
     (void)pthread_cond_destroy(&waiter.has_news);
     return code;
 }
@@ -339,54 +387,58 @@ enum minikv_code minikv_start(struct minikv *kv, const struct minikv_request *re
                               minikv_done_fn on_done, void *ctx, uint64_t *out_id)
 {
     uint64_t id;
-    (void)pthread_mutex_lock(&kv->mutex);
+    lock(kv);
     driver_refresh(&kv->driver);
     enum minikv_code code =
         engine_start(kv->engine, driver_now(), request, NULL, on_done, ctx, &id);
     if (code == MINIKV_OK) {
         driver_pump(&kv->driver);
-        wake_if_needed(kv);
         if (out_id != NULL)
             *out_id = id;
     }
-    (void)pthread_mutex_unlock(&kv->mutex);
+    unlock(kv);
     return code;
 }
 
 bool minikv_cancel(struct minikv *kv, uint64_t id)
 {
-    (void)pthread_mutex_lock(&kv->mutex);
+    lock(kv);
     bool has_ended = engine_cancel(kv->engine, driver_now(), id);
     hand_over_all(kv);
-    wake_driver(kv);
-    (void)pthread_mutex_unlock(&kv->mutex);
+    unlock(kv);
     return has_ended;
 }
 
 size_t minikv_pollfds(struct minikv *kv, struct pollfd *out_fds, size_t fds_max)
 {
-    (void)pthread_mutex_lock(&kv->mutex);
+    lock(kv);
     driver_pump(&kv->driver);
-    size_t count = prepare_poll(kv, out_fds, fds_max);
-    (void)pthread_mutex_unlock(&kv->mutex);
+    kv->is_loop_polling = true;
+    kv->loop_plan = make_plan(kv);
+    size_t count = driver_pollfds(&kv->driver, DRIVER_LOOP, out_fds, fds_max);
+    unlock(kv); /* at once awake again if callbacks have run since the loop was here last */
     return count;
 }
 
 int minikv_timeout(struct minikv *kv)
 {
-    (void)pthread_mutex_lock(&kv->mutex);
+    lock(kv);
     int wait_ms = timeout_ms(kv);
-    (void)pthread_mutex_unlock(&kv->mutex);
+    kv->loop_plan.until = engine_next_tick(kv->engine);
+    unlock(kv);
     return wait_ms;
 }
 
 void minikv_process(struct minikv *kv, const struct pollfd *fds, size_t fds_count)
 {
-    (void)pthread_mutex_lock(&kv->mutex);
+    lock(kv);
+    if (fds_count != 0) /* it is the loop; else it could be anybody */
+        kv->is_loop_polling = false;
     driver_process(&kv->driver, fds, fds_count);
     hand_over_all(kv);
-    wake_driver(kv);
-    (void)pthread_mutex_unlock(&kv->mutex);
+    if (fds_count != 0)
+        kv->loop_callbacks_count = kv->callbacks_count;
+    unlock(kv);
 }
 
 /* ---- closing ---- */
@@ -395,15 +447,15 @@ void minikv_close(struct minikv *kv)
 {
     if (kv == NULL)
         return;
-    (void)pthread_mutex_lock(&kv->mutex);
+    lock(kv);
     time_us now = driver_now(), deadline = now + CLOSE_MS * TIME_US_PER_MS;
     driver_refresh(&kv->driver);
     engine_close(kv->engine, now, deadline);
     driver_pump(&kv->driver);
     hand_over_all(kv);
     while (!engine_is_closed(kv->engine) && driver_now() < deadline)
-        drive(kv);
-    (void)pthread_mutex_unlock(&kv->mutex);
+        drive(kv, NULL);
+    unlock(kv);
     driver_release(&kv->driver);
     engine_free(kv->engine);
     (void)pthread_mutex_destroy(&kv->mutex);

@@ -27,7 +27,6 @@ struct session *session_new(struct bytes key)
                                        .key_bytes = (uint32_t)key.count};
     memcpy(session->key, key.data, key.count);
     session->key_hash = XXH3_64bits(key.data, key.count);
-    session->key_hash = XXH3_64bits(key.data, key.count);
     list_init(&session->use_link);
     return session;
 }

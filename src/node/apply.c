@@ -7,11 +7,23 @@
 #include "base/failpoint.h"
 #include "node/node_internal.h"
 
-void apply_note_stamp(struct node *node, const struct entry *entry)
+/* Only of what stands in the log now: what was cut off again was never log time, and came perhaps
+ * from a leader with a wrong clock. */
+uint64_t apply_last_stamp(const struct node *node)
 {
+    struct raft_view view;
+    struct kv_stats stats;
     struct proposal proposal;
-    if (entry->type == ENTRY_COMMAND && proposal_decode(entry_data(entry), &proposal) == ST_OK)
-        node->stamp_seen = MAX(node->stamp_seen, proposal.stamp_us);
+    raft_view(node->raft, &view);
+    kv_stats(node->kv, &stats);
+    uint64_t stamp_us = stats.stamp_us;
+    for (raft_index i = node->applied + 1; i <= view.last_index; i++) {
+        const struct entry *entry = raft_entry(node->raft, i);
+        if (entry != NULL && entry->type == ENTRY_COMMAND &&
+            proposal_decode(entry_data(entry), &proposal) == ST_OK)
+            stamp_us = MAX(stamp_us, proposal.stamp_us);
+    }
+    return stamp_us;
 }
 
 void apply_note_fresh(struct node *node)

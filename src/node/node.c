@@ -149,7 +149,8 @@ static enum refusal on_hello(void *ctx, const struct hello *hello, struct welcom
 static void take_office(struct node *node)
 {
     time_us now = env_now(node->env);
-    node->stamp_base = node->stamp_seen != 0 ? node->stamp_seen : env_wall_now(node->env);
+    uint64_t last_stamp = apply_last_stamp(node);
+    node->stamp_base = last_stamp != 0 ? last_stamp : env_wall_now(node->env);
     node->stamp_base_at = now;
     node->stats.elections_count++;
     if (node->ready_index == 0) {

@@ -120,7 +120,6 @@ struct node {
     raft_term applied_term;  /* of the entry applied last */
     uint64_t log_time_us;    /* a stamp that was of now … */
     time_us log_time_at;     /* … at this moment; 0: none was yet */
-    uint64_t stamp_seen;     /* highest stamp in the log, applied or not */
     uint64_t stamp_base;     /* log time when this node took office */
     time_us stamp_base_at;   /* monotonic time then */
 
@@ -190,7 +189,8 @@ void ready_release(struct node *node);
 
 /* apply.c */
 void apply_committed(struct node *node);
-void apply_note_stamp(struct node *node, const struct entry *entry);
+/* The highest stamp in the log, applied or not; 0: there is none yet. */
+uint64_t apply_last_stamp(const struct node *node);
 /* Notes the time if everything that the leader has said to be committed is applied. */
 void apply_note_fresh(struct node *node);
 uint64_t apply_stamp(struct node *node); /* log time now; requires leading */

@@ -76,7 +76,6 @@ static void persist(struct node *node, const struct raft_ready *ready)
     struct entry_id last = {0};
     bool has_config = false;
     for (size_t i = 0; i < ready->entries_count; i++) {
-        apply_note_stamp(node, ready->entries[i]);
         (void)FAILPOINT("node.appended", entry_data(ready->entries[i]));
         has_config = has_config || ready->entries[i]->type == ENTRY_CONFIG;
         last = ready->entries[i]->id;
@@ -125,10 +124,11 @@ static void load_entries(struct node *node, const struct raft_load *load)
     event.loaded.peer = load->peer;
 
     /* One more in front: its term is what the follower checks. */
-    bool has_prev = load->first > node->base.index + 1;
+    raft_index first = MAX(load->first, node->base.index + 1);
+    bool has_prev = first > node->base.index + 1;
     size_t count = 0;
-    enum status status = wal_read(node->wal, has_prev ? load->first - 1 : load->first,
-                                  load->bytes_max, entries, ARRAY_COUNT(entries), &count, &error);
+    enum status status = wal_read(node->wal, has_prev ? first - 1 : first, load->bytes_max, entries,
+                                  ARRAY_COUNT(entries), &count, &error);
     if (status != ST_OK && status != ST_NOT_FOUND) {
         node_fail(node, status, error.text);
         return;
@@ -138,6 +138,7 @@ static void load_entries(struct node *node, const struct raft_load *load)
         event.loaded.prev = entries[0]->id;
     else if (!has_prev)
         event.loaded.prev = node->base;
+    event.loaded.is_oldest = !has_prev;
     event.loaded.entries = entries + skip;
     event.loaded.entries_count = count - skip;
     (void)ready_step(node, &event); /* LOADED is never refused */

@@ -8,11 +8,6 @@
 
 static const struct entry_id FOUNDATION = {.term = 1, .index = 1};
 
-static void on_entry(void *ctx, struct entry *entry)
-{
-    apply_note_stamp(ctx, entry);
-}
-
 static void on_log_name(void *ctx, const char *name)
 {
     bool *has_log = ctx;
@@ -172,8 +167,7 @@ enum status node_recover(struct node *node, struct errtext *error)
     };
     struct wal_callbacks callbacks = {ready_on_durable, ready_on_failed, node};
     struct wal_recovered recovered;
-    status =
-        wal_open(node->env, &options, &callbacks, on_entry, node, &node->wal, &recovered, error);
+    status = wal_open(node->env, &options, &callbacks, NULL, NULL, &node->wal, &recovered, error);
     if (status == ST_OK)
         status = note_log(node, error);
     if (status != ST_OK)

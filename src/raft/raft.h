@@ -91,6 +91,7 @@ struct raft_event {
             struct entry_id prev;   /* the entry before the first one; index 0 at the log's start */
             struct entry **entries; /* borrowed; may be none when disk had nothing */
             size_t entries_count;
+            bool is_oldest; /* the log begins with these; perhaps behind the index asked for */
         } loaded;
         struct {
             node_id to;

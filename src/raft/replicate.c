@@ -136,7 +136,10 @@ void raft_replicate_on_loaded(struct raft *raft, const struct raft_event *event)
         return;
     peer->is_loading = false;
     size_t count = event->loaded.entries_count;
-    if (count > 0 && event->loaded.prev.index + 1 != peer->next)
+    raft_index first = event->loaded.prev.index + 1;
+    if (count > 0 && event->loaded.is_oldest)
+        peer->next = MAX(peer->next, first); /* what stands before is in every log from the start */
+    if (count > 0 && first != peer->next)
         return; /* the answer to an earlier question */
 
     peer->is_waiting = true;

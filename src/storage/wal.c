@@ -181,6 +181,23 @@ static void collect_id(void *ctx, const char *name)
         buf_put(ctx, bytes_of(&id, sizeof id)); /* names come in rising order, so do the ids */
 }
 
+/* A sync that fails may leave its frame in the page cache, marked as clean: it reads well, no later
+ * sync writes it, and the next power failure takes it (FAULTS S2). Written again, the same bytes
+ * become the next sync's business. Only the last frame can be such: none is written before the one
+ * in front of it is durable. */
+static enum status rewrite_last_frame(struct wal *wal)
+{
+    uint64_t end = wal_active_segment(wal)->end;
+    REQUIRE(wal->last_frame_at >= WAL_BLOCK_BYTES && wal->last_frame_at < end);
+    size_t count = (size_t)(end - wal->last_frame_at), got = 0;
+    uint8_t *bytes = mem_alloc_raw(count);
+    enum status status = env_file_read(wal->active, wal->last_frame_at, bytes, count, &got);
+    if (status == ST_OK)
+        status = env_file_write(wal->active, wal->last_frame_at, bytes_of(bytes, got));
+    mem_free(bytes);
+    return status;
+}
+
 /* Replays what is there; after that the tail that was read is also on disk, for sure. A process
  * that died may have left frames in the page cache only: answering for them now and losing them
  * with the power would break a promise. */
@@ -200,7 +217,9 @@ static enum status recover_all(struct wal *wal, const struct buf *ids,
         errtext_wrap(error, "%s", path);
         return status;
     }
-    status = env_file_sync(wal->active);
+    status = rewrite_last_frame(wal);
+    if (status == ST_OK)
+        status = env_file_sync(wal->active);
     if (status != ST_OK)
         errtext_set(error, "%s: sync: %s", path, status_info(status)->title);
     return status;

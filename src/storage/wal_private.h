@@ -61,6 +61,7 @@ struct wal {
     size_t segments_capacity;
     struct env_file *active; /* owned */
     uint64_t active_bytes;   /* filled with zeros up to here when it was made */
+    uint64_t last_frame_at;  /* recovery: where the last frame begins */
     struct wal_spare spare;
     struct wal_queue queue;
     struct wal_map map;

@@ -112,6 +112,7 @@ static enum status replay_frame(struct recovery *recovery, const struct wal_fram
     if (count != frame->records_count)
         return damaged(recovery, recovery->offset, "a frame with another number of records");
     wal->next_seq++;
+    wal->last_frame_at = recovery->offset;
     wal->chain = frame->checksum;
     wal->durable.commit = MAX(wal->durable.commit, frame->commit);
     wal->is_sealed = count == 0;

@@ -19,7 +19,7 @@ static void for_all(void (*check)(const struct attempt *attempt))
         for (size_t code = 0; code < ARRAY_COUNT(codes); code++)
             for (int effect = EFFECT_NONE; effect <= EFFECT_APPLIED; effect++)
                 for (unsigned bits = 0; bits < 4; bits++)
-                    for (unsigned follows = 0; follows <= CLIENT_FOLLOWS_MAX + 1; follows++) {
+                    for (unsigned follows = 0; follows <= MINIKV_REDIRECTS_MAX + 1; follows++) {
                         attempt = (struct attempt){(enum attempt_end)end, codes[code],
                                                    (enum effect)effect,   (bits & 1) != 0,
                                                    (bits & 2) != 0,       follows};
@@ -46,7 +46,7 @@ static void check_follow(const struct attempt *attempt)
 {
     bool follows = attempt_decide(attempt) == ATTEMPT_NEXT_FOLLOW;
     bool may = attempt->end == ATTEMPT_REPLIED && attempt->code == 307 && attempt->points &&
-               attempt->follows_count < CLIENT_FOLLOWS_MAX;
+               attempt->follows_count < MINIKV_REDIRECTS_MAX;
     assert_int_equal(follows, may);
 }
 
@@ -76,7 +76,7 @@ static void what_was_not_done_is_tried_elsewhere(void **state)
     (void)state;
     struct attempt unsent = {.end = ATTEMPT_UNSENT};
     struct attempt refused = {.code = 503, .effect = EFFECT_NONE};
-    struct attempt circle = {.code = 307, .points = true, .follows_count = CLIENT_FOLLOWS_MAX};
+    struct attempt circle = {.code = 307, .points = true, .follows_count = MINIKV_REDIRECTS_MAX};
     struct attempt lost_read = {.end = ATTEMPT_LOST, .is_repeatable = true};
 
     assert_int_equal(attempt_decide(&unsent), ATTEMPT_NEXT_ELSEWHERE);

@@ -8,7 +8,8 @@
 
 #include "unit/client/engine_rig.h"
 
-#define NO_LEADER "503 Service Unavailable"
+#define NO_LEADER   "503 Service Unavailable"
+#define PROBE_REPLY "HTTP/1.1 200 OK\r\n" NODE_LINES "Content-Length: 0\r\n\r\n"
 
 static void assert_ended(const struct rig *rig, enum minikv_code code, enum minikv_effect effect)
 {
@@ -321,6 +322,63 @@ static void a_reply_to_an_increment_that_holds_no_sum_is_as_good_as_none(void **
     rig_close(&rig);
 }
 
+static void assert_forgotten_own_write_is_unknown(const char *line, const char *word)
+{
+    struct rig rig;
+    struct minikv_request request = {.op = MINIKV_INCR,
+                                     .key = minikv_text("n"),
+                                     .by = 1,
+                                     .identity = {.client = "me", .sequence = 1}};
+    rig_open(&rig, 1, false, true);
+    rig_start(&rig, &request, NULL, "n"); /* perhaps not for the first time: who knows */
+    rig_accept(&rig, 0);
+    (void)rig_output(&rig, 0);
+
+    rig_refuse(&rig, 0, line, "none", word, "");
+
+    assert_ended(&rig, MINIKV_UNKNOWN, MINIKV_MAYBE_APPLIED);
+    assert_string_equal(rig.done[0].word, word);
+    rig_close(&rig);
+}
+
+static void a_forgotten_sequence_of_the_callers_own_leaves_the_write_unknown(void **state)
+{
+    (void)state;
+    assert_forgotten_own_write_is_unknown("409 Conflict", "sequence-too-old");
+    assert_forgotten_own_write_is_unknown("410 Gone", "session-expired");
+}
+
+static void a_write_whose_sessions_keep_expiring_pauses_and_gives_up(void **state)
+{
+    (void)state;
+    struct rig rig;
+    unsigned writes_count = 0;
+    rig_open(&rig, 1, false, true);
+    rig_put(&rig, "a");
+    rig_begin_session(&rig);
+    time_us begin = rig.now;
+
+    for (int ms = 0; ms < 2000 && rig.done_count == 0; ms++) {
+        while (strcmp(rig_output(&rig, 0), "") != 0) {
+            if (strncmp(rig.text, "PUT ", 4) == 0) {
+                writes_count++;
+                rig_refuse(&rig, 0, "410 Gone", "none", "session-expired", "");
+            } else if (strncmp(rig.text, "POST ", 5) == 0) {
+                rig_reply(&rig, 0, SESSION_REPLY);
+            } else {
+                rig_reply(&rig, 0, PROBE_REPLY);
+            }
+        }
+        rig_wait(&rig, 1);
+    }
+
+    assert_ended(&rig, MINIKV_UNAVAILABLE, MINIKV_NOT_APPLIED);
+    assert_string_equal(rig.done[0].word, "session-expired");
+    assert_int_equal(writes_count, 6);
+    assert_in_range(rig.now - begin, 800 * MS, 1000 * MS); /* four pauses */
+    rig_close(&rig);
+}
+
 /* ---- where to ---- */
 
 static void a_refused_endpoint_is_passed_by_and_the_one_that_answered_kept(void **state)
@@ -461,7 +519,7 @@ static void a_node_that_does_not_answer_the_dial_is_passed_by(void **state)
     rig_wait(&rig, 110); /* the other is asked meanwhile */
     rig_accept(&rig, 1);
     assert_non_null(strstr(rig_output(&rig, 1), "GET /v1/raft/status "));
-    rig_reply(&rig, 1, "HTTP/1.1 200 OK\r\n" NODE_LINES "Content-Length: 0\r\n\r\n");
+    rig_reply(&rig, 1, PROBE_REPLY);
 
     assert_non_null(strstr(rig_output(&rig, 1), "PUT /v1/kv/a "));
     rig_close(&rig);
@@ -571,6 +629,143 @@ static void closing_ends_all_calls_and_forgets_the_session(void **state)
     rig_close(&rig);
 }
 
+static void a_node_that_let_a_write_run_out_of_time_is_passed_by(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 2, false, false);
+    rig_put(&rig, "a");
+    rig_accept(&rig, 0);
+    (void)rig_output(&rig, 0);
+
+    rig_wait(&rig, 5000); /* never sent again, so this is the only attempt */
+
+    assert_ended(&rig, MINIKV_UNKNOWN, MINIKV_MAYBE_APPLIED);
+    rig_put(&rig, "b");
+    rig_accept(&rig, 1);
+    assert_non_null(strstr(rig_output(&rig, 1), "PUT /v1/kv/b "));
+    rig_close(&rig);
+}
+
+static void a_node_that_leaves_a_probe_unanswered_is_passed_by(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct minikv_request request = {
+        .op = MINIKV_PUT, .key = minikv_text("b"), .value = minikv_text("v")};
+    rig_open(&rig, 2, false, false);
+    rig_put(&rig, "a");
+    for (size_t at = 0; at < 2; at++) {
+        rig_accept(&rig, at);
+        (void)rig_output(&rig, at);
+        rig_refuse(&rig, at, NO_LEADER, "none", "no-leader", "");
+    }
+    rig_wait(&rig, 30);
+    assert_non_null(strstr(rig_output(&rig, 0), "GET /v1/raft/status "));
+    assert_non_null(strstr(rig_output(&rig, 1), "GET /v1/raft/status "));
+    rig_reply(&rig, 1, PROBE_REPLY);
+    (void)rig_output(&rig, 1);
+    rig_reply(&rig, 1, PUT_REPLY);
+    assert_ended(&rig, MINIKV_OK, MINIKV_APPLIED);
+
+    rig_wait(&rig, 1000); /* the other probe's time is up */
+
+    assert_false(rig_is_dialling(&rig, 0));
+    struct engine_link link;
+    engine_link(rig.engine, 0, &link);
+    assert_int_equal(link.state, ENGINE_LINK_CLOSED);
+    rig_start(&rig, &request, NULL, "b");
+    assert_non_null(strstr(rig_output(&rig, 1), "PUT /v1/kv/b "));
+    rig_close(&rig);
+}
+
+static void an_idle_connection_is_closed_after_thirty_seconds(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct engine_link link;
+    struct minikv_request request = {
+        .op = MINIKV_PUT, .key = minikv_text("a"), .value = minikv_text("v"), .timeout_ms = 300000};
+    rig_open(&rig, 1, false, false);
+    rig_start(&rig, &request, NULL, "a");
+    rig_accept(&rig, 0);
+    (void)rig_output(&rig, 0);
+    rig_wait(&rig, 200);
+    rig_reply(&rig, 0, PUT_REPLY);
+
+    rig_wait(&rig, 29999);
+    engine_link(rig.engine, 0, &link);
+    assert_int_equal(link.state, ENGINE_LINK_OPEN);
+    rig_wait(&rig, 1);
+
+    engine_link(rig.engine, 0, &link);
+    assert_int_equal(link.state, ENGINE_LINK_CLOSED);
+    rig_close(&rig);
+}
+
+static void a_connection_that_was_idle_for_long_is_not_used_though_nobody_polled(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, false, false);
+    rig_put(&rig, "a");
+    rig_accept(&rig, 0);
+    (void)rig_output(&rig, 0);
+    rig_reply(&rig, 0, PUT_REPLY);
+
+    rig.now += 30000 * MS;
+    rig_put(&rig, "b");
+
+    assert_true(rig_is_dialling(&rig, 0));
+    rig_close(&rig);
+}
+
+static void attempts_to_open_the_session_are_shown(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 2, false, true);
+    rig_put(&rig, "a");
+
+    rig_lose(&rig, 0);
+    rig_accept(&rig, 1);
+    (void)rig_output(&rig, 1);
+    rig_reply(&rig, 1, SESSION_REPLY);
+    (void)rig_output(&rig, 1);
+    rig_reply(&rig, 1, PUT_REPLY);
+
+    assert_ended(&rig, MINIKV_OK, MINIKV_APPLIED);
+    assert_int_equal(rig.hops_count, 3);
+    assert_string_equal(rig.hop_addresses[0], "127.0.0.1:8001");
+    assert_int_equal(rig.hops[0].next, MINIKV_HOP_ELSEWHERE);
+    assert_int_equal(rig.hops[1].number, 2);
+    assert_int_equal(rig.hops[1].http_code, 200);
+    assert_int_equal(rig.hops[2].number, 1); /* of the write */
+    rig_close(&rig);
+}
+
+static void the_body_of_a_refusal_is_kept_for_a_call_of_any_kind(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct minikv_request request = {.op = MINIKV_CALL, .method = "GET", .target = "/v1/x"};
+    rig_open(&rig, 2, false, false);
+    rig_start(&rig, &request, NULL, "x");
+    rig_accept(&rig, 0);
+    (void)rig_output(&rig, 0);
+    rig_refuse(&rig, 0, NO_LEADER, "none", "no-leader", ""); /* its body gives way to the next */
+    rig_accept(&rig, 1);
+    (void)rig_output(&rig, 1);
+
+    rig_refuse(&rig, 1, "404 Not Found", "none", "no-resource", "");
+
+    assert_ended(&rig, MINIKV_REFUSED, MINIKV_NOT_APPLIED);
+    static const char body[] = "{\"type\":\"urn:minikv:no-resource\",";
+    assert_true(rig.done[0].body.count > sizeof body);
+    assert_memory_equal(rig.done[0].body.data, body, sizeof body - 1);
+    rig_close(&rig);
+}
+
 /* ---- redirects by hand ---- */
 
 static void a_single_attempt_tells_what_the_node_said_and_keeps_its_sequence(void **state)
@@ -625,12 +820,30 @@ static void following_an_unknown_leader_waits_first(void **state)
     if (rig_is_dialling(&rig, 0))
         rig_accept(&rig, 0);
     bool was_early = strstr(rig_output(&rig, 0), "/v1/kv/x") != NULL;
-    rig_reply(&rig, 0, "HTTP/1.1 200 OK\r\n" NODE_LINES "Content-Length: 0\r\n\r\n");
+    rig_reply(&rig, 0, PROBE_REPLY);
     was_early = was_early || strstr(rig_output(&rig, 0), "/v1/kv/x") != NULL;
     rig_wait(&rig, 1);
 
     assert_false(was_early);
     assert_non_null(strstr(rig_output(&rig, 0), "/v1/kv/x"));
+    rig_close(&rig);
+}
+
+static void a_write_that_waits_for_a_leader_is_given_an_identity_all_the_same(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct engine_way follow = {.redirect = {.redirect = 1}}; /* no session could be opened yet */
+    struct minikv_request request = {
+        .op = MINIKV_PUT, .key = minikv_text("x"), .value = minikv_text("v")};
+    rig_open(&rig, 1, false, true);
+    rig_start(&rig, &request, &follow, "x");
+
+    rig_wait(&rig, 200);
+    rig_accept(&rig, 0);
+
+    assert_non_null(strstr(rig_output(&rig, 0), "POST /v1/sessions "));
+    assert_null(strstr(rig.text, "PUT "));
     rig_close(&rig);
 }
 
@@ -652,6 +865,8 @@ int main(void)
         cmocka_unit_test(an_identity_of_the_callers_own_is_sent_as_it_is),
         cmocka_unit_test(a_full_table_of_sessions_ends_the_writes_that_wait),
         cmocka_unit_test(a_reply_to_an_increment_that_holds_no_sum_is_as_good_as_none),
+        cmocka_unit_test(a_forgotten_sequence_of_the_callers_own_leaves_the_write_unknown),
+        cmocka_unit_test(a_write_whose_sessions_keep_expiring_pauses_and_gives_up),
         cmocka_unit_test(a_refused_endpoint_is_passed_by_and_the_one_that_answered_kept),
         cmocka_unit_test(a_redirect_is_followed_to_a_node_that_is_no_endpoint),
         cmocka_unit_test(a_hint_of_a_lower_term_is_not_followed),
@@ -664,8 +879,15 @@ int main(void)
         cmocka_unit_test(every_call_ends_by_its_deadline_though_nobody_answers),
         cmocka_unit_test(a_connection_carries_a_bounded_number_of_requests),
         cmocka_unit_test(closing_ends_all_calls_and_forgets_the_session),
+        cmocka_unit_test(a_node_that_let_a_write_run_out_of_time_is_passed_by),
+        cmocka_unit_test(a_node_that_leaves_a_probe_unanswered_is_passed_by),
+        cmocka_unit_test(an_idle_connection_is_closed_after_thirty_seconds),
+        cmocka_unit_test(a_connection_that_was_idle_for_long_is_not_used_though_nobody_polled),
+        cmocka_unit_test(attempts_to_open_the_session_are_shown),
+        cmocka_unit_test(the_body_of_a_refusal_is_kept_for_a_call_of_any_kind),
         cmocka_unit_test(a_single_attempt_tells_what_the_node_said_and_keeps_its_sequence),
         cmocka_unit_test(following_an_unknown_leader_waits_first),
+        cmocka_unit_test(a_write_that_waits_for_a_leader_is_given_an_identity_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@ enum {
     VC_EVENTS = 4096,
     VC_BYTES = 65536,
     VC_WINDOW = 1024,
+    VC_OWN = VC_SESSIONS - 1, /* an identity that clients choose for themselves: always there */
     VC_REPLY_BYTES = 768
 };
 
@@ -182,7 +183,7 @@ static inline void vc_answer(struct vc *vc, size_t channel, int node,
     int64_t number = 0;
     bool is_replayed = false;
     if (command->op == VC_OPEN) {
-        assert_true(vc->sessions_count + 1 < VC_SESSIONS);
+        assert_true(vc->sessions_count + 1 < VC_OWN);
         vc->sessions[++vc->sessions_count].is_alive = true;
         (void)snprintf(body, sizeof body, "{\"client\":\"s%u\"}", vc->sessions_count);
         vc_reply(vc, channel, node, 200, NULL, "", body);
@@ -575,6 +576,7 @@ static inline void vc_init(struct vc *vc, struct engine *engine, uint64_t seed, 
     vc->now = now;
     vc->term = 1;
     vc->has_faults = true;
+    vc->sessions[VC_OWN].is_alive = true;
     prng_init(&vc->prng, seed);
     for (int node = 0; node < VC_NODES; node++)
         vc->nodes[node] = (struct vc_node){.is_up = true, .believed_term = 1};

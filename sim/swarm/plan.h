@@ -1,0 +1,97 @@
+/* Plan: what one seed comes to before anything runs: the size of the cluster, its times, the load,
+ * and which faults strike how often. Pure.
+ *
+ * Every number is drawn from the seed; what a person pins replaces what was drawn and moves nothing
+ * else. Half of the seeds leave out half of the kinds of faults (swarm testing, Groce et al. 2012):
+ * a fault that always strikes hides what only shows without it. */
+#ifndef MINIKV_SIM_SWARM_PLAN_H
+#define MINIKV_SIM_SWARM_PLAN_H
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/prng.h"
+#include "types/ids.h"
+
+enum { PLAN_NODES_MAX = 7, PLAN_OPERATIONS_MAX = 20000, PLAN_KEYS_MAX = 4, PLAN_CLIENTS_MAX = 16 };
+
+/* X(NAME, word, mean time between two in ms; 0: from the start, what it is) */
+#define FAULT_TABLE(X)                                                                             \
+    X(CRASH, "crash", 5000, "a process is killed, or its machine loses power; on again later")     \
+    X(IO_CRASH, "io-crash", 8000, "a machine stops in the middle of one of its next disk writes")  \
+    X(POWER_CUT, "power-cut", 20000, "several machines lose power in the same moment")             \
+    X(TORN, "torn", 0, "a power failure leaves any of the sectors and names not yet synced")       \
+    X(PAUSE, "pause", 8000, "a machine does nothing for a while, then goes on")                    \
+    X(CUT, "cut", 6000, "one direction between two machines holds everything back")                \
+    X(ISOLATE, "isolate", 12000, "a machine is cut off from all others")                           \
+    X(PARTITION, "partition", 15000, "halves, a ring of majorities, a bridge, a star or a chain")  \
+    X(RESET, "reset", 3000, "the connections between two machines are reset")                      \
+    X(HALF_OPEN, "half-open", 8000, "one side of the connections between two machines is gone")    \
+    X(LOSSY, "lossy", 10000, "a direction loses, delays and splits segments for a while")          \
+    X(NARROW, "narrow", 15000, "a direction carries few bytes per second for a while")             \
+    X(SLOW_DISK, "slow-disk", 10000, "each sync of a machine takes up to a second longer")         \
+    X(SLOW_CPU, "slow-cpu", 15000, "everything takes a machine longer for a while")                \
+    X(DISK_FULL, "disk-full", 20000, "one of the next disk writes of a machine finds no room")     \
+    X(IO_ERROR, "io-error", 20000, "one of the next disk writes or syncs of a machine fails")      \
+    X(CLOCK, "clock", 0, "at each boot: a clock that runs at 80 to 125 percent, of another day")   \
+    X(CLOCK_JUMP, "clock-jump", 8000, "the wall clock of a machine is set, forward or back")       \
+    X(WIPE, "wipe", 40000, "a machine comes back with an empty disk: never too many of them")      \
+    X(ROT, "rot", 40000, "a bit of what was synced long ago turns round: never on too many")       \
+    X(TRANSFER, "transfer", 5000, "an operator asks for another leader")                           \
+    X(ANNOUNCE, "announce", 8000, "an operator announces a wrong client address")
+
+enum fault {
+#define FAULT_ENUM(name, word, every_ms, text) FAULT_##name,
+    FAULT_TABLE(FAULT_ENUM)
+#undef FAULT_ENUM
+        FAULT_COUNT
+};
+
+struct fault_info {
+    const char *word;
+    uint32_t every_ms;
+    const char *text;
+};
+const struct fault_info *fault_info(enum fault fault);
+
+/* What clients do, each with its share. */
+enum work { WORK_COUNTER, WORK_READ, WORK_SESSION, WORK_REGISTER, WORK_KINDS };
+
+struct plan {
+    uint64_t seed;
+    unsigned nodes_count;
+    time_us duration;        /* of the first phase, with faults */
+    unsigned operations_max; /* of the first phase */
+    unsigned clients_count, keys_count;
+    uint32_t faults;                  /* bits of enum fault */
+    time_us fault_every[FAULT_COUNT]; /* mean; 0: never */
+    time_us operation_every;          /* mean */
+    unsigned shares[WORK_KINDS], share_sum;
+    unsigned copies_max; /* of one delivery, to several nodes at once */
+    time_us heartbeat, election, hold, session_ttl;
+    uint64_t wal_segment_bytes;
+    size_t value_bytes_max; /* of a register's value: padding behind it */
+    time_us delay_min, delay_max, sync_min, sync_max;
+    bool heals_all; /* in the second phase; else a majority, and the others stay away */
+};
+
+/* What is not 0 replaces what the seed draws. */
+struct plan_pins {
+    unsigned nodes_count;
+    time_us duration;
+    unsigned operations_max;
+    unsigned clients_count;
+    bool has_faults;
+    uint32_t faults; /* the only ones that may strike */
+};
+
+void plan_draw(struct plan *plan, uint64_t seed, const struct plan_pins *pins);
+/* "crash,cut", "all" or "none". False: an unknown word, given in `out_word` where it begins. */
+bool plan_parse_faults(const char *text, uint32_t *out_faults, struct bytes *out_word);
+/* The same the other way round; needs 256 bytes. */
+const char *plan_format_faults(uint32_t faults, char out[256]);
+
+/* One generator for each purpose, so that one more draw here moves nothing there. */
+enum purpose { PURPOSE_PLAN = 1, PURPOSE_WORLD, PURPOSE_FAULTS, PURPOSE_WORK, PURPOSE_CHECKS };
+void plan_prng(uint64_t seed, enum purpose purpose, struct prng *out_prng);
+
+#endif

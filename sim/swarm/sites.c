@@ -1,0 +1,264 @@
+/* Machines and the nodes on them. A site is off, on with a node, or gone for good: its disk was
+ * emptied or damaged, and this version has no way to admit it again. */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "sim/swarm/swarm.h"
+
+enum { PORT_PEER = 7001, PORT_HTTP = 8081 };
+
+static struct address address_of(unsigned id, uint16_t port)
+{
+    struct address address = {.port = port};
+    (void)snprintf(address.host, sizeof address.host, "10.0.0.%u", id);
+    return address;
+}
+
+struct address site_http(unsigned id)
+{
+    return address_of(id, PORT_HTTP);
+}
+
+/* ---- what the node asks of its surroundings ---- */
+
+static void on_verify(void *ctx, const struct node_verify *verify)
+{
+    struct site *site = ctx;
+    struct swarm *swarm = site->swarm;
+    struct question *question = swarm_append((void **)&swarm->questions, &swarm->questions_count,
+                                             sizeof swarm->questions[0]);
+    time_us delay = (1 + prng_below(&swarm->work, 400)) * TIME_US_PER_MS;
+    *question = (struct question){
+        .verify = *verify, .site = site->id, .node = site->node, .at = world_now(swarm->world)};
+    question->at += delay;
+}
+
+/* Only the node itself answers at its address. */
+void sites_answer_questions(struct swarm *swarm)
+{
+    size_t kept = 0, count = swarm->questions_count;
+    for (size_t i = 0; i < count; i++) {
+        struct question question = swarm->questions[i];
+        struct site *site = &swarm->sites[question.site];
+        struct address wanted = site_http(question.verify.id);
+        bool is_right = address_equal(&question.verify.http, &wanted);
+        if (site->node == NULL || site->node != question.node)
+            continue;
+        if (question.at > world_now(swarm->world) || site->is_paused)
+            swarm->questions[kept++] = question;
+        else
+            node_verified(site->node, &question.verify, is_right ? ST_OK : ST_ADDRESS_MISMATCH);
+    }
+    swarm->questions_count = kept;
+}
+
+static void on_fatal(void *ctx, enum status status)
+{
+    struct site *site = ctx;
+    struct swarm *swarm = site->swarm;
+    site->is_failed = true;
+    if (world_is_on(swarm->world, site->id))
+        world_stop(swarm->world, site->id, WORLD_STOP_KILL); /* the page cache stays */
+    if (status == ST_CORRUPT && !site->may_be_damaged)
+        swarm_violate(swarm, VERDICT_SAFETY, "undamaged disk",
+                      "n%u stops: it takes its own log for damaged", site->id);
+}
+
+/* ---- start ---- */
+
+static struct node_options options_of(const struct site *site)
+{
+    const struct plan *plan = &site->swarm->plan;
+    struct node_options options = {.self = site->id,
+                                   .listen_peer = address_of(site->id, PORT_PEER),
+                                   .advertise_http = site_http(site->id),
+                                   .announces = true,
+                                   .heartbeat = plan->heartbeat,
+                                   .election = plan->election,
+                                   .hold = plan->hold,
+                                   .session_ttl = plan->session_ttl,
+                                   .wal_segment_bytes = plan->wal_segment_bytes};
+    for (unsigned i = 1; i <= plan->nodes_count; i++) {
+        struct member member = {.id = i, .is_voter = true, .peer = address_of(i, PORT_PEER)};
+        enum status status = config_add(&options.initial, &member);
+        REQUIRE(status == ST_OK);
+    }
+    return options;
+}
+
+static bool has_fault(const struct swarm *swarm, enum fault fault)
+{
+    return (swarm->plan.faults & 1u << fault) != 0;
+}
+
+static void set_clock(struct site *site)
+{
+    struct swarm *swarm = site->swarm;
+    if (!has_fault(swarm, FAULT_CLOCK))
+        return;
+    unsigned percent = 80 + (unsigned)prng_below(&swarm->faults, 46);
+    time_us ahead = prng_below(&swarm->faults, 1000000) * 1000 * TIME_US_PER_MS;
+    world_clock(swarm->world, site->id, percent, ahead);
+    world_monotonic(swarm->world, site->id,
+                    TIME_US_PER_MS * (1 + prng_below(&swarm->faults, 1u << 30)));
+}
+
+static bool is_excused(const struct swarm *swarm, enum status status)
+{
+    switch ((int)status) {
+    case ST_IO:
+        return has_fault(swarm, FAULT_IO_ERROR) || has_fault(swarm, FAULT_IO_CRASH);
+    case ST_NO_SPACE:
+        return has_fault(swarm, FAULT_DISK_FULL);
+    default:
+        return false;
+    }
+}
+
+/* The node did not start: a disk that fails now may work later; a damaged one never will. */
+static void take_refusal(struct site *site, enum status status, const struct errtext *error)
+{
+    struct swarm *swarm = site->swarm;
+    if (world_is_on(swarm->world, site->id))
+        world_stop(swarm->world, site->id, WORLD_STOP_KILL);
+    swarm_note(swarm, TRACE_STOP, site->id, 0, (uint64_t)status, 0, "does not start: %s",
+               error->text);
+    site->boot_at = world_now(swarm->world) + 500 * TIME_US_PER_MS;
+    if (site->may_be_damaged && (status == ST_CORRUPT || status == ST_FORMAT)) {
+        site->is_lost = true;
+        site->boot_at = TIME_NEVER;
+    } else if (!is_excused(swarm, status)) {
+        swarm_violate(swarm, VERDICT_SAFETY, "undamaged disk", "n%u does not start: %s", site->id,
+                      error->text);
+    }
+}
+
+void site_boot(struct site *site)
+{
+    struct swarm *swarm = site->swarm;
+    struct node_callbacks callbacks = {.ctx = site, .verify = on_verify, .on_fatal = on_fatal};
+    struct node_options options = options_of(site);
+    struct errtext error = {0};
+    REQUIRE(site->node == NULL && !site->is_lost);
+
+    set_clock(site);
+    swarm_note(swarm, TRACE_BOOT, site->id, 0, 0, 0, "starts");
+    site->is_paused = site->is_failed = false;
+    site->boot_at = TIME_NEVER;
+    site->env = world_boot(swarm->world, site->id);
+    enum status status = node_open(site->env, &options, &callbacks, &site->node, &error);
+    if (status != ST_OK) {
+        site->node = NULL;
+        take_refusal(site, status, &error);
+        return;
+    }
+    watch_after_boot(site);
+}
+
+void sites_boot_due(struct swarm *swarm)
+{
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
+        struct site *site = &swarm->sites[i];
+        if (site->node == NULL && !site->is_lost && !world_is_on(swarm->world, i) &&
+            site->boot_at <= world_now(swarm->world))
+            site_boot(site);
+    }
+}
+
+/* ---- stop ---- */
+
+/* Whoever waited for an answer learns nothing: its connection ends. */
+static void close_node(struct site *site)
+{
+    struct node *node = site->node;
+    site->node = NULL;
+    site->is_failed = false;
+    site->led_term = 0;
+    node_close(node);
+}
+
+static time_us pause_before_boot(struct site *site)
+{
+    struct swarm *swarm = site->swarm;
+    uint64_t ms = swarm_one_in(&swarm->faults, 4) ? 20000 : 2000;
+    return world_now(swarm->world) + (10 + prng_below(&swarm->faults, ms)) * TIME_US_PER_MS;
+}
+
+void site_stop(struct site *site, enum world_stop how, const char *why)
+{
+    struct swarm *swarm = site->swarm;
+    REQUIRE(site->node != NULL);
+    world_stop(swarm->world, site->id, how);
+    swarm_note(swarm, TRACE_STOP, site->id, 0, how, 0, "%s", why);
+    close_node(site);
+    site->boot_at = pause_before_boot(site);
+}
+
+static void on_stop(void *ctx, unsigned machine)
+{
+    struct swarm *swarm = ctx;
+    struct site *site = &swarm->sites[machine];
+    swarm_note(swarm, TRACE_STOP, machine, 0, 0, 0, "stops in the middle of a disk write");
+    if (site->node != NULL)
+        close_node(site);
+    site->boot_at = pause_before_boot(site);
+}
+
+/* The process of a failed node has ended; here is what its destructors do. */
+void sites_collect(struct swarm *swarm)
+{
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
+        struct site *site = &swarm->sites[i];
+        if (!site->is_failed || site->node == NULL)
+            continue;
+        swarm_note(swarm, TRACE_STOP, i, 0, 0, 0, "the node ends its process: its disk failed");
+        close_node(site);
+        site->boot_at = pause_before_boot(site);
+    }
+}
+
+void site_pause(struct site *site, bool is_paused)
+{
+    world_pause(site->swarm->world, site->id, is_paused);
+    site->is_paused = is_paused;
+    if (is_paused)
+        swarm_note(site->swarm, TRACE_PAUSE, site->id, 0, 0, 0, "is paused");
+    else
+        swarm_note(site->swarm, TRACE_RESUME, site->id, 0, 0, 0, "goes on");
+}
+
+unsigned sites_lost_count(const struct swarm *swarm)
+{
+    unsigned count = 0;
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++)
+        count += swarm->sites[i].is_lost || swarm->sites[i].may_be_damaged;
+    return count;
+}
+
+unsigned sites_lost_max(const struct swarm *swarm)
+{
+    return (swarm->plan.nodes_count - 1) / 2;
+}
+
+static void set_disk(struct swarm *swarm, unsigned id)
+{
+    struct world_disk disk;
+    world_disk_get(swarm->world, id, &disk);
+    disk.sync_min = swarm->plan.sync_min;
+    disk.sync_max = swarm->plan.sync_max;
+    disk.survival = has_fault(swarm, FAULT_TORN) ? WORLD_SURVIVES_SOME : WORLD_SURVIVES_NOTHING;
+    if (has_fault(swarm, FAULT_TORN) && swarm_one_in(&swarm->faults, 2))
+        disk.tear_chance = WORLD_ALWAYS / 20;
+    world_disk_set(swarm->world, id, &disk);
+}
+
+void sites_open(struct swarm *swarm)
+{
+    world_on_stop(swarm->world, on_stop, swarm);
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
+        struct site *site = &swarm->sites[i];
+        *site = (struct site){.swarm = swarm, .id = i, .boot_at = TIME_NEVER};
+        set_disk(swarm, i);
+        site_boot(site);
+    }
+}

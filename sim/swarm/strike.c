@@ -1,0 +1,469 @@
+/* The faults of the plan. Each kind strikes at times of its own; what lasts has an end of its own,
+ * and all of it ends when the cluster heals. */
+#include <stdio.h>
+
+#include "sim/swarm/swarm.h"
+#include "storage/wal_format.h"
+
+static uint64_t below(struct swarm *swarm, uint64_t limit)
+{
+    return prng_below(&swarm->faults, limit);
+}
+
+static unsigned any_site(struct swarm *swarm)
+{
+    return 1 + (unsigned)below(swarm, swarm->plan.nodes_count);
+}
+
+static time_us after(struct swarm *swarm, uint64_t ms_max)
+{
+    return world_now(swarm->world) + (1 + below(swarm, ms_max)) * TIME_US_PER_MS;
+}
+
+static bool can_lose_one(const struct swarm *swarm)
+{
+    return sites_lost_count(swarm) < sites_lost_max(swarm);
+}
+
+/* Beginning something that ends by itself; false: too much lasts already. */
+static bool lasts(struct swarm *swarm, enum fault fault, unsigned a, unsigned b, uint64_t ms_max)
+{
+    if (swarm->endings_count == ARRAY_COUNT(swarm->endings))
+        return false;
+    swarm->endings[swarm->endings_count++] = (struct ending){after(swarm, ms_max), fault, a, b};
+    return true;
+}
+
+#define NOTE(swarm, fault, a, b, ...)                                                              \
+    do {                                                                                           \
+        (swarm)->totals.faults[fault]++;                                                           \
+        swarm_note(swarm, TRACE_FAULT, a, b, fault, 0, __VA_ARGS__);                               \
+    } while (0)
+
+/* ---- processes ---- */
+
+static void strike_crash(struct swarm *swarm)
+{
+    static const char *const words[] = {"is killed", "crashes", "loses power"};
+    struct site *site = &swarm->sites[any_site(swarm)];
+    enum world_stop how = (enum world_stop)below(swarm, ARRAY_COUNT(words));
+    if (site->node == NULL)
+        return;
+    NOTE(swarm, FAULT_CRASH, site->id, 0, "%s", words[how]);
+    site_stop(site, how, words[how]);
+}
+
+static void strike_power_cut(struct swarm *swarm)
+{
+    unsigned share = 1 + (unsigned)below(swarm, 3); /* all, or each with a chance */
+    NOTE(swarm, FAULT_POWER_CUT, 0, 0, "the power fails");
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++)
+        if (swarm->sites[i].node != NULL && (share == 1 || below(swarm, share) == 0))
+            site_stop(&swarm->sites[i], WORLD_STOP_POWER_OFF, "loses power with others");
+}
+
+static void strike_io(struct swarm *swarm, enum fault fault)
+{
+    struct site *site = &swarm->sites[any_site(swarm)];
+    if (site->node == NULL)
+        return;
+    uint64_t number = world_io_count(swarm->world, site->id) + 1 + below(swarm, 30);
+    if (fault == FAULT_IO_CRASH) {
+        enum world_stop how = below(swarm, 2) == 0 ? WORLD_STOP_CRASH : WORLD_STOP_POWER_OFF;
+        NOTE(swarm, fault, site->id, 0, "will stop in the middle of a disk write");
+        world_crash_at_io(swarm->world, site->id, number, how);
+    } else {
+        bool is_full = fault == FAULT_DISK_FULL;
+        NOTE(swarm, fault, site->id, 0,
+             is_full ? "a disk write will find no room" : "a disk write will fail");
+        world_fault_at_io(swarm->world, site->id, number,
+                          is_full ? WORLD_IO_NO_SPACE : WORLD_IO_ERROR);
+    }
+}
+
+static void strike_pause(struct swarm *swarm)
+{
+    struct site *site = &swarm->sites[any_site(swarm)];
+    uint64_t ms = below(swarm, 4) == 0 ? 15000 : 1500;
+    if (site->node == NULL || site->is_paused || !lasts(swarm, FAULT_PAUSE, site->id, 0, ms))
+        return;
+    swarm->totals.faults[FAULT_PAUSE]++;
+    site_pause(site, true);
+}
+
+static void strike_slow_cpu(struct swarm *swarm)
+{
+    unsigned id = any_site(swarm);
+    if (!lasts(swarm, FAULT_SLOW_CPU, id, 0, 10000))
+        return;
+    time_us cost = 100 + below(swarm, 3000);
+    NOTE(swarm, FAULT_SLOW_CPU, id, 0, "takes %llu us for everything", (unsigned long long)cost);
+    world_slow_cpu(swarm->world, id, cost);
+}
+
+/* ---- the network ---- */
+
+static void cut(struct swarm *swarm, unsigned a, unsigned b, bool is_cut)
+{
+    world_cut(swarm->world, a, b, is_cut);
+}
+
+static void strike_cut(struct swarm *swarm)
+{
+    unsigned a = any_site(swarm), b = any_site(swarm);
+    if (a == b || !lasts(swarm, FAULT_CUT, a, b, 10000))
+        return;
+    NOTE(swarm, FAULT_CUT, a, b, "nothing passes to n%u", b);
+    cut(swarm, a, b, true);
+}
+
+static void set_apart(struct swarm *swarm, unsigned id, bool is_apart)
+{
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
+        if (i == id)
+            continue;
+        cut(swarm, id, i, is_apart);
+        cut(swarm, i, id, is_apart);
+    }
+}
+
+static void strike_isolate(struct swarm *swarm)
+{
+    unsigned id = any_site(swarm);
+    if (!lasts(swarm, FAULT_ISOLATE, id, 0, 10000))
+        return;
+    NOTE(swarm, FAULT_ISOLATE, id, 0, "is cut off from all others");
+    set_apart(swarm, id, true);
+}
+
+static void shuffle(struct swarm *swarm, unsigned *ids, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        unsigned at = i + (unsigned)below(swarm, count - i);
+        unsigned chosen = ids[at];
+        ids[at] = ids[i];
+        ids[i] = chosen;
+    }
+}
+
+static void strike_partition(struct swarm *swarm)
+{
+    static const char *const names[WORLD_SHAPES_COUNT] = {
+        "whole", "one alone", "halves", "a bridge", "a star", "a chain", "a ring of majorities"};
+    unsigned ids[PLAN_NODES_MAX], count = swarm->plan.nodes_count;
+    for (unsigned i = 0; i < count; i++)
+        ids[i] = i + 1;
+    shuffle(swarm, ids, count);
+    enum world_shape shape = (enum world_shape)(1 + below(swarm, WORLD_SHAPES_COUNT - 1));
+    if (!lasts(swarm, FAULT_PARTITION, 0, 0, 15000))
+        return;
+    NOTE(swarm, FAULT_PARTITION, 0, 0, "the network becomes %s, beginning with n%u", names[shape],
+         ids[0]);
+    world_partition(swarm->world, shape, ids, count);
+}
+
+static void strike_streams(struct swarm *swarm, enum fault fault)
+{
+    unsigned a = any_site(swarm), b = any_site(swarm);
+    if (a == b)
+        return;
+    NOTE(swarm, fault, a, b,
+         fault == FAULT_RESET ? "connections with n%u are reset"
+                              : "its side of the connections with n%u is gone",
+         b);
+    if (fault == FAULT_RESET)
+        world_reset_links(swarm->world, a, b);
+    else
+        world_half_open(swarm->world, a, b);
+}
+
+static struct world_link usual_link(const struct swarm *swarm)
+{
+    return (struct world_link){.delay_min = swarm->plan.delay_min,
+                               .delay_max = swarm->plan.delay_max};
+}
+
+static void strike_link(struct swarm *swarm, enum fault fault)
+{
+    unsigned a = any_site(swarm), b = any_site(swarm);
+    struct world_link link = usual_link(swarm);
+    if (a == b || !lasts(swarm, fault, a, b, 10000))
+        return;
+    if (fault == FAULT_LOSSY) {
+        link.loss_chance = (uint32_t)below(swarm, WORLD_ALWAYS / 3);
+        link.spike_chance = (uint32_t)below(swarm, WORLD_ALWAYS / 10);
+        link.spike_max = (1 + below(swarm, 3000)) * TIME_US_PER_MS;
+        link.split_chance = (uint32_t)below(swarm, WORLD_ALWAYS / 2);
+        link.reset_chance = (uint32_t)below(swarm, WORLD_ALWAYS / 100);
+        link.retry_max = 200 * TIME_US_PER_MS;
+        NOTE(swarm, fault, a, b, "the way to n%u loses %u per mille", b, link.loss_chance / 1000);
+    } else {
+        link.bytes_per_second = 2000 + below(swarm, 60000);
+        link.window_bytes = 1000 + below(swarm, 60000);
+        NOTE(swarm, fault, a, b, "the way to n%u carries %llu bytes a second", b,
+             (unsigned long long)link.bytes_per_second);
+    }
+    world_link_set(swarm->world, a, b, &link);
+}
+
+/* ---- disks and clocks ---- */
+
+static void strike_slow_disk(struct swarm *swarm)
+{
+    unsigned id = any_site(swarm);
+    time_us extra = (1 + below(swarm, 1000)) * TIME_US_PER_MS;
+    if (!lasts(swarm, FAULT_SLOW_DISK, id, 0, 10000))
+        return;
+    NOTE(swarm, FAULT_SLOW_DISK, id, 0, "each sync takes %llu ms longer",
+         (unsigned long long)(extra / TIME_US_PER_MS));
+    world_slow_disk(swarm->world, id, extra);
+}
+
+static void strike_clock_jump(struct swarm *swarm)
+{
+    unsigned id = any_site(swarm);
+    int64_t seconds = (int64_t)below(swarm, 200000) - 100000;
+    NOTE(swarm, FAULT_CLOCK_JUMP, id, 0, "the wall clock is set by %lld s", (long long)seconds);
+    world_wall_jump(swarm->world, id, seconds * 1000000);
+}
+
+/* From when on an empty disk is known for what it is: every node has applied who has which. */
+static bool is_registered(const struct swarm *swarm, unsigned id)
+{
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
+        const struct node *node = swarm->sites[i].node;
+        const struct kv_member *member = node != NULL ? kv_member(node_kv(node), id) : NULL;
+        if (member == NULL || member->identity == 0)
+            return false;
+    }
+    return true;
+}
+
+static void strike_wipe(struct swarm *swarm)
+{
+    struct site *site = &swarm->sites[any_site(swarm)];
+    if (site->node == NULL || site->may_be_damaged || !can_lose_one(swarm) ||
+        !is_registered(swarm, site->id))
+        return;
+    NOTE(swarm, FAULT_WIPE, site->id, 0, "gets an empty disk");
+    site_stop(site, WORLD_STOP_CRASH, "loses its disk");
+    world_wipe(swarm->world, site->id);
+    site->truth_wiped = site->truth;
+    site->truth = (struct truth){0};
+    site->term_told = 0;
+    site->may_be_damaged = true; /* it comes back, and the others must not let it in */
+}
+
+/* Somewhere in a segment that is not the last: what stands behind it proves that it was synced. */
+static void strike_rot(struct swarm *swarm)
+{
+    struct site *site = &swarm->sites[any_site(swarm)];
+    char path[64];
+    if (site->node == NULL || site->may_be_damaged || !can_lose_one(swarm) ||
+        site->truth.segment < 2)
+        return;
+    (void)snprintf(path, sizeof path, "wal/%016llx.log",
+                   (unsigned long long)(1 + below(swarm, site->truth.segment - 1)));
+    uint64_t block = 1 + below(swarm, 16);
+    uint64_t offset = block * WAL_BLOCK_BYTES + below(swarm, 200);
+    if (!world_disk_flip(swarm->world, site->id, path, offset, (uint8_t)(1u << below(swarm, 8))))
+        return;
+    NOTE(swarm, FAULT_ROT, site->id, 0, "a bit of %s at %llu turns round", path,
+         (unsigned long long)offset);
+    site->may_be_damaged = true;
+}
+
+/* ---- operators ---- */
+
+static void strike_operator(struct swarm *swarm, enum fault fault)
+{
+    unsigned at = any_site(swarm), id = any_site(swarm);
+    if (swarm->sites[at].node == NULL)
+        return;
+    if (fault == FAULT_TRANSFER) {
+        NOTE(swarm, fault, at, id, "is asked to make n%u lead", id);
+        work_transfer(swarm, at, id);
+        return;
+    }
+    struct address http = site_http(any_site(swarm));
+    if (below(swarm, 2) == 0)
+        http.port = (uint16_t)(1 + below(swarm, 65535));
+    NOTE(swarm, fault, at, id, "is told that n%u is at %s:%u", id, http.host, http.port);
+    work_announce(swarm, at, id, &http);
+}
+
+/* ---- when ---- */
+
+static void strike(struct swarm *swarm, enum fault fault)
+{
+    switch (fault) {
+    case FAULT_CRASH:
+        strike_crash(swarm);
+        return;
+    case FAULT_IO_CRASH:
+    case FAULT_DISK_FULL:
+    case FAULT_IO_ERROR:
+        strike_io(swarm, fault);
+        return;
+    case FAULT_POWER_CUT:
+        strike_power_cut(swarm);
+        return;
+    case FAULT_PAUSE:
+        strike_pause(swarm);
+        return;
+    case FAULT_CUT:
+        strike_cut(swarm);
+        return;
+    case FAULT_ISOLATE:
+        strike_isolate(swarm);
+        return;
+    case FAULT_PARTITION:
+        strike_partition(swarm);
+        return;
+    case FAULT_RESET:
+    case FAULT_HALF_OPEN:
+        strike_streams(swarm, fault);
+        return;
+    case FAULT_LOSSY:
+    case FAULT_NARROW:
+        strike_link(swarm, fault);
+        return;
+    case FAULT_SLOW_DISK:
+        strike_slow_disk(swarm);
+        return;
+    case FAULT_SLOW_CPU:
+        strike_slow_cpu(swarm);
+        return;
+    case FAULT_CLOCK_JUMP:
+        strike_clock_jump(swarm);
+        return;
+    case FAULT_WIPE:
+        strike_wipe(swarm);
+        return;
+    case FAULT_ROT:
+        strike_rot(swarm);
+        return;
+    case FAULT_TRANSFER:
+    case FAULT_ANNOUNCE:
+        strike_operator(swarm, fault);
+        return;
+    case FAULT_TORN: /* in effect from the start: sites.c */
+    case FAULT_CLOCK:
+    case FAULT_COUNT:
+        break;
+    }
+    UNREACHABLE();
+}
+
+static void end(struct swarm *swarm, const struct ending *ending)
+{
+    struct world_link link = usual_link(swarm);
+    swarm_note(swarm, TRACE_HEAL, ending->a, ending->b, ending->fault, 0, "%s is over",
+               fault_info(ending->fault)->word);
+    switch ((int)ending->fault) {
+    case FAULT_PAUSE:
+        if (swarm->sites[ending->a].is_paused)
+            site_pause(&swarm->sites[ending->a], false);
+        return;
+    case FAULT_SLOW_CPU:
+        world_slow_cpu(swarm->world, ending->a, 0);
+        return;
+    case FAULT_CUT:
+        cut(swarm, ending->a, ending->b, false);
+        return;
+    case FAULT_ISOLATE:
+        set_apart(swarm, ending->a, false);
+        return;
+    case FAULT_PARTITION:
+        world_heal(swarm->world);
+        return;
+    case FAULT_LOSSY:
+    case FAULT_NARROW:
+        world_link_set(swarm->world, ending->a, ending->b, &link);
+        return;
+    case FAULT_SLOW_DISK:
+        world_slow_disk(swarm->world, ending->a, 0);
+        return;
+    default:
+        UNREACHABLE();
+    }
+}
+
+/* Times between two are spread so that they come in bursts and lulls. */
+static time_us next_of(struct swarm *swarm, enum fault fault)
+{
+    time_us every = swarm->plan.fault_every[fault];
+    time_us share = below(swarm, 3) == 0 ? 4 * every : every / 2;
+    return world_now(swarm->world) + 1 + below(swarm, MAX(share, (time_us)1));
+}
+
+void strike_begin(struct swarm *swarm)
+{
+    for (unsigned i = 0; i < FAULT_COUNT; i++) {
+        bool strikes = (swarm->plan.faults & 1u << i) != 0 && fault_info((enum fault)i)->every_ms;
+        swarm->strikes_at[i] = strikes ? next_of(swarm, (enum fault)i) : TIME_NEVER;
+    }
+}
+
+time_us strike_next(const struct swarm *swarm)
+{
+    time_us next = TIME_NEVER;
+    for (unsigned i = 0; i < FAULT_COUNT; i++)
+        next = MIN(next, swarm->strikes_at[i]);
+    for (size_t i = 0; i < swarm->endings_count; i++)
+        next = MIN(next, swarm->endings[i].at);
+    return next;
+}
+
+void strike_due(struct swarm *swarm)
+{
+    time_us now = world_now(swarm->world);
+    for (size_t i = 0; i < swarm->endings_count;) {
+        struct ending ending = swarm->endings[i];
+        if (ending.at > now) {
+            i++;
+            continue;
+        }
+        swarm->endings[i] = swarm->endings[--swarm->endings_count];
+        end(swarm, &ending);
+    }
+    for (unsigned i = 0; i < FAULT_COUNT; i++) {
+        if (swarm->strikes_at[i] > now)
+            continue;
+        strike(swarm, (enum fault)i);
+        swarm->strikes_at[i] = next_of(swarm, (enum fault)i);
+    }
+}
+
+/* ---- the end of all ---- */
+
+static void heal_site(struct swarm *swarm, struct site *site)
+{
+    world_crash_at_io(swarm->world, site->id, 0, WORLD_STOP_CRASH);
+    world_fault_at_io(swarm->world, site->id, 0, WORLD_IO_GOOD);
+    world_slow_disk(swarm->world, site->id, 0);
+    world_slow_cpu(swarm->world, site->id, 0);
+    if (site->is_paused)
+        site_pause(site, false);
+    if (site->node == NULL && !site->is_lost)
+        site->boot_at = world_now(swarm->world);
+}
+
+/* The core is healed; the others stay as they are, and far away. */
+void strike_heal(struct swarm *swarm)
+{
+    struct world_link link = usual_link(swarm);
+    swarm->endings_count = 0;
+    world_heal(swarm->world);
+    world_link_set_all(swarm->world, &link);
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
+        struct site *site = &swarm->sites[i];
+        if ((swarm->core & 1u << i) != 0) {
+            heal_site(swarm, site);
+            continue;
+        }
+        set_apart(swarm, i, true);
+        if (site->node == NULL)
+            site->boot_at = TIME_NEVER;
+    }
+}

@@ -1,0 +1,299 @@
+/* Swarm: one cluster, its clients and all that befalls them, from one seed.
+ *
+ *      swarm.c      the two phases: safety under faults, then liveness without
+ *      sites.c      machines and the nodes on them: start, stop, what is for good
+ *      strike.c     the faults of the plan, and their ends
+ *      work.c       what clients ask
+ *      answers.c    what they are told, and what must hold of it at once
+ *      watch.c      after every step: terms, commits, states, disks
+ *      traffic.c    every message between nodes, as bytes on the wire
+ *      judge.c      at the end: the log against the state, the answers and the order of time
+ *
+ * Nothing here is known to the code under test, which runs unchanged on sim/world.h.
+ *
+ * Ownership    the swarm owns everything; a run is made, played once and freed
+ * Calling      one thread */
+#ifndef MINIKV_SIM_SWARM_SWARM_H
+#define MINIKV_SIM_SWARM_SWARM_H
+
+#include "node/node.h"
+#include "sim/swarm/chronicle.h"
+#include "sim/swarm/linear.h"
+#include "sim/swarm/plan.h"
+#include "sim/swarm/trace.h"
+#include "sim/swarm/truth.h"
+#include "sim/world.h"
+
+/* As exit codes: what a run came to. */
+enum verdict {
+    VERDICT_PASS = 0,
+    VERDICT_CRASH = 127,    /* the program aborted: an invariant, a sanitizer */
+    VERDICT_LIVENESS = 128, /* after everything healed something was not done in time */
+    VERDICT_SAFETY = 129    /* something happened that must never */
+};
+
+struct violation {
+    enum verdict verdict; /* PASS: none */
+    const char *oracle;   /* static text: "election safety" */
+    char text[256];
+    time_us at;
+};
+
+struct swarm;
+
+/* ---- machines ---- */
+
+struct site {
+    struct swarm *swarm;
+    unsigned id;
+    struct node *node; /* NULL: off */
+    struct env *env;
+    bool is_paused, is_lost; /* lost: for good */
+    bool is_failed;          /* the node wants its process to end */
+    bool may_be_damaged;     /* bits have turned round: it may refuse its disk */
+    bool is_registered;      /* every node has applied who it is */
+    time_us boot_at;         /* TIME_NEVER: not before somebody says so */
+
+    /* watch.c; of this life, but for term_told */
+    raft_term term_seen, term_told; /* told: in messages */
+    raft_term led_term;             /* 0: does not lead */
+    raft_index commit_seen, applied_seen;
+    uint64_t view_version_seen;
+    struct truth truth, truth_wiped; /* wiped: what an emptied disk had held */
+};
+
+/* An end that is due to something that has begun. */
+struct ending {
+    time_us at;
+    enum fault fault;
+    unsigned a, b;
+};
+
+/* ---- what clients do ---- */
+
+enum operation_kind {
+    OPERATION_OWN,     /* increments a key of its own, without an identity */
+    OPERATION_SHARED,  /* increments the shared counter, without an identity */
+    OPERATION_COUNT,   /* reads the shared counter */
+    OPERATION_READ,    /* reads a register */
+    OPERATION_CHANGE,  /* changes a register, without an identity */
+    OPERATION_DELIVER, /* delivers a write with an identity */
+    OPERATION_SEAL,    /* settles one */
+    OPERATION_OUTCOME, /* asks what has become of one */
+    OPERATION_OPEN,    /* allots a client id */
+    OPERATION_CLOSE,
+    OPERATION_TRANSFER,
+    OPERATION_ANNOUNCE,
+    OPERATION_LAST /* a write after everything healed: must be taken */
+};
+
+enum fate { FATE_OPEN, FATE_APPLIED, FATE_NONE, FATE_MAYBE };
+
+struct operation {
+    struct node_request request;
+    struct swarm *swarm;
+    enum operation_kind kind;
+    enum fate fate;
+    unsigned number, at;
+    unsigned write;        /* DELIVER, SEAL, OUTCOME: which */
+    unsigned client;       /* OPEN, CLOSE */
+    unsigned key;          /* READ, CHANGE */
+    size_t history;        /* READ, CHANGE: in swarm->histories[key] */
+    uint64_t acked_before; /* COUNT: acknowledged when it was asked */
+    uint64_t nonce;        /* OPEN */
+    bool was_applied;      /* OUTCOME: somebody had been told so when it was asked */
+    struct buf command;
+};
+
+/* What a client wants done with a register. */
+struct change {
+    enum command_op op; /* PUT or DELETE */
+    enum condition condition;
+    uint64_t condition_revision;
+    uint64_t value; /* PUT: a number never written before */
+};
+
+enum target { TARGET_OWN, TARGET_SHARED, TARGET_REGISTER };
+
+/* What one client wants done once, however often it is delivered. */
+struct write {
+    unsigned client;
+    uint64_t sequence;
+    enum target target;
+    unsigned key; /* REGISTER */
+    struct change change;
+    size_t history;
+    unsigned deliveries_count;
+    bool is_applied, is_sealed, is_refused; /* somebody was told so; refused: too old */
+    unsigned fresh_count;                   /* answers that are no replay: at most one */
+    unsigned hopeful_nodes;  /* bits: where a delivery was not answered with effect none */
+    enum status status;      /* is_applied: what it came to */
+    struct kv_result result; /* is_applied */
+};
+
+struct client {
+    enum client_kind kind;
+    char id[LIMIT_CLIENT_ID_BYTES + 1]; /* "": not allotted yet */
+    bool is_expired;
+    uint64_t sequence_last, acked;
+    unsigned settled_count; /* writes at the front that are answered for good */
+    unsigned *writes;       /* owned */
+    size_t writes_count;
+};
+
+/* Which value stood in a register at a revision. */
+struct sighting {
+    uint64_t revision, value;
+};
+
+struct register_history {
+    struct linear_op *ops; /* owned */
+    size_t ops_count;
+    struct sighting last; /* the newest that somebody was shown */
+};
+
+/* An announcement that waits for whoever plays the address. */
+struct question {
+    struct node_verify verify;
+    unsigned site;
+    struct node *node; /* of that life */
+    time_us at;
+};
+
+/* Bytes on the way between nodes. */
+struct flight {
+    uint64_t stream;
+    unsigned from;
+    uint64_t end; /* of them, in their stream */
+    time_us at;
+};
+
+struct swarm_totals {
+    uint64_t operations, answered, applied, replayed, sealed, expired, refused;
+    uint64_t faults[FAULT_COUNT];
+    uint64_t faults_count, commits, elections, steps, messages;
+    uint64_t undecided; /* registers whose history was too tangled to judge */
+};
+
+struct swarm {
+    struct plan plan;
+    struct world *world;
+    struct prng faults, work, checks;
+    struct site sites[PLAN_NODES_MAX + 1];
+    bool is_healing; /* second phase */
+    uint32_t core;   /* bits: machines that are healed */
+    struct violation violation;
+    struct trace trace;
+    struct flight *flights; /* only while the trace is kept; owned */
+    size_t flights_count;
+    struct swarm_totals totals;
+
+    /* strike.c */
+    time_us strikes_at[FAULT_COUNT];
+    struct ending endings[64];
+    size_t endings_count;
+
+    /* work.c, answers.c */
+    time_us next_work_at;
+    uint64_t moment; /* rises with each call and answer: the order of time for linear.h */
+    struct operation **operations;
+    size_t operations_count, open_count;
+    struct write *writes;
+    size_t writes_count;
+    struct client *clients;
+    size_t clients_count;
+    unsigned active[PLAN_CLIENTS_MAX];
+    struct register_history registers[PLAN_KEYS_MAX];
+    uint64_t value_last;
+    uint64_t shared_acked, shared_sent, shared_seen;
+    struct question *questions;
+    size_t questions_count;
+
+    /* watch.c */
+    struct chronicle chronicle;
+    unsigned *leaders; /* by term: who was elected; 0: nobody */
+    size_t leaders_capacity;
+};
+
+/* ---- swarm.c ---- */
+
+/* `trace` says where lines go and whether events are kept; NULL: neither. */
+struct swarm *swarm_new(const struct plan *plan, const struct trace *trace);
+void swarm_free(struct swarm *swarm);
+enum verdict swarm_play(struct swarm *swarm);
+uint64_t swarm_digest(const struct swarm *swarm);
+
+/* The first violation is kept, and ends the run at its next step. */
+void swarm_violate(struct swarm *swarm, enum verdict verdict, const char *oracle,
+                   const char *format, ...) __attribute__((format(printf, 4, 5)));
+static inline bool swarm_is_violated(const struct swarm *swarm)
+{
+    return swarm->violation.verdict != VERDICT_PASS;
+}
+/* A line of the trace; the text is made only if somebody reads it. */
+void swarm_note(struct swarm *swarm, enum trace_kind kind, unsigned machine, unsigned other,
+                uint64_t a, uint64_t b, const char *format, ...)
+    __attribute__((format(printf, 7, 8)));
+bool swarm_one_in(struct prng *prng, unsigned count);
+/* Runs until then, or until something is violated. */
+void swarm_run_until(struct swarm *swarm, time_us until);
+
+/* An item of zeros at the end of an array that doubles as it grows. */
+void *swarm_append(void **array, size_t *count, size_t item_bytes);
+
+/* ---- sites.c ---- */
+
+void site_boot(struct site *site);
+void site_stop(struct site *site, enum world_stop how, const char *why);
+/* The world stopped the machine by itself, or the node wants to end: what ran on it is closed. */
+void sites_collect(struct swarm *swarm);
+void sites_boot_due(struct swarm *swarm);
+void site_pause(struct site *site, bool is_paused);
+/* How many are gone for good, and may be without endangering a majority. */
+unsigned sites_lost_count(const struct swarm *swarm);
+unsigned sites_lost_max(const struct swarm *swarm);
+void sites_open(struct swarm *swarm);
+void sites_answer_questions(struct swarm *swarm);
+struct address site_http(unsigned id);
+
+/* ---- strike.c ---- */
+
+void strike_begin(struct swarm *swarm);
+/* Strikes what is due, and ends what has lasted long enough. */
+void strike_due(struct swarm *swarm);
+/* When something is due next. */
+time_us strike_next(const struct swarm *swarm);
+void strike_heal(struct swarm *swarm);
+
+/* ---- work.c ---- */
+
+void work_begin(struct swarm *swarm);
+void work_due(struct swarm *swarm);
+void work_transfer(struct swarm *swarm, unsigned at, node_id to);
+void work_announce(struct swarm *swarm, unsigned at, node_id member, const struct address *http);
+/* One write at this node, which must be taken; and everybody's last word on one session write. */
+void work_last(struct swarm *swarm, unsigned at);
+struct client_identity work_identity(const struct swarm *swarm, const struct write *write);
+const char *operation_format(const struct operation *operation, char out[64]);
+
+/* ---- answers.c ---- */
+
+void answers_on_done(void *ctx, const struct node_answer *answer);
+
+/* ---- watch.c ---- */
+
+void watch_after_boot(struct site *site);
+void watch_step(struct swarm *swarm);
+void watch_release(struct swarm *swarm);
+/* More costly looks at the state of one node, now and then. */
+void watch_closely(struct swarm *swarm);
+
+/* ---- traffic.c ---- */
+
+void traffic_on_event(void *ctx, const struct world_event *event);
+
+/* ---- judge.c ---- */
+
+void judge(struct swarm *swarm);
+
+#endif

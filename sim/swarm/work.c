@@ -1,0 +1,434 @@
+/* What clients ask: increments with and without an identity, changes and reads of a few registers,
+ * and increments of clients that send the same write to several nodes at once and again and again,
+ * whatever they were told. Requests enter at the node's own door, as a front door's would. */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "sim/swarm/swarm.h"
+
+static uint64_t below(struct swarm *swarm, uint64_t limit)
+{
+    return prng_below(&swarm->work, limit);
+}
+
+static unsigned any_site(struct swarm *swarm)
+{
+    return 1 + (unsigned)below(swarm, swarm->plan.nodes_count);
+}
+
+const char *operation_format(const struct operation *operation, char out[64])
+{
+    static const char *const names[] = {
+        [OPERATION_OWN] = "increment",          [OPERATION_SHARED] = "increment the counter",
+        [OPERATION_COUNT] = "read the counter", [OPERATION_READ] = "read register",
+        [OPERATION_CHANGE] = "change register", [OPERATION_DELIVER] = "deliver write",
+        [OPERATION_SEAL] = "seal write",        [OPERATION_OUTCOME] = "outcome of write",
+        [OPERATION_OPEN] = "open session",      [OPERATION_CLOSE] = "close session",
+        [OPERATION_TRANSFER] = "transfer",      [OPERATION_ANNOUNCE] = "announce",
+        [OPERATION_LAST] = "last write"};
+    bool names_write = operation->kind == OPERATION_DELIVER || operation->kind == OPERATION_SEAL ||
+                       operation->kind == OPERATION_OUTCOME;
+    bool names_key = operation->kind == OPERATION_READ || operation->kind == OPERATION_CHANGE;
+    if (names_write || names_key)
+        (void)snprintf(out, 64, "%s %u", names[operation->kind],
+                       names_write ? operation->write : operation->key);
+    else
+        (void)snprintf(out, 64, "%s", names[operation->kind]);
+    return out;
+}
+
+/* ---- asking ---- */
+
+static bool is_read(enum operation_kind kind)
+{
+    return kind == OPERATION_COUNT || kind == OPERATION_READ || kind == OPERATION_OUTCOME;
+}
+
+static struct operation *new_operation(struct swarm *swarm, unsigned at, enum operation_kind kind)
+{
+    struct operation *operation = mem_alloc(sizeof *operation);
+    struct operation **slot = swarm_append((void **)&swarm->operations, &swarm->operations_count,
+                                           sizeof swarm->operations[0]);
+    *slot = operation;
+    *operation = (struct operation){
+        .swarm = swarm, .kind = kind, .at = at, .number = (unsigned)swarm->operations_count - 1};
+    buf_init(&operation->command, LIMIT_COMMAND_BYTES);
+    time_us patience = (200 + below(swarm, 4000)) * TIME_US_PER_MS;
+    bool wants_redirect = below(swarm, 20) == 0;
+    bool is_forwarded = below(swarm, 20) == 0;
+    operation->request = (struct node_request){
+        .kind = is_read(kind) ? NODE_READ : NODE_WRITE,
+        .policy = wants_redirect ? ROUTE_REDIRECT : ROUTE_FORWARD,
+        .is_forwarded = is_forwarded,
+        .deadline = world_now_at(swarm->world, at) + patience,
+        .on_done = answers_on_done,
+        .ctx = operation,
+    };
+    return operation;
+}
+
+static void submit(struct operation *operation, const struct command *command)
+{
+    struct swarm *swarm = operation->swarm;
+    char text[64];
+    if (command != NULL)
+        command_encode(command, &operation->command);
+    operation->request.command = buf_bytes(&operation->command);
+    swarm->open_count++;
+    swarm->totals.operations++;
+    swarm_note(swarm, TRACE_CALL, operation->at, 0, operation->number, operation->kind, "#%u %s",
+               operation->number, operation_format(operation, text));
+    handle_client_request(swarm->sites[operation->at].node, &operation->request);
+}
+
+/* ---- the counter ---- */
+
+static void increment(struct swarm *swarm, unsigned at, enum operation_kind kind)
+{
+    char key[32];
+    struct operation *operation = new_operation(swarm, at, kind);
+    (void)snprintf(key, sizeof key, "own-%u", operation->number);
+    struct command command = {.op = COMMAND_INCR, .by = 1, .key = bytes_of_text(key)};
+    if (kind == OPERATION_SHARED) {
+        command.key = BYTES_LITERAL("shared");
+        swarm->shared_sent++;
+    }
+    if (kind == OPERATION_LAST) {
+        operation->request.policy = ROUTE_FORWARD;
+        operation->request.is_forwarded = false;
+        operation->request.deadline += 10 * swarm->plan.election;
+    }
+    submit(operation, &command);
+}
+
+static void count(struct swarm *swarm, unsigned at)
+{
+    struct operation *operation = new_operation(swarm, at, OPERATION_COUNT);
+    operation->acked_before = MAX(swarm->shared_acked, swarm->shared_seen);
+    submit(operation, NULL);
+}
+
+/* ---- registers ---- */
+
+static struct change draw_change(struct swarm *swarm, const struct sighting *last)
+{
+    struct change change = {.op = below(swarm, 4) == 0 ? COMMAND_DELETE : COMMAND_PUT};
+    uint64_t kind = below(swarm, 8);
+    if (kind < 3 && last->revision != 0) {
+        change.condition = CONDITION_REVISION;
+        change.condition_revision = last->revision;
+    } else if (kind < 4 && change.op == COMMAND_PUT) {
+        change.condition = CONDITION_ABSENT;
+    }
+    if (change.op == COMMAND_PUT)
+        change.value = ++swarm->value_last;
+    return change;
+}
+
+/* The change as an operation on a register that holds numbers. Returns its place. */
+static size_t begin_change(struct swarm *swarm, unsigned key, const struct change *change)
+{
+    struct register_history *history = &swarm->registers[key];
+    bool is_swap = change->condition != CONDITION_NONE;
+    struct linear_op *op =
+        swarm_append((void **)&history->ops, &history->ops_count, sizeof history->ops[0]);
+    *op = (struct linear_op){.kind = is_swap ? LINEAR_SWAP : LINEAR_WRITE,
+                             .outcome = LINEAR_UNKNOWN,
+                             .expected =
+                                 change->condition == CONDITION_REVISION ? history->last.value : 0,
+                             .value = change->value,
+                             .called = ++swarm->moment,
+                             .answered = LINEAR_NEVER};
+    return history->ops_count - 1;
+}
+
+static void fill_change(const struct swarm *swarm, unsigned key, const struct change *change,
+                        struct buf *value, char key_text[32], struct command *command)
+{
+    (void)snprintf(key_text, 32, "register-%u", key);
+    command->op = change->op;
+    command->key = bytes_of_text(key_text);
+    command->condition = change->condition;
+    command->condition_revision = change->condition_revision;
+    if (change->op != COMMAND_PUT)
+        return;
+    buf_put_decimal(value, change->value);
+    size_t padding = change->value * 7919 % swarm->plan.value_bytes_max;
+    for (size_t i = 0; i < padding; i++)
+        buf_put_u8(value, '.');
+    command->value = buf_bytes(value);
+}
+
+static void submit_change(struct operation *operation, unsigned key, const struct change *change,
+                          const struct client_identity *identity)
+{
+    struct buf value;
+    char key_text[32];
+    struct command command = {0};
+    buf_init(&value, LIMIT_VALUE_BYTES);
+    fill_change(operation->swarm, key, change, &value, key_text, &command);
+    if (identity != NULL)
+        command.identity = *identity;
+    submit(operation, &command);
+    buf_release(&value);
+}
+
+static void use_register(struct swarm *swarm, unsigned at)
+{
+    unsigned key = (unsigned)below(swarm, swarm->plan.keys_count);
+    struct register_history *history = &swarm->registers[key];
+    if (below(swarm, 2) == 0) {
+        struct operation *operation = new_operation(swarm, at, OPERATION_READ);
+        operation->key = key;
+        operation->history = history->ops_count;
+        struct linear_op *op =
+            swarm_append((void **)&history->ops, &history->ops_count, sizeof history->ops[0]);
+        *op = (struct linear_op){.kind = LINEAR_READ,
+                                 .outcome = LINEAR_UNKNOWN,
+                                 .called = ++swarm->moment,
+                                 .answered = LINEAR_NEVER};
+        submit(operation, NULL);
+        return;
+    }
+    struct change change = draw_change(swarm, &history->last);
+    struct operation *operation = new_operation(swarm, at, OPERATION_CHANGE);
+    operation->key = key;
+    operation->history = begin_change(swarm, key, &change);
+    submit_change(operation, key, &change, NULL);
+}
+
+/* ---- clients with an identity ---- */
+
+struct client_identity work_identity(const struct swarm *swarm, const struct write *write)
+{
+    const struct client *client = &swarm->clients[write->client];
+    return (struct client_identity){client->kind, bytes_of_text(client->id), write->sequence, 0};
+}
+
+static void deliver(struct swarm *swarm, unsigned at, unsigned number)
+{
+    struct write *write = &swarm->writes[number];
+    const struct client *client = &swarm->clients[write->client];
+    struct client_identity identity = work_identity(swarm, write);
+    struct operation *operation = new_operation(swarm, at, OPERATION_DELIVER);
+    operation->write = number;
+    if (below(swarm, 4) != 0)
+        identity.acked = MIN(client->acked, write->sequence - 1);
+    if (write->target == TARGET_REGISTER && write->deliveries_count == 0)
+        write->history = begin_change(swarm, write->key, &write->change);
+    write->deliveries_count++;
+    if (write->target == TARGET_REGISTER) {
+        submit_change(operation, write->key, &write->change, &identity);
+        return;
+    }
+    char key[32];
+    (void)snprintf(key, sizeof key, "write-%u", number);
+    bool is_shared = write->target == TARGET_SHARED;
+    struct command command = {.op = COMMAND_INCR,
+                              .by = 1,
+                              .key = is_shared ? BYTES_LITERAL("shared") : bytes_of_text(key),
+                              .identity = identity};
+    submit(operation, &command);
+}
+
+static void ask(struct swarm *swarm, unsigned at, unsigned number, enum operation_kind kind)
+{
+    const struct write *write = &swarm->writes[number];
+    struct operation *operation = new_operation(swarm, at, kind);
+    operation->write = number;
+    operation->was_applied = write->is_applied;
+    if (kind == OPERATION_OUTCOME) {
+        submit(operation, NULL);
+        return;
+    }
+    struct command command = {.op = COMMAND_SEAL, .identity = work_identity(swarm, write)};
+    submit(operation, &command);
+}
+
+static bool forgets(const struct swarm *swarm)
+{
+    return swarm->plan.session_ttl != 0;
+}
+
+static void new_client(struct swarm *swarm, unsigned slot, unsigned at)
+{
+    struct client *client =
+        swarm_append((void **)&swarm->clients, &swarm->clients_count, sizeof swarm->clients[0]);
+    unsigned number = (unsigned)swarm->clients_count - 1;
+    swarm->active[slot] = number;
+    client->kind = CLIENT_ID;
+    if (!forgets(swarm) && below(swarm, 3) != 0) { /* forgotten, these would begin anew */
+        client->kind = below(swarm, 2) == 0 ? CLIENT_KEY : CLIENT_ID;
+        (void)snprintf(client->id, sizeof client->id, "client-%u", number);
+        return;
+    }
+    struct operation *operation = new_operation(swarm, at, OPERATION_OPEN);
+    operation->client = number;
+    operation->nonce = prng_next(&swarm->work);
+    struct command command = {.op = COMMAND_OPEN_SESSION, .nonce = operation->nonce};
+    submit(operation, &command);
+}
+
+static void close_client(struct swarm *swarm, unsigned number, unsigned at)
+{
+    struct client *client = &swarm->clients[number];
+    struct operation *operation = new_operation(swarm, at, OPERATION_CLOSE);
+    operation->client = number;
+    struct command command = {.op = COMMAND_CLOSE_SESSION};
+    command.identity = (struct client_identity){CLIENT_ID, bytes_of_text(client->id), 0, 0};
+    client->is_expired = true;
+    submit(operation, &command);
+}
+
+static unsigned new_write(struct swarm *swarm, unsigned client_number)
+{
+    struct client *client = &swarm->clients[client_number];
+    struct write *write =
+        swarm_append((void **)&swarm->writes, &swarm->writes_count, sizeof swarm->writes[0]);
+    unsigned number = (unsigned)swarm->writes_count - 1;
+    unsigned *last =
+        swarm_append((void **)&client->writes, &client->writes_count, sizeof client->writes[0]);
+    *last = number;
+    bool jumps = client->kind == CLIENT_ID && below(swarm, 200) == 0; /* past the window */
+    client->sequence_last += jumps ? 1 + below(swarm, 2 * LIMIT_SESSION_WINDOW) : 1;
+    *write = (struct write){.client = client_number,
+                            .sequence = client->sequence_last,
+                            .target = (enum target)below(swarm, TARGET_REGISTER + 1)};
+    swarm->shared_sent += write->target == TARGET_SHARED;
+    if (write->target == TARGET_REGISTER) {
+        write->key = (unsigned)below(swarm, swarm->plan.keys_count);
+        write->change = draw_change(swarm, &swarm->registers[write->key].last);
+    }
+    return number;
+}
+
+/* A new write of this client, or one of its last again; false: it has none to send. */
+static bool choose_write(struct swarm *swarm, unsigned client_number, unsigned *out_number)
+{
+    const struct client *client = &swarm->clients[client_number];
+    bool has_more = client->kind == CLIENT_ID && below(swarm, 5) < 2; /* a key is for one write */
+    if (client->id[0] == '\0')
+        return false;
+    if (client->writes_count == 0 || has_more) {
+        *out_number = new_write(swarm, client_number);
+        return true;
+    }
+    uint64_t back = below(swarm, MIN(client->writes_count, (size_t)40));
+    *out_number = client->writes[client->writes_count - 1 - back];
+    return true;
+}
+
+/* To one node or to several at once. */
+static void send_out(struct swarm *swarm, unsigned at, unsigned number)
+{
+    if (below(swarm, 40) == 0)
+        ask(swarm, at, number, OPERATION_SEAL);
+    if (below(swarm, 10) == 0)
+        ask(swarm, at, number, OPERATION_OUTCOME);
+    for (uint64_t i = below(swarm, swarm->plan.copies_max); i > 0; i--) {
+        unsigned other = any_site(swarm);
+        if (swarm->sites[other].node != NULL)
+            deliver(swarm, other, number);
+    }
+    deliver(swarm, at, number);
+}
+
+static void act_as_client(struct swarm *swarm, unsigned at)
+{
+    unsigned slot = (unsigned)below(swarm, swarm->plan.clients_count), number;
+    const struct client *client = &swarm->clients[swarm->active[slot]];
+    bool is_allotted = client->id[0] == 's';
+    bool has_left =
+        client->writes_count > 0 && below(swarm, client->kind == CLIENT_KEY ? 10 : 100) == 0;
+    if (has_left && is_allotted && below(swarm, 2) == 0)
+        close_client(swarm, swarm->active[slot], at);
+    if (swarm->clients[swarm->active[slot]].is_expired || has_left)
+        new_client(swarm, slot, at);
+    else if (below(swarm, 20) == 0 && swarm->writes_count > 0)
+        deliver(swarm, at, (unsigned)below(swarm, swarm->writes_count)); /* a very late one */
+    else if (choose_write(swarm, swarm->active[slot], &number))
+        send_out(swarm, at, number);
+}
+
+/* ---- operators ---- */
+
+void work_transfer(struct swarm *swarm, unsigned at, node_id to)
+{
+    struct command command = {.op = COMMAND_TRANSFER, .member = to};
+    struct operation *operation = new_operation(swarm, at, OPERATION_TRANSFER);
+    operation->request.is_internal = true;
+    submit(operation, &command);
+}
+
+void work_announce(struct swarm *swarm, unsigned at, node_id member, const struct address *http)
+{
+    struct command command = {.op = COMMAND_ANNOUNCE, .member = member, .http = *http};
+    struct operation *operation = new_operation(swarm, at, OPERATION_ANNOUNCE);
+    operation->request.is_internal = true;
+    submit(operation, &command);
+}
+
+void work_last(struct swarm *swarm, unsigned at)
+{
+    increment(swarm, at, OPERATION_LAST);
+}
+
+/* ---- when ---- */
+
+static enum work draw_work(struct swarm *swarm)
+{
+    uint64_t at = below(swarm, swarm->plan.share_sum);
+    unsigned kind = 0;
+    for (; at >= swarm->plan.shares[kind]; kind++)
+        at -= swarm->plan.shares[kind];
+    return (enum work)kind;
+}
+
+static void act(struct swarm *swarm)
+{
+    unsigned at = any_site(swarm);
+    if (swarm->sites[at].node == NULL)
+        return;
+    switch (draw_work(swarm)) {
+    case WORK_COUNTER:
+        increment(swarm, at, below(swarm, 2) == 0 ? OPERATION_OWN : OPERATION_SHARED);
+        return;
+    case WORK_READ:
+        count(swarm, at);
+        return;
+    case WORK_SESSION:
+        act_as_client(swarm, at);
+        return;
+    case WORK_REGISTER:
+        use_register(swarm, at);
+        return;
+    case WORK_KINDS:
+        break;
+    }
+    UNREACHABLE();
+}
+
+/* Some at once, then a pause: what arrives in one turn takes other ways than what comes alone. */
+static void plan_next(struct swarm *swarm)
+{
+    uint64_t pace = below(swarm, 4);
+    time_us every = swarm->plan.operation_every;
+    time_us pause = pace < 2 ? below(swarm, every / 8 + 1) : below(swarm, every * 4);
+    bool has_more = swarm->operations_count < swarm->plan.operations_max;
+    swarm->next_work_at = has_more ? world_now(swarm->world) + pause : TIME_NEVER;
+}
+
+void work_begin(struct swarm *swarm)
+{
+    for (unsigned slot = 0; slot < swarm->plan.clients_count; slot++)
+        new_client(swarm, slot, any_site(swarm));
+    plan_next(swarm);
+}
+
+void work_due(struct swarm *swarm)
+{
+    while (swarm->next_work_at <= world_now(swarm->world)) {
+        act(swarm);
+        plan_next(swarm);
+    }
+}
