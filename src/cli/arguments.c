@@ -36,7 +36,10 @@ const struct option_row option_rows[CLI_OPTIONS_COUNT] = {
                            "Send the write as this client's, with --sequence: the same command run "
                            "again, after a failure or by mistake, is not carried out again. "
                            "Default: a session of its own."},
-    [CLI_OPTION_SEQUENCE] = {"sequence", 0, "N", "Which of the client's writes it is, from 1."},
+    [CLI_OPTION_SEQUENCE] =
+        {"sequence", 0, "N",
+         "Which of the client's writes it is, from 1. Exit code 5 then speaks of "
+         "what this command sent; 6: an earlier one may have been applied."},
     [CLI_OPTION_KEY] = {"key", 0, "KEY", "The write that was sent with this Idempotency-Key."},
     [CLI_OPTION_SEAL] = {"seal", 0, NULL,
                          "Settle it first: a write that has not been carried out by now never will "

@@ -337,7 +337,9 @@ static void loaded_entries_outlive_the_event_that_brought_them(void **state)
     entry_seal(entry, id(1, 2));
 
     bench_step(bench,
-               (struct raft_event){.type = RAFT_EVENT_LOADED, .loaded = {2, FIRST, &entry, 1}});
+               (struct raft_event){
+                   .type = RAFT_EVENT_LOADED,
+                   .loaded = {.peer = 2, .prev = FIRST, .entries = &entry, .entries_count = 1}});
     assert_int_equal(entry->refs_count, 2);
     entry_unref(entry);
     assert_int_equal(append_to(bench, 2)->append.entries[0]->data[7], 9);
@@ -384,6 +386,25 @@ static void an_answer_to_an_earlier_load_is_dropped(void **state)
     assert_int_equal(bench->ready.loads[0].first, 2); /* asked anew */
 }
 
+static void a_log_that_begins_behind_what_was_asked_for_is_sent_from_its_beginning(void **state)
+{
+    struct bench *bench = *state;
+    open_with_evicted(bench);
+    reject(bench, 2, 5, id(0, 1));
+    assert_int_equal(bench->ready.loads[0].first, 1);
+
+    struct entry *entry = bench_sealed(bench, 1, 2);
+    bench_step(bench, (struct raft_event){.type = RAFT_EVENT_LOADED,
+                                          .loaded = {.peer = 2,
+                                                     .prev = id(1, 1),
+                                                     .is_oldest = true,
+                                                     .entries = &entry,
+                                                     .entries_count = 1}});
+
+    assert_int_equal(append_to(bench, 2)->append.prev.index, 1);
+    assert_int_equal(append_to(bench, 2)->append.entries_count, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +429,7 @@ int main(void)
         BENCH_TEST(loaded_entries_that_got_lost_are_loaded_again),
         BENCH_TEST(a_disk_that_had_nothing_is_asked_again_with_the_heartbeat),
         BENCH_TEST(an_answer_to_an_earlier_load_is_dropped),
+        BENCH_TEST(a_log_that_begins_behind_what_was_asked_for_is_sent_from_its_beginning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
