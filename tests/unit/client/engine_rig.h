@@ -192,4 +192,15 @@ static inline void rig_begin_session(struct rig *rig)
     rig_reply(rig, 0, SESSION_REPLY);
 }
 
+#define NO_LEADER   "503 Service Unavailable"
+#define PROBE_REPLY "HTTP/1.1 200 OK\r\n" NODE_LINES "Content-Length: 0\r\n\r\n"
+
+static inline void assert_ended(const struct rig *rig, enum minikv_code code,
+                                enum minikv_effect effect)
+{
+    assert_int_equal(rig->done_count, 1);
+    assert_string_equal(minikv_code_name(rig->done[0].code), minikv_code_name(code));
+    assert_int_equal(rig->done[0].effect, effect);
+}
+
 #endif
