@@ -399,55 +399,66 @@ enum status env_file_sync(struct env_file *file)
 
 /* ---- writes that complete later ---- */
 
-static struct env_write *first_write(struct env *env)
+static struct env_write *first_write(struct lane *lane)
 {
-    return CONTAINER_OF(env->writes.next, struct env_write, link);
+    return CONTAINER_OF(lane->writes.next, struct env_write, link);
 }
 
 /* The first write goes to the cache; how it went is kept in it. */
-static void begin_write(struct env *env)
+static void begin_write(struct lane *lane)
 {
-    struct env_write *write = first_write(env);
+    struct env *env = lane->env;
+    struct env_write *write = first_write(lane);
     write->status = ST_OK;
     if (write->bytes.count != 0)
         write->status = env_file_write(write->file, write->offset, write->bytes);
     if (!env->is_off)
-        event_set(env->world, &env->writer, env->world->now + draw_duration(env));
+        event_set(env->world, &lane->done, env->world->now + draw_duration(env));
 }
 
-void writer_run(void *ctx)
+static void run_lane(void *ctx)
 {
-    struct env *env = ctx;
-    struct env_write *write = first_write(env);
+    struct lane *lane = ctx;
+    struct env *env = lane->env;
+    struct env_write *write = first_write(lane);
     if (write->status == ST_OK && !write->skip_sync)
         write->status = sync_file(write->file);
     if (env->is_off) /* in the middle of it */
         return;
     list_remove(&write->link);
-    if (!list_is_empty(&env->writes))
-        begin_write(env);
+    if (!list_is_empty(&lane->writes))
+        begin_write(lane);
     if (!env->is_off)
         write->on_done(write->ctx, write->status);
     else
-        list_push_back(&env->writes, &write->link); /* for disk_end_writes */
+        list_push_back(&lane->writes, &write->link); /* for disk_end_writes */
+}
+
+void lane_init(struct lane *lane, struct env *env)
+{
+    lane->env = env;
+    list_init(&lane->writes);
+    event_init(&lane->done, env, run_lane, lane);
 }
 
 void env_write_start(struct env *env, struct env_write *write)
 {
-    bool is_first = list_is_empty(&env->writes);
-    list_push_back(&env->writes, &write->link);
+    struct lane *lane = &env->lanes[write->is_background];
+    bool is_first = list_is_empty(&lane->writes);
+    list_push_back(&lane->writes, &write->link);
     if (is_first && !env->is_off)
-        begin_write(env);
+        begin_write(lane);
 }
 
 void disk_end_writes(struct env *env)
 {
     REQUIRE(env->is_off);
-    while (!list_is_empty(&env->writes)) {
-        struct env_write *write = first_write(env);
-        list_remove(&write->link);
-        write->on_done(write->ctx, ST_IO);
-    }
+    for (size_t i = 0; i < ARRAY_COUNT(env->lanes); i++)
+        while (!list_is_empty(&env->lanes[i].writes)) {
+            struct env_write *write = first_write(&env->lanes[i]);
+            list_remove(&write->link);
+            write->on_done(write->ctx, ST_IO);
+        }
 }
 
 /* ---- names ---- */

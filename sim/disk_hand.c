@@ -40,7 +40,9 @@ void disk_boot(struct world *world, unsigned machine)
 static void end_sync(struct world *world, unsigned machine)
 {
     struct env *env = world->machines[machine].env;
-    if (!list_is_empty(&env->writes) && chance_below(world, CHANCE_STOP, machine, 2) == 0)
+    bool is_writing =
+        !list_is_empty(&env->lanes[0].writes) || !list_is_empty(&env->lanes[1].writes);
+    if (is_writing && chance_below(world, CHANCE_STOP, machine, 2) == 0)
         for (struct list *at = world->machines[machine].inodes.next;
              at != &world->machines[machine].inodes; at = at->next)
             inode_sync(world, inode_at(at));

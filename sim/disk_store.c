@@ -5,12 +5,13 @@
  *      failure  decides about each dirty sector, and then the cache is what the disk is
  *
  * Cache and disk share the pages in which they do not differ, so that syncing a page that is
- * written once, as the pages of a log are, copies nothing. Zeros take no memory. */
+ * written once, as the pages of a log are, copies nothing. Zeros take no memory, and those at the
+ * end of a page no time. */
 #include "sim/world_internal.h"
 
 enum { ALL_SECTORS = 0xff };
 
-static const uint8_t zeros[DISK_PAGE_BYTES];
+static const uint8_t zeros[WORLD_SECTOR_BYTES];
 
 /* ---- chunks ---- */
 
@@ -50,22 +51,42 @@ void chunks_free(struct world *world)
     }
 }
 
-static const uint8_t *chunk_data(const struct disk_chunk *chunk)
+static void chunk_read(const struct disk_chunk *chunk, size_t within, uint8_t *out, size_t count)
 {
-    return chunk != NULL ? chunk->data : zeros;
+    size_t stored = chunk != NULL ? chunk->stored : 0;
+    stored = within < stored ? MIN(count, stored - within) : 0;
+    if (stored > 0)
+        memcpy(out, chunk->data + within, stored);
+    memset(out + stored, 0, count - stored);
 }
 
-/* Nobody else's, with the same bytes unless all of them are about to be written. */
-static uint8_t *chunk_own(struct world *world, struct disk_chunk **at, bool is_overwritten)
+/* Nobody else's, with the same bytes, all of them stored: to change some. */
+static uint8_t *chunk_own(struct world *world, struct disk_chunk **at)
 {
     struct disk_chunk *old = *at;
-    if (old != NULL && old->refs == 1)
-        return old->data;
-    *at = chunk_new(world);
-    if (!is_overwritten)
-        memcpy((*at)->data, chunk_data(old), DISK_PAGE_BYTES);
-    chunk_unref(world, old);
+    if (old == NULL || old->refs > 1) {
+        *at = chunk_new(world);
+        chunk_read(old, 0, (*at)->data, DISK_PAGE_BYTES);
+        chunk_unref(world, old);
+    } else {
+        memset(old->data + old->stored, 0, DISK_PAGE_BYTES - old->stored);
+    }
+    (*at)->stored = DISK_PAGE_BYTES;
     return (*at)->data;
+}
+
+/* A whole page, of which the first `stored` bytes are not zeros. */
+static void chunk_replace(struct world *world, struct disk_chunk **at, const uint8_t *data,
+                          size_t stored)
+{
+    if (*at == NULL || (*at)->refs > 1) {
+        chunk_unref(world, *at);
+        *at = stored > 0 ? chunk_new(world) : NULL;
+    }
+    if (*at == NULL)
+        return;
+    memcpy((*at)->data, data, stored);
+    (*at)->stored = stored;
 }
 
 static void chunk_share(struct world *world, struct disk_chunk **to, struct disk_chunk *from)
@@ -116,8 +137,7 @@ size_t inode_read(const struct disk_inode *inode, bool durable, uint64_t offset,
         const struct disk_page *page = &inode->pages[(offset + done) / DISK_PAGE_BYTES];
         size_t within = (size_t)((offset + done) % DISK_PAGE_BYTES);
         size_t piece = MIN(count - done, DISK_PAGE_BYTES - within);
-        memcpy((uint8_t *)out + done, chunk_data(durable ? page->durable : page->cached) + within,
-               piece);
+        chunk_read(durable ? page->durable : page->cached, within, (uint8_t *)out + done, piece);
         done += piece;
     }
     return count;
@@ -140,24 +160,31 @@ static void persist(struct world *world, struct disk_page *page, uint8_t sectors
         chunk_share(world, &page->durable, page->cached);
         return;
     }
-    uint8_t *durable = chunk_own(world, &page->durable, false);
+    uint8_t *durable = chunk_own(world, &page->durable);
     for (size_t i = 0; i < DISK_PAGE_SECTORS; i++)
         if ((sectors & 1u << i) != 0)
-            memcpy(durable + i * WORLD_SECTOR_BYTES,
-                   chunk_data(page->cached) + i * WORLD_SECTOR_BYTES, WORLD_SECTOR_BYTES);
+            chunk_read(page->cached, i * WORLD_SECTOR_BYTES, durable + i * WORLD_SECTOR_BYTES,
+                       WORLD_SECTOR_BYTES);
+}
+
+/* How many of these there are without zeros at the end; whole sectors of them. */
+static size_t without_zeros(struct bytes bytes)
+{
+    size_t count = bytes.count;
+    while (count >= sizeof zeros &&
+           memcmp(bytes.data + count - sizeof zeros, zeros, sizeof zeros) == 0)
+        count -= sizeof zeros;
+    return count;
 }
 
 static void write_page(struct world *world, struct disk_page *page, size_t within,
                        struct bytes bytes)
 {
-    bool is_whole = bytes.count == DISK_PAGE_BYTES;
-    bool is_zero = bytes.data[0] == 0 && memcmp(bytes.data, zeros, bytes.count) == 0;
-    if (is_zero && page->cached == NULL)
-        return;
-    if (is_zero && is_whole)
-        chunk_share(world, &page->cached, NULL);
-    else
-        memcpy(chunk_own(world, &page->cached, is_whole) + within, bytes.data, bytes.count);
+    size_t stored = without_zeros(bytes);
+    if (bytes.count == DISK_PAGE_BYTES)
+        chunk_replace(world, &page->cached, bytes.data, stored);
+    else if (stored > 0 || page->cached != NULL)
+        memcpy(chunk_own(world, &page->cached) + within, bytes.data, bytes.count);
 }
 
 static void mark_page(struct disk_inode *inode, size_t index, uint8_t sectors, bool is_lost)
@@ -251,11 +278,11 @@ void inode_forget_lost(struct world *world, struct disk_inode *inode)
         struct disk_page *page = &inode->pages[i];
         if (page->lost == 0)
             continue;
-        uint8_t *cached = chunk_own(world, &page->cached, false);
+        uint8_t *cached = chunk_own(world, &page->cached);
         for (size_t s = 0; s < DISK_PAGE_SECTORS; s++)
             if ((page->lost & 1u << s) != 0)
-                memcpy(cached + s * WORLD_SECTOR_BYTES,
-                       chunk_data(page->durable) + s * WORLD_SECTOR_BYTES, WORLD_SECTOR_BYTES);
+                chunk_read(page->durable, s * WORLD_SECTOR_BYTES, cached + s * WORLD_SECTOR_BYTES,
+                           WORLD_SECTOR_BYTES);
         page->lost = 0;
     }
     inode->has_lost = false;
@@ -270,7 +297,7 @@ void inode_overwrite(struct world *world, struct disk_inode *inode, uint64_t off
         size_t within = (size_t)((offset + done) % DISK_PAGE_BYTES);
         size_t piece = MIN(bytes.count - done, DISK_PAGE_BYTES - within);
         bool is_clean = (page->dirty | page->lost) == 0;
-        memcpy(chunk_own(world, &page->durable, false) + within, bytes.data + done, piece);
+        memcpy(chunk_own(world, &page->durable) + within, bytes.data + done, piece);
         if (is_clean) /* nothing holds a clean page in the cache for long */
             chunk_share(world, &page->cached, page->durable);
         else
@@ -311,14 +338,14 @@ static void tear(struct failure *failure, struct disk_page *page, unsigned secto
     size_t at = sector * WORLD_SECTOR_BYTES;
     size_t kept =
         1 + (size_t)chance_below(world, CHANCE_TEAR, failure->machine, WORLD_SECTOR_BYTES - 1);
-    memcpy(chunk_own(world, &page->durable, false) + at, chunk_data(page->cached) + at, kept);
+    chunk_read(page->cached, at, chunk_own(world, &page->durable) + at, kept);
     failure->is_torn = true;
 }
 
 static void fill_with_garbage(struct failure *failure, struct disk_page *page, unsigned sector)
 {
     struct world *world = failure->world;
-    uint8_t *data = chunk_own(world, &page->durable, false) + sector * WORLD_SECTOR_BYTES;
+    uint8_t *data = chunk_own(world, &page->durable) + sector * WORLD_SECTOR_BYTES;
     for (size_t i = 0; i < WORLD_SECTOR_BYTES; i += sizeof(uint64_t))
         store_u64(data + i, chance_below(world, CHANCE_GARBAGE, failure->machine, UINT64_MAX));
     failure->is_garbage = true;
@@ -363,7 +390,7 @@ static void reload(struct world *world, struct disk_inode *inode)
     size_t within = (size_t)(inode->durable_bytes % DISK_PAGE_BYTES);
     if (within != 0 && inode->pages[pages_count - 1].durable != NULL) {
         struct disk_page *last = &inode->pages[pages_count - 1];
-        memset(chunk_own(world, &last->durable, false) + within, 0, DISK_PAGE_BYTES - within);
+        memset(chunk_own(world, &last->durable) + within, 0, DISK_PAGE_BYTES - within);
         chunk_share(world, &last->cached, last->durable);
     }
     inode->pages_count = MIN(inode->pages_count, pages_count);

@@ -88,9 +88,9 @@ struct env *world_boot(struct world *world, unsigned machine)
     env->world = world;
     env->machine = machine;
     list_init(&env->tasks);
-    list_init(&env->writes);
+    for (size_t i = 0; i < ARRAY_COUNT(env->lanes); i++)
+        lane_init(&env->lanes[i], env);
     event_init(&env->turn, env, turn_run, env);
-    event_init(&env->writer, env, writer_run, env);
     list_push_back(&world->envs, &env->link);
     booting->env = env;
     booting->is_locked = false;
@@ -254,9 +254,15 @@ bool world_step(struct world *world, time_us until)
         return false;
     }
     world->now = MAX(world->now, world->heap[1].at);
+    world->turn_last = world->heap[1].env != NULL ? world->heap[1].env->machine : 0;
     if (is_its_turn(world))
         run_first(world);
     if (world->has_stop_untold)
         tell_stops(world);
     return true;
+}
+
+unsigned world_turn(const struct world *world)
+{
+    return world->turn_last;
 }

@@ -42,6 +42,8 @@ time_us world_now(const struct world *world); /* the right time */
 time_us world_now_at(const struct world *world, unsigned machine);
 /* Runs the next event, if it is due by `until`; false: there is none, and it is `until` now. */
 bool world_step(struct world *world, time_us until);
+/* Whose turn the last step was: nothing has run on any other machine. 0: only the network. */
+unsigned world_turn(const struct world *world);
 
 /* ---- machines ---- */
 

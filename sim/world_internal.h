@@ -71,6 +71,7 @@ enum { DISK_PATH_BYTES = 96, DISK_PAGE_BYTES = 4096, DISK_PAGE_SECTORS = 8 };
 struct disk_chunk {
     struct disk_chunk *next_free;
     unsigned refs;
+    size_t stored; /* this much of `data`; the rest are zeros, and most of a page of the log is */
     uint8_t data[DISK_PAGE_BYTES];
 };
 
@@ -144,6 +145,7 @@ struct world {
     struct heap_item *heap; /* 1-based */
     size_t heap_count, heap_capacity;
     struct env *turn; /* whose event is running; NULL: nobody's */
+    unsigned turn_last;
     bool has_stop_untold;
 
     uint64_t digest;
@@ -162,15 +164,21 @@ struct world {
     struct prng chances[CHANCES_COUNT][WORLD_MACHINES_MAX + 1];
 };
 
+/* Writes that complete in the order started, and do not wait for those of the other lane. */
+struct lane {
+    struct env *env;
+    struct list writes; /* struct env_write, started and not completed */
+    struct event done;  /* when the first of them is complete */
+};
+
 struct env {
     struct world *world;
     unsigned machine;
     struct list link; /* in world->envs */
     bool is_off;
     struct list tasks;
-    struct event turn;   /* for tasks posted from outside of its turns */
-    struct list writes;  /* struct env_write, started and not completed */
-    struct event writer; /* when the first of them is complete */
+    struct event turn;    /* for tasks posted from outside of its turns */
+    struct lane lanes[2]; /* [is_background] */
 };
 
 /* ---- heap.c ---- */
@@ -257,7 +265,7 @@ void disk_stop(struct world *world, unsigned machine, enum world_stop how);
 void disk_empty(struct world *world, struct machine *machine);
 /* Ends what an env that is off has started, so that its owner can be freed. */
 void disk_end_writes(struct env *env);
-void writer_run(void *ctx);
+void lane_init(struct lane *lane, struct env *env);
 
 /* ---- net.c, net_fault.c, net_link.c ---- */
 

@@ -1,5 +1,7 @@
 """Mutants: patches with one mistake each, and what it takes to find it (script/mutants)."""
 
+import contextlib
+import difflib
 import os
 import pathlib
 import random
@@ -55,9 +57,49 @@ def apply(mutant, root, is_reversed=False):
                    text=True, cwd=root, check=True)
 
 
+def renew(mutant, root):
+    """Writes the patch anew, for source that has moved on around it; False: it fits nowhere."""
+    with tempfile.TemporaryDirectory(prefix='minikv-mutants-') as name:
+        copy = pathlib.Path(name)
+        touched = re.findall(r'^--- a/(\S+)$', mutant.text, re.MULTILINE)
+        if not all((root / path).is_file() for path in touched):
+            return False
+        for path in touched:
+            (copy / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / path, copy / path)
+        words = ['patch', '-p1', '-s', '-f', '-F3', '-r', '-', '--no-backup-if-mismatch']
+        result = subprocess.run(words, input=mutant.text, text=True, cwd=copy,
+                                capture_output=True)
+        if result.returncode != 0:
+            return False
+        lines = re.findall(r'^# .*\n', mutant.text, re.MULTILINE)
+        for path in touched:
+            old, new = ((folder / path).read_text(encoding='utf-8').splitlines(keepends=True)
+                        for folder in (root, copy))
+            lines += difflib.unified_diff(old, new, f'a/{path}', f'b/{path}')
+    (root / mutant.path).write_text(''.join(lines), encoding='utf-8')
+    return True
+
+
+def renew_all(chosen):
+    """Every patch that does not apply any more; 1: some do not fit at all."""
+    failed = 0
+    for mutant in chosen:
+        if check(mutant, tree.ROOT):
+            is_renewed = renew(mutant, tree.ROOT)
+            failed += not is_renewed
+            print(f'{"renewed" if is_renewed else "by hand":9}{mutant.name}')
+    return 1 if failed else 0
+
+
 def limit_resources():
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def end_group(group):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def command(words, cwd, seconds):
@@ -69,12 +111,20 @@ def command(words, cwd, seconds):
         output, _ = process.communicate(timeout=seconds)
         return process.returncode, output
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        end_group(process.pid)
         output, _ = process.communicate()
         return None, output
-    except KeyboardInterrupt:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
+    finally:
+        end_group(process.pid)  # a test that died may leave children behind
+
+
+def first_failure(output):
+    """Of a cmocka program: the test that failed, or in which it died; empty if it says nothing."""
+    failed = re.search(r'^\[  FAILED  \] (\w+)$', output, re.MULTILINE)
+    if failed:
+        return failed.group(1)
+    begun = re.findall(r'^\[ RUN      \] (\w+)$', output, re.MULTILINE)
+    return begun[-1] if begun else ''
 
 
 class Workshop:
@@ -111,11 +161,18 @@ class Workshop:
         self.must(['ninja', '-j', str(os.cpu_count()), '-C', str(self.build), *targets])
 
     def run_tests(self, modules):
-        """The names of those that fail."""
+        """The programs that fail, each with the first test that does."""
         pattern = '|'.join(f'^{module}/' for module in modules)
         _, output = command(['ctest', '-R', pattern, '-j', str(os.cpu_count()), '--timeout',
-                             str(ONE_TEST_SECONDS)], self.build, TESTS_SECONDS)
-        return re.findall(r'Test +#\d+: (\S+) \.*(?:\*\*\*|Subprocess|Child)', output)
+                             str(ONE_TEST_SECONDS), '--output-on-failure'],
+                            self.build, TESTS_SECONDS)
+        blocks = re.split(r'^ *\d+/\d+ (?=Test +#\d+: )', output, flags=re.MULTILINE)
+        failed = {}
+        for block in blocks[1:]:
+            match = re.match(r'Test +#\d+: (\S+) \.*(?:\*\*\*|Subprocess|Child)', block)
+            if match:
+                failed[match.group(1)] = first_failure(block)
+        return failed
 
     def run_simulator(self, first, count, seconds):
         """What failed (`oracle`, None: nothing), after how many seeds and seconds."""
@@ -147,7 +204,8 @@ def judge(workshop, mutant, options, first, ignored):
     apply(mutant, workshop.source)
     try:
         workshop.make(mutant.tests)
-        failed = [name for name in workshop.run_tests(mutant.tests) if name not in ignored]
+        failed = {program: test for program, test in workshop.run_tests(mutant.tests).items()
+                  if program not in ignored}
         simulated = workshop.run_simulator(first, options.seeds, options.seconds)
     finally:
         apply(mutant, workshop.source, is_reversed=True)
@@ -155,15 +213,30 @@ def judge(workshop, mutant, options, first, ignored):
             'is_caught': bool(failed) or simulated['oracle'] is not None}
 
 
+def most_telling(tests):
+    """Of the programs that failed, one that is about single rules, if there is one."""
+    return min(tests, key=lambda name: (name.endswith(('cluster_test', 'scenario_test')), name))
+
+
 def words_of(result):
     """(what the tests say, what the simulator says)"""
     tests, simulated = result['tests'], result['simulated']
     more = f' and {len(tests) - 1} more' if len(tests) > 1 else ''
-    by_test = tests[0] + more if tests else '–'
+    by_test = most_telling(tests) + more if tests else '–'
     if simulated['oracle'] is None:
         return by_test, f'not in {simulated["seeds"]} seeds'
     return by_test, (f'seed {simulated["seeds"]}, {simulated["seconds"]:.0f} s: '
                      f'{simulated["oracle"]}')
+
+
+def named_test(result):
+    """What the tests say, with the test in the program: for the table."""
+    tests, (by_test, _) = result['tests'], words_of(result)
+    if not tests:
+        return by_test
+    program = most_telling(tests)
+    test = f': `{tests[program]}`' if tests[program] else ''
+    return by_test.replace(program, program + test, 1)
 
 
 def write_table(path, results):
@@ -171,8 +244,8 @@ def write_table(path, results):
              '| --- | --- | --- | --- |']
     for result in results:
         mutant = result['mutant']
-        by_test, by_seed = words_of(result)
-        lines.append(f'| `{mutant.name}` | {mutant.faults} | {by_test} | {by_seed} |')
+        _, by_seed = words_of(result)
+        lines.append(f'| `{mutant.name}` | {mutant.faults} | {named_test(result)} | {by_seed} |')
     path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
 
 
@@ -213,6 +286,8 @@ def run_all(folder, chosen, options):
 
 def run(options):
     chosen = load(options.names)
+    if options.renew:
+        return renew_all(chosen)
     for mutant in chosen:
         problem = check(mutant, tree.ROOT)
         if problem:

@@ -114,12 +114,20 @@ def system(name, totals):
     totals.add(*counts)
 
 
-SEEDS = '1-500'
+SEEDS_COUNT = 1000
+
+
+def fresh_seeds():
+    """New ones in each run, printed with their results; MINIKV_SEEDS=A-B repeats a run."""
+    first = int(time.time()) * 1000
+    return os.environ.get('MINIKV_SEEDS') or f'{first}-{first + SEEDS_COUNT - 1}'
 
 
 def simulate(totals):
-    """Seeds that once failed, then a range that is the same in every run; longer ranges by hand."""
-    for arguments in (['--file', 'tests/seeds.txt'], ['--seeds', SEEDS]):
+    """Seeds that once failed, then fresh ones; longer ranges by hand."""
+    seeds = fresh_seeds()
+    print(f'   seeds {seeds}', flush=True)
+    for arguments in (['--file', 'tests/seeds.txt'], ['--seeds', seeds]):
         result = run(['build/release/minikv-sim', '-j', str(os.cpu_count()), *arguments])
         print(''.join(f'   {line}\n' for line in result.stdout.splitlines()), end='')
         totals.add(*((1, 0) if result.returncode == 0 else (0, 1)))

@@ -1,6 +1,6 @@
 /* What clients are told, and what must hold of it at once: reads show what was acknowledged, and
  * all answers to one write agree. */
-#include "sim/swarm/swarm.h"
+#include "sim/swarm/members.h"
 
 static void violate(const struct operation *operation, const char *oracle, const char *what)
 {
@@ -11,20 +11,11 @@ static void violate(const struct operation *operation, const char *oracle, const
 
 /* ---- the counter and registers ---- */
 
-/* Digits at the front; what stands behind is padding. */
-static uint64_t number_in(struct bytes value)
-{
-    uint64_t number = 0;
-    for (size_t i = 0; i < value.count && value.data[i] >= '0' && value.data[i] <= '9'; i++)
-        number = number * 10 + (uint64_t)(value.data[i] - '0');
-    return number;
-}
-
 static void on_count(struct operation *operation, const struct kv *kv)
 {
     struct swarm *swarm = operation->swarm;
     struct kv_item item;
-    uint64_t shown = kv_get(kv, BYTES_LITERAL("shared"), &item) ? number_in(item.value) : 0;
+    uint64_t shown = kv_get(kv, BYTES_LITERAL("shared"), &item) ? history_number(item.value) : 0;
     if (shown < operation->acked_before)
         violate(operation, "reads", "misses an acknowledged increment");
     if (shown > swarm->shared_sent)
@@ -32,61 +23,24 @@ static void on_count(struct operation *operation, const struct kv *kv)
     swarm->shared_seen = MAX(swarm->shared_seen, shown);
 }
 
-static void see(struct register_history *history, uint64_t revision, uint64_t value)
-{
-    if (revision > history->last.revision)
-        history->last = (struct sighting){revision, value};
-}
-
 static void on_read(struct operation *operation, const struct kv *kv)
 {
-    struct swarm *swarm = operation->swarm;
-    struct register_history *history = &swarm->registers[operation->key];
-    struct linear_op *op = &history->ops[operation->history];
     struct kv_item item;
-    char key[] = "register-0";
-    key[sizeof key - 2] = (char)('0' + operation->key);
-    op->outcome = LINEAR_DONE;
-    op->answered = ++swarm->moment;
-    if (kv_get(kv, bytes_of_text(key), &item)) {
-        op->expected = number_in(item.value);
-        see(history, item.mod_revision, op->expected);
-    }
+    char key[HISTORY_KEY_BYTES];
+    history_key(operation->key, key);
+    bool is_there = kv_get(kv, bytes_of_text(key), &item);
+    history_end_read(operation->swarm, operation->key, operation->history,
+                     is_there ? item.mod_revision : 0, is_there ? history_number(item.value) : 0);
 }
 
 /* What is known not to have happened is taken out: whoever shows it all the same has no reason. */
-static void forget_change(struct linear_op *op)
-{
-    *op = (struct linear_op){.kind = LINEAR_READ,
-                             .outcome = LINEAR_UNKNOWN,
-                             .called = op->called,
-                             .answered = LINEAR_NEVER};
-}
-
-static void conclude_change(struct swarm *swarm, unsigned key, size_t at, enum status status,
-                            uint64_t mod_revision)
-{
-    struct register_history *history = &swarm->registers[key];
-    struct linear_op *op = &history->ops[at];
-    if (op->outcome != LINEAR_UNKNOWN)
-        return;
-    bool is_done = status == ST_OK;
-    if (!is_done && status != ST_CONDITION_FAILED)
-        return;
-    op->outcome = is_done ? LINEAR_DONE : LINEAR_REFUSED;
-    op->answered = ++swarm->moment;
-    if (is_done && op->value != 0)
-        see(history, mod_revision, op->value);
-}
-
 static void on_change(struct operation *operation, const struct node_answer *answer)
 {
     struct swarm *swarm = operation->swarm;
-    struct linear_op *op = &swarm->registers[operation->key].ops[operation->history];
-    conclude_change(swarm, operation->key, operation->history, answer->status,
-                    answer->result.mod_revision);
-    if (op->outcome == LINEAR_UNKNOWN && operation->fate == FATE_NONE)
-        forget_change(op);
+    history_end_change(swarm, operation->key, operation->history, answer->status,
+                       answer->result.mod_revision);
+    if (operation->fate == FATE_NONE)
+        history_forget_change(swarm, operation->key, operation->history);
 }
 
 /* ---- writes with an identity ---- */
@@ -132,7 +86,7 @@ static void learn(struct operation *operation, struct write *write, enum status 
         swarm->shared_acked += write->target == TARGET_SHARED;
         swarm->totals.applied++;
         if (write->target == TARGET_REGISTER)
-            conclude_change(swarm, write->key, write->history, status, result->mod_revision);
+            history_end_change(swarm, write->key, write->history, status, result->mod_revision);
     } else if (!is_same(write, status, result)) {
         violate(operation, "exactly once", "two answers to the same write differ");
     }
@@ -247,6 +201,7 @@ static void on_answer(struct operation *operation, const struct node_answer *ans
     case OPERATION_CLOSE:
     case OPERATION_TRANSFER:
     case OPERATION_ANNOUNCE:
+    case OPERATION_MEMBERS:
         return;
     }
     UNREACHABLE();
@@ -277,6 +232,10 @@ void answers_on_done(void *ctx, const struct node_answer *answer)
                "#%u %s, effect %s", operation->number,
                is_heard ? status_info(answer->status)->code : "nothing: the node is gone",
                is_heard ? effect_name(answer->effect) : "unknown");
+    if (operation->request.is_forwarded && answer->hops_count > 0)
+        violate(operation, "one hop", "came forwarded, and was forwarded again");
+    if (operation->kind == OPERATION_MEMBERS)
+        members_on_answer(operation, is_heard ? answer->status : ST_TIMEOUT);
     if (is_heard)
         on_answer(operation, answer);
     else if (operation->kind == OPERATION_OPEN)

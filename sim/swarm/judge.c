@@ -8,18 +8,12 @@
  *      linearizable   each register has an order of operations that explains all answers */
 #include <stdio.h>
 
+#include "sim/swarm/customer.h"
+#include "sim/swarm/members.h"
 #include "sim/swarm/model.h"
 #include "sim/swarm/swarm.h"
 
 enum { LINEAR_STEPS_MAX = 300000 };
-
-static void violate_operation(const struct operation *operation, const char *oracle,
-                              const char *what)
-{
-    char text[64];
-    swarm_violate(operation->swarm, VERDICT_SAFETY, oracle, "#%u (%s at n%u): %s",
-                  operation->number, operation_format(operation, text), operation->at, what);
-}
 
 static void violate_write(struct swarm *swarm, unsigned number, const char *oracle,
                           const char *what)
@@ -82,7 +76,7 @@ static const struct kv *compare_states(struct swarm *swarm, const struct model *
 {
     const struct kv *first = NULL;
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
-        if ((swarm->core & 1u << i) == 0)
+        if (!members_are_owed(swarm, i))
             continue;
         const struct kv *kv = node_kv(swarm->sites[i].node);
         struct comparison comparison = {swarm, model, 0};
@@ -118,17 +112,33 @@ static void check_directory(struct swarm *swarm, const struct kv *kv)
 
 /* ---- the answers ---- */
 
+void judge_own_key(struct swarm *swarm, const struct model *model, const char *key, enum fate fate,
+                   const char *who)
+{
+    const struct model_key *found = model_find_key(model, bytes_of_text(key));
+    if (found != NULL && found->version != 1)
+        swarm_violate(swarm, VERDICT_SAFETY, "exactly once", "%s: took effect twice", who);
+    if (fate == FATE_APPLIED && found == NULL)
+        swarm_violate(swarm, VERDICT_SAFETY, "truth", "%s: was acknowledged and is lost", who);
+    if (fate == FATE_NONE && found != NULL)
+        swarm_violate(swarm, VERDICT_SAFETY, "truth",
+                      "%s: was answered with effect none and took effect", who);
+}
+
 static void check_own(const struct operation *operation, const struct model *model)
 {
-    char text[32];
-    (void)snprintf(text, sizeof text, "own-%u", operation->number);
-    const struct model_key *key = model_find_key(model, bytes_of_text(text));
-    if (key != NULL && key->version != 1)
-        violate_operation(operation, "exactly once", "took effect twice");
-    if (operation->fate == FATE_APPLIED && key == NULL)
-        violate_operation(operation, "truth", "was acknowledged and is lost");
-    if (operation->fate == FATE_NONE && key != NULL)
-        violate_operation(operation, "truth", "was answered with effect none and took effect");
+    char key[32], what[64], who[96];
+    (void)snprintf(key, sizeof key, "own-%u", operation->number);
+    (void)snprintf(who, sizeof who, "#%u (%s at n%u)", operation->number,
+                   operation_format(operation, what), operation->at);
+    judge_own_key(operation->swarm, model, key, operation->fate, who);
+}
+
+bool judge_is_result(const struct model_write *write, enum status status, int64_t number,
+                     uint64_t mod_revision)
+{
+    return write->result.status == status && write->result.number == number &&
+           write->result.mod_revision == mod_revision;
 }
 
 static void check_answer(struct swarm *swarm, unsigned number, const struct model_write *wanted)
@@ -138,9 +148,8 @@ static void check_answer(struct swarm *swarm, unsigned number, const struct mode
     bool is_sealed = wanted != NULL && wanted->is_sealed;
     if (write->is_applied && !is_done)
         violate_write(swarm, number, "truth", "was acknowledged, and no entry carries it out");
-    else if (write->is_applied && (write->status != wanted->result.status ||
-                                   write->result.number != wanted->result.number ||
-                                   write->result.mod_revision != wanted->result.mod_revision))
+    else if (write->is_applied && !judge_is_result(wanted, write->status, write->result.number,
+                                                   write->result.mod_revision))
         violate_write(swarm, number, "truth", "was answered with another result than the log has");
     if (write->is_sealed && !is_sealed)
         violate_write(swarm, number, "truth", "was said to happen never, and is not sealed");
@@ -233,6 +242,7 @@ void judge(struct swarm *swarm)
                 swarm->operations[i]->kind == OPERATION_LAST)
                 check_own(swarm->operations[i], &model);
         check_writes(swarm, &model);
+        customers_judge(swarm->customers, &model);
     } else {
         swarm->totals.undecided++;
     }

@@ -13,10 +13,10 @@
 #include "sim/swarm/fleet.h"
 #include "sim/swarm/options.h"
 #include "sim/swarm/report.h"
-#include "sim/swarm/shrink.h"
+#include "sim/swarm/shrink_run.h"
 #include "sim/swarm/timeline.h"
 
-enum { FRESH_SEEDS = 20, BRIEF_FROM = 100, SHRINK_NEIGHBOURS = 12, SHRINK_RUNS_MAX = 3000 };
+enum { FRESH_SEEDS = 20, BRIEF_FROM = 100 };
 
 static char again[OPTIONS_PINS_BYTES + 64]; /* for on_abort: how to run this once more */
 
@@ -40,12 +40,13 @@ static int usage(const struct errtext *error)
 
 static void draw_timeline(void *ctx, const struct swarm *swarm)
 {
-    const char *path = ctx;
+    const struct options *options = ctx;
+    const char *path = options->timeline;
     if (path == NULL)
         return;
     FILE *out = fopen(path, "w");
     if (out != NULL)
-        timeline_write(out, swarm);
+        timeline_write(out, swarm, &options->pins);
     if (out == NULL || fclose(out) != 0) {
         (void)fprintf(stderr, "minikv-sim: %s: %s\n", path, strerror(errno));
         exit(EXIT_CODE_FAILURE);
@@ -65,7 +66,7 @@ static int run_one(const struct options *options)
     (void)signal(SIGABRT, on_abort);
     if (options->trace)
         trace_print_legend(stdout);
-    fleet_run(&run, &trace, draw_timeline, (void *)options->timeline, &result);
+    fleet_run(&run, &trace, draw_timeline, (void *)options, &result);
     if (options->digest) {
         (void)printf("%" PRIu64 " %016" PRIx64 "\n", run.seed, result.digest);
         return (int)result.verdict;
@@ -180,53 +181,6 @@ static int run_file(const struct options *options)
     return code;
 }
 
-/* ---- smaller ---- */
-
-struct shrinking {
-    struct fleet_result wanted; /* the failure to keep */
-};
-
-static bool fails_alike(void *ctx, const struct fleet_case *run, time_us *out_at)
-{
-    const struct shrinking *shrinking = ctx;
-    struct fleet_result result;
-    fleet_run_apart(run, &result);
-    *out_at = result.violated_at;
-    return result.verdict == shrinking->wanted.verdict &&
-           strcmp(result.oracle, shrinking->wanted.oracle) == 0;
-}
-
-static void print_step(void *ctx, const struct fleet_case *run)
-{
-    char pins[OPTIONS_PINS_BYTES];
-    (void)printf("still fails: --seed %" PRIu64 "%s\n", run->seed,
-                 options_format_pins(&run->pins, pins));
-    (void)fflush(stdout);
-}
-
-static int run_shrink(const struct options *options)
-{
-    struct fleet_case run = {options->seed_first, options->pins};
-    struct shrinking shrinking;
-    struct shrink shrink = {.fails = fails_alike,
-                            .on_step = print_step,
-                            .ctx = &shrinking,
-                            .neighbours = SHRINK_NEIGHBOURS,
-                            .runs_max = SHRINK_RUNS_MAX};
-    fleet_run_apart(&run, &shrinking.wanted);
-    if (shrinking.wanted.verdict == VERDICT_PASS) {
-        (void)printf("seed %" PRIu64 " passes: there is nothing to shrink\n", run.seed);
-        return EXIT_CODE_OK;
-    }
-    report_failure(stdout, &shrinking.wanted);
-    shrink_case(&shrink, &run, shrinking.wanted.violated_at);
-    (void)puts("the smallest found:");
-    fleet_run_apart(&run, &shrinking.wanted);
-    report_line(stdout, &shrinking.wanted);
-    report_failure(stdout, &shrinking.wanted);
-    return (int)shrinking.wanted.verdict;
-}
-
 int main(int argc, char **argv)
 {
     struct options options;
@@ -249,7 +203,7 @@ int main(int argc, char **argv)
         options.seed_last = options.seed_first + FRESH_SEEDS - 1;
     }
     if (options.shrink)
-        return run_shrink(&options);
+        return shrink_run(&(struct fleet_case){options.seed_first, options.pins}, options.jobs);
     if (options.seed_first == options.seed_last)
         return run_one(&options);
     return run_range(&options);

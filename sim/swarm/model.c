@@ -289,6 +289,9 @@ static void apply_command(struct model *model, const struct command *command, st
     case COMMAND_ANNOUNCE: /* of the directory; no key and no client */
     case COMMAND_REGISTER:
     case COMMAND_TRANSFER:
+    case COMMAND_JOIN:
+    case COMMAND_REMOVE:
+    case COMMAND_PROMOTE:
         return;
     }
     UNREACHABLE();

@@ -74,6 +74,12 @@ static bool parse_clients(struct options *options, const char *text, struct errt
     return parse_unsigned(text, 1, PLAN_CLIENTS_MAX, &options->pins.clients_count, error);
 }
 
+static bool parse_customers(struct options *options, const char *text, struct errtext *error)
+{
+    options->pins.has_customers = true;
+    return parse_unsigned(text, 0, PLAN_CUSTOMERS_MAX, &options->pins.customers_count, error);
+}
+
 static bool parse_operations(struct options *options, const char *text, struct errtext *error)
 {
     return parse_unsigned(text, 1, PLAN_OPERATIONS_MAX, &options->pins.operations_max, error);
@@ -164,6 +170,8 @@ static const struct option_row rows[] = {
      "How long faults strike, in virtual time: 60s unless given, also 1500ms."},
     {"operations", 0, "N", parse_operations, "At most so many requests while faults strike."},
     {"clients", 0, "N", parse_clients, "So many clients with an identity."},
+    {"customers", 0, "N", parse_customers,
+     "0 to 3 machines that use libminikv, over HTTP, instead of what the seed draws."},
     {"faults", 0, "LIST", parse_faults,
      "Only these kinds, separated by commas; all; none. They are listed below."},
     {"trace", 0, NULL, set_trace, "One line for each event, with a legend in front."},
@@ -285,6 +293,8 @@ const char *options_format_pins(const struct plan_pins *pins, char out[OPTIONS_P
         at += (size_t)snprintf(out + at, room - at, " --operations %u", pins->operations_max);
     if (pins->clients_count != 0)
         at += (size_t)snprintf(out + at, room - at, " --clients %u", pins->clients_count);
+    if (pins->has_customers)
+        at += (size_t)snprintf(out + at, room - at, " --customers %u", pins->customers_count);
     if (pins->has_faults)
         at += (size_t)snprintf(out + at, room - at, " --faults %s",
                                plan_format_faults(pins->faults, faults));
@@ -317,7 +327,9 @@ void options_describe(FILE *out, bool is_roff)
     manual_paragraph(&manual,
                      "Runs the code of minikvd on virtual time, disks and networks. Everything "
                      "that happens follows from the seed. For 60 virtual seconds faults strike "
-                     "while clients work; then a majority heals and must serve everybody. After "
+                     "while clients work, in a third of the seeds also through libminikv and HTTP, "
+                     "snapshots are taken and members come and go; "
+                     "then a majority heals and must serve everybody. After "
                      "every step it is checked what Raft promises, and in the end that no client "
                      "was told a lie. Without a seed it runs twenty fresh ones.");
     manual_section(&manual, "Options");

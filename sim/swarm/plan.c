@@ -41,10 +41,10 @@ static bool one_in(struct prng *prng, unsigned count)
     return prng_below(prng, count) == 0;
 }
 
-static void draw_faults(struct plan *plan, struct prng *prng)
+static void draw_faults(struct plan *plan, struct prng *prng, bool leaves_out, unsigned first,
+                        unsigned end)
 {
-    bool leaves_out = one_in(prng, 2);
-    for (unsigned i = 0; i < FAULT_COUNT; i++) {
+    for (unsigned i = first; i < end; i++) {
         bool is_out = one_in(prng, 2);
         uint64_t percent = draw_scaled(prng, 25, 400); /* of the usual time between two */
         if (leaves_out && is_out)
@@ -81,20 +81,63 @@ static void draw_work(struct plan *plan, struct prng *prng)
     }
 }
 
+/* From a generator of its own: a seed without customers is what it was before there were any. */
+static void draw_customers(struct plan *plan)
+{
+    struct prng prng;
+    plan_prng(plan->seed, PURPOSE_CUSTOMERS_PLAN, &prng);
+    bool has_customers = one_in(&prng, 3);
+    unsigned count = 1 + (unsigned)prng_below(&prng, PLAN_CUSTOMERS_MAX);
+    plan->customers_count = has_customers ? count : 0;
+    plan->calls_max = (unsigned)draw_scaled(&prng, 30, 300);
+    plan->call_every = plan->duration / plan->calls_max;
+    plan->troubles_every = draw_scaled(&prng, 500, 8000) * TIME_US_PER_MS;
+    plan->doors_redirect = one_in(&prng, 3);
+    plan->request_timeout = draw_scaled(&prng, 500, 8000) * TIME_US_PER_MS;
+    plan->idle_timeout = draw_scaled(&prng, 1000, 64000) * TIME_US_PER_MS;
+}
+
+/* From a generator of its own too. The bound of minikvd is of no use here: with less log between
+ * two snapshots there are more of them in a minute. */
+static void draw_cluster(struct plan *plan, bool leaves_out)
+{
+    struct prng prng;
+    plan_prng(plan->seed, PURPOSE_CLUSTER_PLAN, &prng);
+    bool has_snapshots = !one_in(&prng, 3), is_slow = one_in(&prng, 3);
+    uint64_t bytes = draw_scaled(&prng, KIB, 64 * KIB);
+    uint64_t rate = draw_scaled(&prng, 16 * KIB, 2 * MIB);
+    plan->snapshot_bytes = has_snapshots ? bytes : 0;
+    plan->snapshot_rate = is_slow ? rate : 0; /* crashes strike while one is being written */
+    draw_faults(plan, &prng, leaves_out, FAULT_MEMBERS, FAULT_COUNT);
+    bool begins_small = one_in(&prng, 4);
+    unsigned founders = 1 + (unsigned)prng_below(&prng, PLAN_NODES_MAX);
+    plan->founders_max = begins_small ? founders : PLAN_NODES_MAX;
+}
+
 static void pin(struct plan *plan, const struct plan_pins *pins)
 {
     if (pins->nodes_count != 0)
         plan->nodes_count = pins->nodes_count;
-    if (pins->operations_max != 0) /* as fast as before, but no longer */
+    if (pins->operations_max != 0) { /* as fast as before, but no longer */
         plan->operations_max = pins->operations_max;
+        plan->calls_max = MIN(plan->calls_max, pins->operations_max);
+    }
     if (pins->clients_count != 0)
         plan->clients_count = pins->clients_count;
+    if (pins->has_customers)
+        plan->customers_count = pins->customers_count;
     if (pins->has_faults) {
         for (unsigned i = 0; i < FAULT_COUNT; i++) /* also those that the seed leaves out */
             if (plan->fault_every[i] == 0)
                 plan->fault_every[i] = infos[i].every_ms * TIME_US_PER_MS;
         plan->faults = pins->faults;
     }
+}
+
+unsigned plan_founders(const struct plan *plan)
+{
+    bool can_grow = (plan->faults & 1u << FAULT_MEMBERS) != 0;
+    return can_grow ? MIN(plan->founders_max, plan->nodes_count) : plan->nodes_count;
 }
 
 void plan_draw(struct plan *plan, uint64_t seed, const struct plan_pins *pins)
@@ -106,9 +149,12 @@ void plan_draw(struct plan *plan, uint64_t seed, const struct plan_pins *pins)
     plan->nodes_count = sizes[prng_below(&prng, ARRAY_COUNT(sizes))];
     draw_times(plan, &prng);
     draw_work(plan, &prng);
-    draw_faults(plan, &prng);
+    bool leaves_out = one_in(&prng, 2);
+    draw_faults(plan, &prng, leaves_out, 0, FAULT_MEMBERS);
     plan->heals_all = one_in(&prng, 2);
     plan->wal_segment_bytes = WAL_SEGMENT_BYTES_MIN << prng_below(&prng, 4);
+    draw_customers(plan);
+    draw_cluster(plan, leaves_out);
     pin(plan, pins);
     if (pins->duration != 0)
         plan->duration = pins->duration; /* the load goes on at the same rate */

@@ -12,7 +12,13 @@
 #include "base/prng.h"
 #include "types/ids.h"
 
-enum { PLAN_NODES_MAX = 7, PLAN_OPERATIONS_MAX = 20000, PLAN_KEYS_MAX = 4, PLAN_CLIENTS_MAX = 16 };
+enum {
+    PLAN_NODES_MAX = 7,
+    PLAN_OPERATIONS_MAX = 20000,
+    PLAN_KEYS_MAX = 4,
+    PLAN_CLIENTS_MAX = 16,
+    PLAN_CUSTOMERS_MAX = 3
+};
 
 /* X(NAME, word, mean time between two in ms; 0: from the start, what it is) */
 #define FAULT_TABLE(X)                                                                             \
@@ -34,10 +40,12 @@ enum { PLAN_NODES_MAX = 7, PLAN_OPERATIONS_MAX = 20000, PLAN_KEYS_MAX = 4, PLAN_
     X(IO_ERROR, "io-error", 20000, "one of the next disk writes or syncs of a machine fails")      \
     X(CLOCK, "clock", 0, "at each boot: a clock that runs at 80 to 125 percent, of another day")   \
     X(CLOCK_JUMP, "clock-jump", 8000, "the wall clock of a machine is set, forward or back")       \
-    X(WIPE, "wipe", 40000, "a machine comes back with an empty disk: never too many of them")      \
+    X(WIPE, "wipe", 40000, "a machine comes back with an empty disk, and is replaced later")       \
     X(ROT, "rot", 40000, "a bit of what was synced long ago turns round: never on too many")       \
     X(TRANSFER, "transfer", 5000, "an operator asks for another leader")                           \
-    X(ANNOUNCE, "announce", 8000, "an operator announces a wrong client address")
+    X(ANNOUNCE, "announce", 8000, "an operator announces a wrong client address")                  \
+    X(MEMBERS, "members", 10000, "members are taken out and let in; some seeds begin with few")    \
+    X(OLD_DISK, "old-disk", 10000, "a machine comes back with an older copy of its disk")
 
 enum fault {
 #define FAULT_ENUM(name, word, every_ms, text) FAULT_##name,
@@ -58,7 +66,8 @@ enum work { WORK_COUNTER, WORK_READ, WORK_SESSION, WORK_REGISTER, WORK_KINDS };
 
 struct plan {
     uint64_t seed;
-    unsigned nodes_count;
+    unsigned nodes_count;    /* machines that are members, at some time */
+    unsigned founders_max;   /* plan_founders */
     time_us duration;        /* of the first phase, with faults */
     unsigned operations_max; /* of the first phase */
     unsigned clients_count, keys_count;
@@ -69,9 +78,18 @@ struct plan {
     unsigned copies_max; /* of one delivery, to several nodes at once */
     time_us heartbeat, election, hold, session_ttl;
     uint64_t wal_segment_bytes;
-    size_t value_bytes_max; /* of a register's value: padding behind it */
+    uint64_t snapshot_bytes, snapshot_rate; /* 0: the default, which no run comes to */
+    size_t value_bytes_max;                 /* of a register's value: padding behind it */
     time_us delay_min, delay_max, sync_min, sync_max;
     bool heals_all; /* in the second phase; else a majority, and the others stay away */
+
+    /* Customers use libminikv, over HTTP: with them the nodes open their front doors. */
+    unsigned customers_count; /* 0: two seeds in three */
+    unsigned calls_max;       /* of each, in the first phase */
+    time_us call_every;       /* mean, of each */
+    time_us troubles_every;   /* mean: of the faults between customers and nodes, and of theirs */
+    bool doors_redirect;      /* the nodes' own policy */
+    time_us request_timeout, idle_timeout; /* of the doors */
 };
 
 /* What is not 0 replaces what the seed draws. */
@@ -80,18 +98,32 @@ struct plan_pins {
     time_us duration;
     unsigned operations_max;
     unsigned clients_count;
+    bool has_customers;
+    unsigned customers_count; /* 0 is none of them */
     bool has_faults;
     uint32_t faults; /* the only ones that may strike */
 };
 
 void plan_draw(struct plan *plan, uint64_t seed, const struct plan_pins *pins);
+/* How many are members at the start. */
+unsigned plan_founders(const struct plan *plan);
 /* "crash,cut", "all" or "none". False: an unknown word, given in `out_word` where it begins. */
 bool plan_parse_faults(const char *text, uint32_t *out_faults, struct bytes *out_word);
 /* The same the other way round; needs 256 bytes. */
 const char *plan_format_faults(uint32_t faults, char out[256]);
 
 /* One generator for each purpose, so that one more draw here moves nothing there. */
-enum purpose { PURPOSE_PLAN = 1, PURPOSE_WORLD, PURPOSE_FAULTS, PURPOSE_WORK, PURPOSE_CHECKS };
+enum purpose {
+    PURPOSE_PLAN = 1,
+    PURPOSE_WORLD,
+    PURPOSE_FAULTS,
+    PURPOSE_WORK,
+    PURPOSE_CHECKS,
+    PURPOSE_CUSTOMERS_PLAN,
+    PURPOSE_CUSTOMERS,
+    PURPOSE_CLUSTER_PLAN,
+    PURPOSE_OPERATORS
+};
 void plan_prng(uint64_t seed, enum purpose purpose, struct prng *out_prng);
 
 #endif

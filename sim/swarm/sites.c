@@ -1,9 +1,9 @@
-/* Machines and the nodes on them. A site is off, on with a node, or gone for good: its disk was
- * emptied or damaged, and this version has no way to admit it again. */
+/* Machines and the nodes on them. A site is off, on with a node, or lost: its disk was emptied or
+ * damaged, until its operator gives it a new one (members.c). */
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "sim/swarm/swarm.h"
+#include "sim/swarm/members.h"
 
 enum { PORT_PEER = 7001, PORT_HTTP = 8081 };
 
@@ -19,12 +19,22 @@ struct address site_http(unsigned id)
     return address_of(id, PORT_HTTP);
 }
 
+struct address site_peer(unsigned id)
+{
+    return address_of(id, PORT_PEER);
+}
+
 /* ---- what the node asks of its surroundings ---- */
 
 static void on_verify(void *ctx, const struct node_verify *verify)
 {
     struct site *site = ctx;
     struct swarm *swarm = site->swarm;
+    if (front_is_wanted(swarm)) {
+        REQUIRE(site->http != NULL);
+        http_verify(site->http, verify);
+        return;
+    }
     struct question *question = swarm_append((void **)&swarm->questions, &swarm->questions_count,
                                              sizeof swarm->questions[0]);
     time_us delay = (1 + prng_below(&swarm->work, 400)) * TIME_US_PER_MS;
@@ -33,7 +43,7 @@ static void on_verify(void *ctx, const struct node_verify *verify)
     question->at += delay;
 }
 
-/* Only the node itself answers at its address. */
+/* Without front doors, only the node itself answers at its address. */
 void sites_answer_questions(struct swarm *swarm)
 {
     size_t kept = 0, count = swarm->questions_count;
@@ -73,16 +83,24 @@ static struct node_options options_of(const struct site *site)
                                    .listen_peer = address_of(site->id, PORT_PEER),
                                    .advertise_http = site_http(site->id),
                                    .announces = true,
+                                   .policy = plan->doors_redirect ? ROUTE_REDIRECT : ROUTE_FORWARD,
                                    .heartbeat = plan->heartbeat,
                                    .election = plan->election,
                                    .hold = plan->hold,
                                    .session_ttl = plan->session_ttl,
-                                   .wal_segment_bytes = plan->wal_segment_bytes};
-    for (unsigned i = 1; i <= plan->nodes_count; i++) {
-        struct member member = {.id = i, .is_voter = true, .peer = address_of(i, PORT_PEER)};
-        enum status status = config_add(&options.initial, &member);
-        REQUIRE(status == ST_OK);
+                                   .wal_segment_bytes = plan->wal_segment_bytes,
+                                   .snapshot_bytes = plan->snapshot_bytes,
+                                   .snapshot_rate = plan->snapshot_rate};
+    const struct config *founders = &site->swarm->configs[0].config;
+    if (!site->joins) {
+        options.initial = *founders;
+        return options;
     }
+    const struct site *guide = members_find_guide(site->swarm);
+    options.joins = true;
+    options.cluster_id = config_cluster_id(founders);
+    if (guide != NULL)
+        options.hint = members_hint(guide, site->id);
     return options;
 }
 
@@ -136,10 +154,15 @@ static void take_refusal(struct site *site, enum status status, const struct err
 void site_boot(struct site *site)
 {
     struct swarm *swarm = site->swarm;
-    struct node_callbacks callbacks = {.ctx = site, .verify = on_verify, .on_fatal = on_fatal};
+    struct node_callbacks callbacks = {
+        .ctx = site, .verify = on_verify, .on_fatal = on_fatal, .on_view = front_on_view};
     struct node_options options = options_of(site);
     struct errtext error = {0};
-    REQUIRE(site->node == NULL && !site->is_lost);
+    REQUIRE(site->node == NULL && !site->is_lost && !site->is_out);
+    if (site->joins && site->is_fresh && members_find_guide(swarm) == NULL) {
+        site->boot_at = world_now(swarm->world) + 500 * TIME_US_PER_MS; /* nobody to ask */
+        return;
+    }
 
     set_clock(site);
     swarm_note(swarm, TRACE_BOOT, site->id, 0, 0, 0, "starts");
@@ -147,11 +170,18 @@ void site_boot(struct site *site)
     site->boot_at = TIME_NEVER;
     site->env = world_boot(swarm->world, site->id);
     enum status status = node_open(site->env, &options, &callbacks, &site->node, &error);
-    if (status != ST_OK) {
+    if (status != ST_OK)
         site->node = NULL;
+    else
+        status = front_open(site, &error);
+    if (status != ST_OK) {
+        struct node *node = site->node;
+        site->node = NULL;
+        node_close(node);
         take_refusal(site, status, &error);
         return;
     }
+    site->is_fresh = false;
     watch_after_boot(site);
 }
 
@@ -159,27 +189,39 @@ void sites_boot_due(struct swarm *swarm)
 {
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
         struct site *site = &swarm->sites[i];
-        if (site->node == NULL && !site->is_lost && !world_is_on(swarm->world, i) &&
-            site->boot_at <= world_now(swarm->world))
+        if (site->node == NULL && !site->is_lost && !site->is_out &&
+            !world_is_on(swarm->world, i) && site->boot_at <= world_now(swarm->world))
             site_boot(site);
     }
 }
 
 /* ---- stop ---- */
 
+static void count_snapshots(struct site *site)
+{
+    struct node_stats stats;
+    node_stats(site->node, &stats);
+    site->swarm->totals.snapshots += stats.snapshots_count;
+    site->swarm->totals.installs += stats.installs_count;
+}
+
 /* Whoever waited for an answer learns nothing: its connection ends. */
 static void close_node(struct site *site)
 {
     struct node *node = site->node;
+    count_snapshots(site);
     site->node = NULL;
     site->is_failed = false;
     site->led_term = 0;
     node_close(node);
+    front_close(site);
 }
 
 static time_us pause_before_boot(struct site *site)
 {
     struct swarm *swarm = site->swarm;
+    if (swarm->is_healing) /* a write that was under way may fail after everything has healed */
+        return world_now(swarm->world) + 100 * TIME_US_PER_MS;
     uint64_t ms = swarm_one_in(&swarm->faults, 4) ? 20000 : 2000;
     return world_now(swarm->world) + (10 + prng_below(&swarm->faults, ms)) * TIME_US_PER_MS;
 }
@@ -217,6 +259,14 @@ void sites_collect(struct swarm *swarm)
     }
 }
 
+/* At the end of the run. */
+void sites_sum_up(struct swarm *swarm)
+{
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++)
+        if (swarm->sites[i].node != NULL)
+            count_snapshots(&swarm->sites[i]);
+}
+
 void site_pause(struct site *site, bool is_paused)
 {
     world_pause(site->swarm->world, site->id, is_paused);
@@ -227,17 +277,20 @@ void site_pause(struct site *site, bool is_paused)
         swarm_note(site->swarm, TRACE_RESUME, site->id, 0, 0, 0, "goes on");
 }
 
-unsigned sites_lost_count(const struct swarm *swarm)
+void site_forget_disk(struct site *site)
 {
-    unsigned count = 0;
-    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++)
-        count += swarm->sites[i].is_lost || swarm->sites[i].may_be_damaged;
-    return count;
+    truth_release(&site->truth_wiped);
+    site->truth_wiped = site->truth;
+    site->truth = (struct truth){0};
+    site->term_told = 0;
 }
 
-unsigned sites_lost_max(const struct swarm *swarm)
+void site_wipe(struct site *site)
 {
-    return (swarm->plan.nodes_count - 1) / 2;
+    REQUIRE(site->node == NULL);
+    world_wipe(site->swarm->world, site->id);
+    site_forget_disk(site);
+    lose_release(site); /* a copy of another directory */
 }
 
 static void set_disk(struct swarm *swarm, unsigned id)
@@ -256,9 +309,10 @@ void sites_open(struct swarm *swarm)
 {
     world_on_stop(swarm->world, on_stop, swarm);
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
-        struct site *site = &swarm->sites[i];
-        *site = (struct site){.swarm = swarm, .id = i, .boot_at = TIME_NEVER};
+        swarm->sites[i] = (struct site){.swarm = swarm, .id = i, .boot_at = TIME_NEVER};
         set_disk(swarm, i);
-        site_boot(site);
     }
+    members_begin(swarm);
+    for (unsigned i = 1; i <= plan_founders(&swarm->plan); i++)
+        site_boot(&swarm->sites[i]);
 }

@@ -2,8 +2,7 @@
  * and all of it ends when the cluster heals. */
 #include <stdio.h>
 
-#include "sim/swarm/swarm.h"
-#include "storage/wal_format.h"
+#include "sim/swarm/members.h"
 
 static uint64_t below(struct swarm *swarm, uint64_t limit)
 {
@@ -18,11 +17,6 @@ static unsigned any_site(struct swarm *swarm)
 static time_us after(struct swarm *swarm, uint64_t ms_max)
 {
     return world_now(swarm->world) + (1 + below(swarm, ms_max)) * TIME_US_PER_MS;
-}
-
-static bool can_lose_one(const struct swarm *swarm)
-{
-    return sites_lost_count(swarm) < sites_lost_max(swarm);
 }
 
 /* Beginning something that ends by itself; false: too much lasts already. */
@@ -177,32 +171,40 @@ static void strike_streams(struct swarm *swarm, enum fault fault)
         world_half_open(swarm->world, a, b);
 }
 
-static struct world_link usual_link(const struct swarm *swarm)
+struct world_link strike_usual_link(const struct swarm *swarm)
 {
     return (struct world_link){.delay_min = swarm->plan.delay_min,
                                .delay_max = swarm->plan.delay_max};
 }
 
+struct world_link strike_draw_link(const struct swarm *swarm, struct prng *prng, enum fault fault)
+{
+    struct world_link link = strike_usual_link(swarm);
+    if (fault == FAULT_LOSSY) {
+        link.loss_chance = (uint32_t)prng_below(prng, WORLD_ALWAYS / 3);
+        link.spike_chance = (uint32_t)prng_below(prng, WORLD_ALWAYS / 10);
+        link.spike_max = (1 + prng_below(prng, 3000)) * TIME_US_PER_MS;
+        link.split_chance = (uint32_t)prng_below(prng, WORLD_ALWAYS / 2);
+        link.reset_chance = (uint32_t)prng_below(prng, WORLD_ALWAYS / 100);
+        link.retry_max = 200 * TIME_US_PER_MS;
+    } else {
+        link.bytes_per_second = 2000 + prng_below(prng, 60000);
+        link.window_bytes = 1000 + prng_below(prng, 60000);
+    }
+    return link;
+}
+
 static void strike_link(struct swarm *swarm, enum fault fault)
 {
     unsigned a = any_site(swarm), b = any_site(swarm);
-    struct world_link link = usual_link(swarm);
     if (a == b || !lasts(swarm, fault, a, b, 10000))
         return;
-    if (fault == FAULT_LOSSY) {
-        link.loss_chance = (uint32_t)below(swarm, WORLD_ALWAYS / 3);
-        link.spike_chance = (uint32_t)below(swarm, WORLD_ALWAYS / 10);
-        link.spike_max = (1 + below(swarm, 3000)) * TIME_US_PER_MS;
-        link.split_chance = (uint32_t)below(swarm, WORLD_ALWAYS / 2);
-        link.reset_chance = (uint32_t)below(swarm, WORLD_ALWAYS / 100);
-        link.retry_max = 200 * TIME_US_PER_MS;
+    struct world_link link = strike_draw_link(swarm, &swarm->faults, fault);
+    if (fault == FAULT_LOSSY)
         NOTE(swarm, fault, a, b, "the way to n%u loses %u per mille", b, link.loss_chance / 1000);
-    } else {
-        link.bytes_per_second = 2000 + below(swarm, 60000);
-        link.window_bytes = 1000 + below(swarm, 60000);
+    else
         NOTE(swarm, fault, a, b, "the way to n%u carries %llu bytes a second", b,
              (unsigned long long)link.bytes_per_second);
-    }
     world_link_set(swarm->world, a, b, &link);
 }
 
@@ -225,52 +227,6 @@ static void strike_clock_jump(struct swarm *swarm)
     int64_t seconds = (int64_t)below(swarm, 200000) - 100000;
     NOTE(swarm, FAULT_CLOCK_JUMP, id, 0, "the wall clock is set by %lld s", (long long)seconds);
     world_wall_jump(swarm->world, id, seconds * 1000000);
-}
-
-/* From when on an empty disk is known for what it is: every node has applied who has which. */
-static bool is_registered(const struct swarm *swarm, unsigned id)
-{
-    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
-        const struct node *node = swarm->sites[i].node;
-        const struct kv_member *member = node != NULL ? kv_member(node_kv(node), id) : NULL;
-        if (member == NULL || member->identity == 0)
-            return false;
-    }
-    return true;
-}
-
-static void strike_wipe(struct swarm *swarm)
-{
-    struct site *site = &swarm->sites[any_site(swarm)];
-    if (site->node == NULL || site->may_be_damaged || !can_lose_one(swarm) ||
-        !is_registered(swarm, site->id))
-        return;
-    NOTE(swarm, FAULT_WIPE, site->id, 0, "gets an empty disk");
-    site_stop(site, WORLD_STOP_CRASH, "loses its disk");
-    world_wipe(swarm->world, site->id);
-    site->truth_wiped = site->truth;
-    site->truth = (struct truth){0};
-    site->term_told = 0;
-    site->may_be_damaged = true; /* it comes back, and the others must not let it in */
-}
-
-/* Somewhere in a segment that is not the last: what stands behind it proves that it was synced. */
-static void strike_rot(struct swarm *swarm)
-{
-    struct site *site = &swarm->sites[any_site(swarm)];
-    char path[64];
-    if (site->node == NULL || site->may_be_damaged || !can_lose_one(swarm) ||
-        site->truth.segment < 2)
-        return;
-    (void)snprintf(path, sizeof path, "wal/%016llx.log",
-                   (unsigned long long)(1 + below(swarm, site->truth.segment - 1)));
-    uint64_t block = 1 + below(swarm, 16);
-    uint64_t offset = block * WAL_BLOCK_BYTES + below(swarm, 200);
-    if (!world_disk_flip(swarm->world, site->id, path, offset, (uint8_t)(1u << below(swarm, 8))))
-        return;
-    NOTE(swarm, FAULT_ROT, site->id, 0, "a bit of %s at %llu turns round", path,
-         (unsigned long long)offset);
-    site->may_be_damaged = true;
 }
 
 /* ---- operators ---- */
@@ -338,10 +294,16 @@ static void strike(struct swarm *swarm, enum fault fault)
         strike_clock_jump(swarm);
         return;
     case FAULT_WIPE:
-        strike_wipe(swarm);
+        lose_wipe(&swarm->sites[any_site(swarm)]);
         return;
     case FAULT_ROT:
-        strike_rot(swarm);
+        lose_rot(&swarm->sites[any_site(swarm)]);
+        return;
+    case FAULT_OLD_DISK:
+        lose_old_disk(&swarm->sites[any_site(swarm)]);
+        return;
+    case FAULT_MEMBERS:
+        members_strike(swarm);
         return;
     case FAULT_TRANSFER:
     case FAULT_ANNOUNCE:
@@ -357,7 +319,7 @@ static void strike(struct swarm *swarm, enum fault fault)
 
 static void end(struct swarm *swarm, const struct ending *ending)
 {
-    struct world_link link = usual_link(swarm);
+    struct world_link link = strike_usual_link(swarm);
     swarm_note(swarm, TRACE_HEAL, ending->a, ending->b, ending->fault, 0, "%s is over",
                fault_info(ending->fault)->word);
     switch ((int)ending->fault) {
@@ -445,14 +407,14 @@ static void heal_site(struct swarm *swarm, struct site *site)
     world_slow_cpu(swarm->world, site->id, 0);
     if (site->is_paused)
         site_pause(site, false);
-    if (site->node == NULL && !site->is_lost)
+    if (site->node == NULL)
         site->boot_at = world_now(swarm->world);
 }
 
 /* The core is healed; the others stay as they are, and far away. */
 void strike_heal(struct swarm *swarm)
 {
-    struct world_link link = usual_link(swarm);
+    struct world_link link = strike_usual_link(swarm);
     swarm->endings_count = 0;
     world_heal(swarm->world);
     world_link_set_all(swarm->world, &link);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "sim/swarm/customer.h"
+#include "sim/swarm/members.h"
 
 void swarm_violate(struct swarm *swarm, enum verdict verdict, const char *oracle,
                    const char *format, ...)
@@ -66,6 +68,7 @@ struct swarm *swarm_new(const struct plan *plan, const struct trace *trace)
     plan_prng(plan->seed, PURPOSE_FAULTS, &swarm->faults);
     plan_prng(plan->seed, PURPOSE_WORK, &swarm->work);
     plan_prng(plan->seed, PURPOSE_CHECKS, &swarm->checks);
+    plan_prng(plan->seed, PURPOSE_OPERATORS, &swarm->operators);
     struct world_options options = {.seed = prng_next(&prng),
                                     .delay_min = plan->delay_min,
                                     .delay_max = plan->delay_max,
@@ -85,6 +88,7 @@ static void free_operation(struct operation *operation)
 
 void swarm_free(struct swarm *swarm)
 {
+    customers_free(swarm->customers);
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
         struct site *site = &swarm->sites[i];
         if (world_is_on(swarm->world, i))
@@ -92,8 +96,10 @@ void swarm_free(struct swarm *swarm)
         struct node *node = site->node;
         site->node = NULL;
         node_close(node);
+        front_close(site);
         truth_release(&site->truth);
         truth_release(&site->truth_wiped);
+        lose_release(site);
     }
     world_free(swarm->world);
     for (size_t i = 0; i < swarm->operations_count; i++)
@@ -106,6 +112,7 @@ void swarm_free(struct swarm *swarm)
     mem_free(swarm->writes);
     mem_free(swarm->clients);
     mem_free(swarm->questions);
+    mem_free(swarm->configs);
     mem_free(swarm->leaders);
     mem_free(swarm->flights);
     chronicle_release(&swarm->chronicle);
@@ -122,10 +129,11 @@ uint64_t swarm_digest(const struct swarm *swarm)
 
 void swarm_run_until(struct swarm *swarm, time_us until)
 {
-    while (!swarm_is_violated(swarm) && world_step(swarm->world, until)) {
+    for (bool is_first = true; !swarm_is_violated(swarm) && world_step(swarm->world, until);
+         is_first = false) {
         swarm->totals.steps++;
         sites_collect(swarm);
-        watch_step(swarm);
+        watch_step(swarm, is_first);
     }
 }
 
@@ -133,12 +141,15 @@ static time_us next_due(const struct swarm *swarm, time_us end)
 {
     time_us next = end;
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++)
-        if (swarm->sites[i].node == NULL)
+        if (swarm->sites[i].node == NULL && !swarm->sites[i].is_out)
             next = MIN(next, swarm->sites[i].boot_at);
+    next = MIN(next, members_next(swarm));
     for (size_t i = 0; i < swarm->questions_count; i++)
-        next = MIN(next, swarm->questions[i].at);
+        if (!swarm->sites[swarm->questions[i].site].is_paused) /* else once it goes on */
+            next = MIN(next, swarm->questions[i].at);
     if (!swarm->is_healing)
-        next = MIN(next, MIN(strike_next(swarm), swarm->next_work_at));
+        next = MIN(MIN(next, customers_next(swarm->customers)),
+                   MIN(strike_next(swarm), swarm->next_work_at));
     return MAX(next, world_now(swarm->world) + 1);
 }
 
@@ -151,9 +162,13 @@ static void pass(struct swarm *swarm, time_us end)
             return;
         sites_boot_due(swarm);
         sites_answer_questions(swarm);
-        if (!swarm->is_healing) {
+        members_due(swarm);
+        if (swarm->is_healing) {
+            members_help(swarm);
+        } else {
             strike_due(swarm);
             work_due(swarm);
+            customers_due(swarm->customers);
         }
         if (swarm_one_in(&swarm->checks, 64))
             watch_closely(swarm);
@@ -167,27 +182,26 @@ static time_us bound_of(const struct swarm *swarm)
     return 10000 * TIME_US_PER_MS + 10 * swarm->plan.election;
 }
 
-static bool is_in_core(const struct swarm *swarm, unsigned id)
-{
-    return (swarm->core & 1u << id) != 0;
-}
-
 /* Passes time until nobody waits any more. */
 static void pass_until_answered(struct swarm *swarm)
 {
     time_us end = world_now(swarm->world) + bound_of(swarm);
-    while (world_now(swarm->world) < end && swarm->open_count > 0 && !swarm_is_violated(swarm))
+    while (world_now(swarm->world) < end && !swarm_is_violated(swarm) &&
+           (swarm->open_count > 0 || !customers_are_quiet(swarm->customers)))
         pass(swarm, world_now(swarm->world) + 10 * TIME_US_PER_MS);
     for (size_t i = 0; i < swarm->operations_count && !swarm_is_violated(swarm); i++) {
         char text[64];
         const struct operation *operation = swarm->operations[i];
-        bool is_owed = is_in_core(swarm, operation->at);
+        bool is_owed = members_are_owed(swarm, operation->at);
         if (operation->fate == FATE_OPEN && is_owed)
             swarm_violate(swarm, VERDICT_LIVENESS, "everything is answered",
                           "#%u (%s at n%u) has no answer %llu ms after everything healed",
                           operation->number, operation_format(operation, text), operation->at,
                           (unsigned long long)(bound_of(swarm) / TIME_US_PER_MS));
     }
+    if (!customers_are_quiet(swarm->customers))
+        swarm_violate(swarm, VERDICT_LIVENESS, "everything is answered",
+                      "a customer has no answer from its library");
 }
 
 static bool takes_writes(const struct swarm *swarm, unsigned id, size_t first, bool *out_is_open)
@@ -209,7 +223,7 @@ static bool write_everywhere(struct swarm *swarm, size_t first)
 {
     bool is_done = true, is_open;
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
-        if (!is_in_core(swarm, i) || takes_writes(swarm, i, first, &is_open))
+        if (!members_are_owed(swarm, i) || takes_writes(swarm, i, first, &is_open))
             continue;
         is_done = false;
         if (!is_open && swarm->sites[i].node != NULL)
@@ -224,14 +238,19 @@ static void pass_until_written(struct swarm *swarm)
     time_us end = world_now(swarm->world) + bound_of(swarm);
     size_t first = swarm->operations_count;
     bool is_open;
-    while (!write_everywhere(swarm, first) && world_now(swarm->world) < end &&
-           !swarm_is_violated(swarm))
-        pass(swarm, world_now(swarm->world) + 10 * TIME_US_PER_MS);
+    bool is_done = false;
+    while (!is_done && world_now(swarm->world) < end && !swarm_is_violated(swarm)) {
+        bool has_nodes = write_everywhere(swarm, first);
+        is_done = customers_write_last(swarm->customers) && has_nodes;
+        if (!is_done)
+            pass(swarm, world_now(swarm->world) + 10 * TIME_US_PER_MS);
+    }
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++)
-        if (is_in_core(swarm, i) && !takes_writes(swarm, i, first, &is_open))
+        if (members_are_owed(swarm, i) && !takes_writes(swarm, i, first, &is_open))
             swarm_violate(swarm, VERDICT_LIVENESS, "every node takes a write",
                           "n%u has taken no write in the %llu ms after everything healed", i,
                           (unsigned long long)(bound_of(swarm) / TIME_US_PER_MS));
+    customers_expect_last(swarm->customers);
 }
 
 /* Equal logs, applied to the end, make equal states. */
@@ -239,7 +258,7 @@ static bool has_caught_up(struct swarm *swarm)
 {
     raft_index last = chronicle_last(&swarm->chronicle);
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++)
-        if (is_in_core(swarm, i) &&
+        if (members_are_owed(swarm, i) &&
             (swarm->sites[i].node == NULL || node_applied(swarm->sites[i].node) < last))
             return false;
     return true;
@@ -256,19 +275,35 @@ static void pass_until_caught_up(struct swarm *swarm)
                       (unsigned long long)chronicle_last(&swarm->chronicle));
 }
 
-/* Who is healed: all that can be, or a majority of them. */
+/* Who is healed: all that can be, or a majority of them; while members come and go nobody can say
+ * whose majority, so all. */
 static void choose_core(struct swarm *swarm)
 {
-    unsigned count = swarm->plan.nodes_count, wanted = count / 2 + 1, chosen = 0;
+    unsigned count = swarm->plan.nodes_count, chosen = 0;
+    unsigned wanted = config_voters_count(members_now(swarm)) / 2 + 1;
     unsigned first = (unsigned)prng_below(&swarm->faults, count);
+    swarm->plan.heals_all = swarm->plan.heals_all || !members_are_settled(swarm);
     for (unsigned i = 0; i < count; i++) {
         const struct site *site = &swarm->sites[1 + (first + i) % count];
-        if (site->is_lost || site->may_be_damaged || (chosen >= wanted && !swarm->plan.heals_all))
+        bool can_heal = !site->is_lost && !site->may_be_damaged && !site->is_out;
+        bool is_wanted = members_has(swarm, site->id) || swarm->plan.heals_all;
+        if (!can_heal || !is_wanted || (chosen >= wanted && !swarm->plan.heals_all))
             continue;
         swarm->core |= 1u << site->id;
-        chosen++;
+        chosen += members_has(swarm, site->id);
     }
     INVARIANT(chosen >= wanted);
+}
+
+static void pass_until_joined(struct swarm *swarm)
+{
+    time_us end = world_now(swarm->world) + bound_of(swarm);
+    while (world_now(swarm->world) < end && members_wait(swarm) && !swarm_is_violated(swarm))
+        pass(swarm, world_now(swarm->world) + 10 * TIME_US_PER_MS);
+    if (members_wait(swarm))
+        swarm_violate(swarm, VERDICT_LIVENESS, "everybody gets a vote",
+                      "a healed machine that has asked to join is no voter %llu ms later",
+                      (unsigned long long)(bound_of(swarm) / TIME_US_PER_MS));
 }
 
 static void recover(struct swarm *swarm)
@@ -277,9 +312,13 @@ static void recover(struct swarm *swarm)
     choose_core(swarm);
     swarm_note(swarm, TRACE_PHASE, 0, 0, swarm->core, 0,
                swarm->plan.heals_all ? "everything heals" : "a majority heals");
+    members_heal(swarm);
     strike_heal(swarm);
+    customers_heal(swarm->customers);
     pass(swarm, world_now(swarm->world) + TIME_US_PER_MS); /* who was off is on again */
     pass_until_answered(swarm);
+    if (!swarm_is_violated(swarm))
+        pass_until_joined(swarm);
     if (swarm_is_violated(swarm))
         return;
     pass_until_written(swarm);
@@ -293,11 +332,13 @@ enum verdict swarm_play(struct swarm *swarm)
     sites_open(swarm);
     strike_begin(swarm);
     work_begin(swarm);
+    swarm->customers = customers_open(swarm);
     pass(swarm, world_now(swarm->world) + swarm->plan.duration);
     if (!swarm_is_violated(swarm))
         recover(swarm);
     if (!swarm_is_violated(swarm))
         judge(swarm);
+    sites_sum_up(swarm);
     for (unsigned i = 0; i < FAULT_COUNT; i++)
         swarm->totals.faults_count += swarm->totals.faults[i];
     return swarm->violation.verdict;

@@ -3,9 +3,15 @@
  *      swarm.c      the two phases: safety under faults, then liveness without
  *      sites.c      machines and the nodes on them: start, stop, what is for good
  *      strike.c     the faults of the plan, and their ends
+ *      lose.c       faults that take away what a disk held
+ *      members.h    who belongs to the cluster, and the operators who change that
  *      work.c       what clients ask
  *      answers.c    what they are told, and what must hold of it at once
+ *      history.c    what was done with each register, for linear.h
+ *      front.c      the HTTP front doors of the nodes, where there are customers
+ *      customer.h   machines that use libminikv
  *      watch.c      after every step: terms, commits, states, disks
+ *      contact.c    the same: who hears whom, and who leads all the same
  *      traffic.c    every message between nodes, as bytes on the wire
  *      judge.c      at the end: the log against the state, the answers and the order of time
  *
@@ -16,6 +22,7 @@
 #ifndef MINIKV_SIM_SWARM_SWARM_H
 #define MINIKV_SIM_SWARM_SWARM_H
 
+#include "http/http.h"
 #include "node/node.h"
 #include "sim/swarm/chronicle.h"
 #include "sim/swarm/linear.h"
@@ -40,26 +47,56 @@ struct violation {
 };
 
 struct swarm;
+struct model;
+struct model_write;
 
 /* ---- machines ---- */
+
+/* What an operator goes on asking for until somebody says that it is done. */
+enum wish { WISH_NOTHING, WISH_REMOVED, WISH_JOINED };
 
 struct site {
     struct swarm *swarm;
     unsigned id;
     struct node *node; /* NULL: off */
+    struct http *http; /* NULL: no front door */
     struct env *env;
     bool is_paused, is_lost; /* lost: for good */
     bool is_failed;          /* the node wants its process to end */
     bool may_be_damaged;     /* bits have turned round: it may refuse its disk */
-    bool is_registered;      /* every node has applied who it is */
     time_us boot_at;         /* TIME_NEVER: not before somebody says so */
+
+    /* members.c */
+    bool is_out;   /* for its operator: taken out, or not let in yet */
+    bool joins;    /* its directory is one of a node that joins … */
+    bool is_fresh; /* … and is not there yet */
+    enum wish wish;
+    time_us ask_at, leave_at, return_at;
+    unsigned joins_open, removes_open; /* requests without an answer … */
+    raft_term joined_in, removed_in; /* … and those that may still be carried out in this term */
+
+    /* lose.c */
+    struct world_copy *copy; /* of its disk at some time; owned; NULL: none */
+    struct truth truth_copied;
 
     /* watch.c; of this life, but for term_told */
     raft_term term_seen, term_told; /* told: in messages */
     raft_term led_term;             /* 0: does not lead */
     raft_index commit_seen, applied_seen;
+    raft_index last_seen; /* the end of its log */
+    raft_index acked;     /* told a leader in this turn, and not found in the log on disk */
     uint64_t view_version_seen;
     struct truth truth, truth_wiped; /* wiped: what an emptied disk had held */
+
+    /* contact.c; on the clock of the machine */
+    time_us heard_at[PLAN_NODES_MAX + 1], appended_at[PLAN_NODES_MAX + 1]; /* from whom */
+    time_us quiet_since, looked_at;
+    enum raft_role role_seen;
+    raft_term role_term;
+    node_id leader_seen;
+    uint32_t voters_seen; /* bits */
+    uint64_t round_sent;  /* the highest read round … */
+    raft_term round_term; /* … that it has sent, leading in this term */
 };
 
 /* An end that is due to something that has begun. */
@@ -84,7 +121,8 @@ enum operation_kind {
     OPERATION_CLOSE,
     OPERATION_TRANSFER,
     OPERATION_ANNOUNCE,
-    OPERATION_LAST /* a write after everything healed: must be taken */
+    OPERATION_MEMBERS, /* asks for a member to be taken in or out */
+    OPERATION_LAST     /* a write after everything healed: must be taken */
 };
 
 enum fate { FATE_OPEN, FATE_APPLIED, FATE_NONE, FATE_MAYBE };
@@ -102,6 +140,8 @@ struct operation {
     uint64_t acked_before; /* COUNT: acknowledged when it was asked */
     uint64_t nonce;        /* OPEN */
     bool was_applied;      /* OUTCOME: somebody had been told so when it was asked */
+    unsigned member;       /* MEMBERS */
+    bool is_join;          /* MEMBERS */
     struct buf command;
 };
 
@@ -168,17 +208,21 @@ struct flight {
     time_us at;
 };
 
+struct customers;
+
 struct swarm_totals {
+    uint64_t calls; /* those of the operations that customers made */
     uint64_t operations, answered, applied, replayed, sealed, expired, refused;
     uint64_t faults[FAULT_COUNT];
     uint64_t faults_count, commits, elections, steps, messages;
-    uint64_t undecided; /* registers whose history was too tangled to judge */
+    uint64_t snapshots, installs, changes; /* of the members */
+    uint64_t undecided;                    /* registers whose history was too tangled to judge */
 };
 
 struct swarm {
     struct plan plan;
     struct world *world;
-    struct prng faults, work, checks;
+    struct prng faults, work, checks, operators;
     struct site sites[PLAN_NODES_MAX + 1];
     bool is_healing; /* second phase */
     uint32_t core;   /* bits: machines that are healed */
@@ -209,9 +253,16 @@ struct swarm {
     struct question *questions;
     size_t questions_count;
 
+    struct customers *customers; /* NULL: none; owned */
+
+    struct truth_config *configs; /* members.c: committed, in rising index; owned */
+    size_t configs_count;
+    time_us help_at;
+
     /* watch.c */
     struct chronicle chronicle;
-    unsigned *leaders; /* by term: who was elected; 0: nobody */
+    raft_term term_committed; /* of the newest entry */
+    unsigned *leaders;        /* by term: who was elected; 0: nobody */
     size_t leaders_capacity;
 };
 
@@ -249,21 +300,42 @@ void site_stop(struct site *site, enum world_stop how, const char *why);
 void sites_collect(struct swarm *swarm);
 void sites_boot_due(struct swarm *swarm);
 void site_pause(struct site *site, bool is_paused);
-/* How many are gone for good, and may be without endangering a majority. */
-unsigned sites_lost_count(const struct swarm *swarm);
-unsigned sites_lost_max(const struct swarm *swarm);
+void sites_sum_up(struct swarm *swarm);
 void sites_open(struct swarm *swarm);
 void sites_answer_questions(struct swarm *swarm);
 struct address site_http(unsigned id);
+struct address site_peer(unsigned id);
+/* What was there is remembered as having been there. */
+void site_forget_disk(struct site *site);
+void site_wipe(struct site *site); /* a machine that is off */
+
+/* ---- front.c ---- */
+
+bool front_is_wanted(const struct swarm *swarm);
+/* return   ST_OK, also where none is wanted; as http_open */
+enum status front_open(struct site *site, struct errtext *error);
+void front_on_view(void *site);
+/* After the node has been closed, which answers what is open. */
+void front_close(struct site *site);
 
 /* ---- strike.c ---- */
 
 void strike_begin(struct swarm *swarm);
+/* How a way that loses or is narrow treats what passes. */
+struct world_link strike_usual_link(const struct swarm *swarm);
+struct world_link strike_draw_link(const struct swarm *swarm, struct prng *prng, enum fault fault);
 /* Strikes what is due, and ends what has lasted long enough. */
 void strike_due(struct swarm *swarm);
 /* When something is due next. */
 time_us strike_next(const struct swarm *swarm);
 void strike_heal(struct swarm *swarm);
+
+/* ---- lose.c ---- */
+
+void lose_wipe(struct site *site);
+void lose_rot(struct site *site);
+void lose_old_disk(struct site *site);
+void lose_release(struct site *site); /* before the world */
 
 /* ---- work.c ---- */
 
@@ -271,6 +343,8 @@ void work_begin(struct swarm *swarm);
 void work_due(struct swarm *swarm);
 void work_transfer(struct swarm *swarm, unsigned at, node_id to);
 void work_announce(struct swarm *swarm, unsigned at, node_id member, const struct address *http);
+/* A JOIN or REMOVE; members_on_answer hears of it. */
+void work_change_members(struct swarm *swarm, unsigned at, const struct command *command);
 /* One write at this node, which must be taken; and everybody's last word on one session write. */
 void work_last(struct swarm *swarm, unsigned at);
 struct client_identity work_identity(const struct swarm *swarm, const struct write *write);
@@ -280,13 +354,40 @@ const char *operation_format(const struct operation *operation, char out[64]);
 
 void answers_on_done(void *ctx, const struct node_answer *answer);
 
+/* ---- history.c ---- */
+
+enum { HISTORY_KEY_BYTES = 32 };
+void history_key(unsigned key, char out[HISTORY_KEY_BYTES]);
+/* Values are numbers with padding behind them. */
+uint64_t history_number(struct bytes value);
+void history_put_value(const struct swarm *swarm, const struct change *change, struct buf *out);
+struct change history_draw_change(struct swarm *swarm, struct prng *prng, unsigned key);
+/* Somebody asks for it now. Return its place. */
+size_t history_begin_read(struct swarm *swarm, unsigned key);
+size_t history_begin_change(struct swarm *swarm, unsigned key, const struct change *change);
+/* What it came to is known now; value 0: there is none. */
+void history_end_read(struct swarm *swarm, unsigned key, size_t at, uint64_t revision,
+                      uint64_t value);
+void history_end_change(struct swarm *swarm, unsigned key, size_t at, enum status status,
+                        uint64_t revision);
+/* It is known not to have happened, and not to happen, unless it has already ended. */
+void history_forget_change(struct swarm *swarm, unsigned key, size_t at);
+
 /* ---- watch.c ---- */
 
 void watch_after_boot(struct site *site);
-void watch_step(struct swarm *swarm);
+/* `is_first`: since something was done from outside of the world, which may concern any machine. */
+void watch_step(struct swarm *swarm, bool is_first);
 void watch_release(struct swarm *swarm);
 /* More costly looks at the state of one node, now and then. */
 void watch_closely(struct swarm *swarm);
+
+/* ---- contact.c ---- */
+
+/* A message has arrived, at its own clock's time. */
+void contact_on_arrival(struct site *site, unsigned from, enum message_type type);
+void contact_begin(struct site *site);
+void contact_watch(struct site *site, const struct raft_view *view);
 
 /* ---- traffic.c ---- */
 
@@ -295,5 +396,11 @@ void traffic_on_event(void *ctx, const struct world_event *event);
 /* ---- judge.c ---- */
 
 void judge(struct swarm *swarm);
+/* Of a key that one write alone increments, whoever `who` is. */
+void judge_own_key(struct swarm *swarm, const struct model *model, const char *key, enum fate fate,
+                   const char *who);
+/* What an answer said is what the log comes to. */
+bool judge_is_result(const struct model_write *write, enum status status, int64_t number,
+                     uint64_t mod_revision);
 
 #endif

@@ -6,7 +6,8 @@
 
 #include "sim/swarm/swarm.h"
 
-/* Requires that the run kept its trace. */
-void timeline_write(FILE *out, const struct swarm *swarm);
+/* Requires that the run kept its trace. `pins`: how it was asked for, to say how to run it again.
+ */
+void timeline_write(FILE *out, const struct swarm *swarm, const struct plan_pins *pins);
 
 #endif

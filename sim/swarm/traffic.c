@@ -2,7 +2,8 @@
  *
  *      durable term    the term of a message is on the sender's disk (FAULTS C11)
  *      durable vote    a vote, asked for or given, is on the sender's disk (FAULTS C10)
- *      durable ack     what a follower says it has is on its disk, or committed (FAULTS S1) */
+ *      durable ack     what a follower says it has is on its disk, or committed (FAULTS S1)
+ *      echo            a reply names no read round that its leader has not sent (FAULTS C2) */
 #include <stdio.h>
 
 #include "base/check.h"
@@ -19,8 +20,9 @@ struct spotted {
     node_id to;
     raft_term term;
     uint64_t match;          /* of an accepted append */
-    struct entry_id at;      /* append: the entry before; votes: the candidate's last */
-    uint64_t commit;         /* append */
+    uint64_t round;          /* of reads: append, its reply, snapshot */
+    struct entry_id at;      /* append: the entry before; votes: the candidate's last; snapshot */
+    uint64_t commit;         /* append, snapshot */
     bool has_at, has_commit; /* whether the two above are there */
 };
 
@@ -53,15 +55,40 @@ static void check_vote(struct site *site, const struct spotted *message)
 }
 
 /* What is committed needs no look: it was on a majority, and this node's own start has put it
- * into `truth` or not. */
+ * into `truth` or not. A snapshot may stand for it that has become durable in this very turn, which
+ * cannot be looked at before the turn is over: watch.c does. */
 static void check_match(struct site *site, const struct spotted *message)
 {
     if (message->type != MESSAGE_APPEND_REPLY || message->flag)
         return;
     if (message->match > MAX(site->truth.last, (raft_index)1))
-        swarm_violate(site->swarm, VERDICT_SAFETY, "durable ack",
-                      "n%u acknowledges index %llu; its disk ends with %llu", site->id,
-                      (unsigned long long)message->match, (unsigned long long)site->truth.last);
+        site->acked = MAX(site->acked, (raft_index)message->match);
+}
+
+/* Rounds count the reads of one leader; what comes back is one that it has sent. */
+static void check_round(struct site *site, const struct spotted *message)
+{
+    struct swarm *swarm = site->swarm;
+    if (message->type == MESSAGE_APPEND || message->type == MESSAGE_SNAPSHOT) {
+        site->round_sent =
+            MAX(site->round_term == message->term ? site->round_sent : 0, message->round);
+        site->round_term = message->term;
+    }
+    if (message->type != MESSAGE_APPEND_REPLY || message->to > swarm->plan.nodes_count)
+        return;
+    const struct site *leader = &swarm->sites[message->to];
+    if (leader->round_term == message->term && message->round > leader->round_sent)
+        swarm_violate(swarm, VERDICT_SAFETY, "echo",
+                      "n%u echoes read round %llu of term %llu; n%u has sent none above %llu",
+                      site->id, (unsigned long long)message->round,
+                      (unsigned long long)message->term, leader->id,
+                      (unsigned long long)leader->round_sent);
+}
+
+static uint64_t field(struct bytes body, size_t number)
+{
+    size_t at = MESSAGE_HEAD_BYTES + 8 * number;
+    return body.count >= at + 8 ? load_u64(body.data + at) : 0;
 }
 
 static bool spot(struct bytes body, struct spotted *out_message)
@@ -72,17 +99,33 @@ static bool spot(struct bytes body, struct spotted *out_message)
                                     .flag = body.data[OFFSET_FLAG] != 0,
                                     .to = load_u32(body.data + OFFSET_TO),
                                     .term = load_u64(body.data + OFFSET_TERM)};
-    const uint8_t *fields = body.data + MESSAGE_HEAD_BYTES;
-    size_t fields_bytes = body.count - MESSAGE_HEAD_BYTES;
-    if (out_message->type == MESSAGE_APPEND_REPLY && fields_bytes >= 8)
-        out_message->match = load_u64(fields);
-    out_message->has_commit = out_message->type == MESSAGE_APPEND && fields_bytes >= 24;
-    out_message->has_at = out_message->has_commit || out_message->type == MESSAGE_PRE_VOTE ||
-                          out_message->type == MESSAGE_VOTE;
-    if (out_message->has_at && fields_bytes >= 16)
-        out_message->at = (struct entry_id){load_u64(fields), load_u64(fields + 8)};
-    if (out_message->has_commit)
-        out_message->commit = load_u64(fields + 16);
+    switch (out_message->type) {
+    case MESSAGE_APPEND:
+        out_message->commit = field(body, 2);
+        out_message->round = field(body, 3);
+        break;
+    case MESSAGE_SNAPSHOT:
+        out_message->commit = field(body, 3);
+        out_message->round = field(body, 4);
+        break;
+    case MESSAGE_APPEND_REPLY:
+        out_message->match = field(body, 0);
+        out_message->round = field(body, out_message->flag ? 3 : 1);
+        return true;
+    case MESSAGE_PRE_VOTE:
+    case MESSAGE_VOTE:
+        break;
+    case MESSAGE_PRE_VOTE_REPLY:
+    case MESSAGE_VOTE_REPLY:
+    case MESSAGE_READ_INDEX:
+    case MESSAGE_READ_INDEX_REPLY:
+    case MESSAGE_TIMEOUT_NOW:
+        return true;
+    }
+    out_message->has_at = true;
+    out_message->has_commit =
+        out_message->type == MESSAGE_APPEND || out_message->type == MESSAGE_SNAPSHOT;
+    out_message->at = (struct entry_id){field(body, 0), field(body, 1)};
     return true;
 }
 
@@ -107,6 +150,8 @@ static const char *name_of(const struct spotted *message)
         return "read index";
     case MESSAGE_TIMEOUT_NOW:
         return "take over";
+    case MESSAGE_SNAPSHOT:
+        return "snapshot";
     }
     return "?";
 }
@@ -166,6 +211,7 @@ static void on_message(struct swarm *swarm, const struct world_event *event, str
     if (!spot(body, &message))
         return;
     if (event->kind == WORLD_ARRIVED) {
+        contact_on_arrival(site, event->peer, message.type);
         if (trace_wants_text(&swarm->trace))
             note_arrival(swarm, event, &message);
         return;
@@ -174,6 +220,7 @@ static void on_message(struct swarm *swarm, const struct world_event *event, str
     check_term(site, &message);
     check_vote(site, &message);
     check_match(site, &message);
+    check_round(site, &message);
 }
 
 /* What one send carries are whole frames: a link flushes its outbox at the end of a turn. */

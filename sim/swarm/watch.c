@@ -7,9 +7,12 @@
  *      state machine safety  equal digests at equal index
  *      durable commit        what is committed is on the disks of a majority; what a node counts as
  *                            durable is on its own
+ *      durable start         what a node starts with is on its disk
+ *      a failed sync is final
+ *      hint                  a node knows no wrong address of a leader
  *      monotonic             term and commit of a process do not fall; after a start the term is
  *                            not below what it told others */
-#include "sim/swarm/swarm.h"
+#include "sim/swarm/members.h"
 
 #include <stdio.h>
 
@@ -39,13 +42,59 @@ static unsigned *leader_of(struct swarm *swarm, raft_term term)
 
 /* ---- commits ---- */
 
-static bool is_on_majority(const struct swarm *swarm, struct entry_id id)
+static bool has_had(const struct site *site, struct entry_id id)
+{
+    return truth_has(&site->truth, id) ||
+           truth_has(&site->truth_wiped, id); /* it was there when it counted */
+}
+
+static bool is_on_majority(const struct swarm *swarm, const struct config *config,
+                           struct entry_id id)
 {
     unsigned count = 0;
-    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++)
-        count += truth_has(&swarm->sites[i].truth, id) ||
-                 truth_has(&swarm->sites[i].truth_wiped, id); /* it was there when it counted */
-    return count >= swarm->plan.nodes_count / 2 + 1;
+    for (uint32_t i = 0; i < config->members_count; i++) {
+        const struct member *member = &config->members[i];
+        count += member->is_voter && has_had(&swarm->sites[member->id], id);
+    }
+    return count >= config_voters_count(config) / 2 + 1;
+}
+
+/* "n1 (n2) n3": the voters, and in brackets who does not have it. */
+static const char *format_holders(const struct site *site, struct entry_id id, char out[64])
+{
+    struct config config = members_in_force(site, site->last_seen);
+    size_t at = 0;
+    out[0] = '\0';
+    for (uint32_t i = 0; i < config.members_count && at < 56; i++) {
+        const struct member *member = &config.members[i];
+        bool has_it = has_had(&site->swarm->sites[member->id], id);
+        if (member->is_voter)
+            at += (size_t)snprintf(out + at, 64 - at, has_it ? " n%u" : " (n%u)", member->id);
+    }
+    return out;
+}
+
+/* In one turn a leader may commit, and append the next configuration. */
+static bool may_be_committed_by(const struct site *leader, struct entry_id id)
+{
+    struct raft_view view;
+    raft_view(node_raft(leader->node), &view);
+    struct config before = members_in_force(leader, MIN(leader->last_seen, view.last_index));
+    struct config after = members_in_force(leader, view.last_index);
+    return is_on_majority(leader->swarm, &before, id) || is_on_majority(leader->swarm, &after, id);
+}
+
+/* By the configuration of the leader that has committed it. It may have stopped in the very step;
+ * then whoever shows the commit first has heard it, and any configuration in force counts. */
+static bool may_be_committed(const struct site *site, struct entry_id id)
+{
+    const struct swarm *swarm = site->swarm;
+    if (may_be_committed_by(site, id))
+        return true;
+    for (unsigned i = 1; i <= swarm->plan.nodes_count && site->led_term == 0; i++)
+        if (swarm->sites[i].node != NULL && may_be_committed_by(&swarm->sites[i], id))
+            return true;
+    return false;
 }
 
 /* "increment write-9 of client-3/1" */
@@ -71,20 +120,22 @@ static void describe(const struct entry *entry, char out[64])
 static void write_down(struct site *site, struct entry *entry)
 {
     struct swarm *swarm = site->swarm;
-    char text[64] = "";
+    char text[64] = "", holders[64];
     if (trace_wants_text(&swarm->trace))
         describe(entry, text);
     chronicle_add(&swarm->chronicle, entry, site->id, site->term_seen, world_now(swarm->world));
+    swarm->term_committed = MAX(swarm->term_committed, entry->id.term);
+    members_on_committed(site, entry->id.index, entry);
     swarm->totals.commits++;
     swarm_note(swarm, TRACE_COMMIT, site->id, 0, entry->id.index, entry->id.term,
                "index %llu, term %llu: %s", (unsigned long long)entry->id.index,
                (unsigned long long)entry->id.term, text);
-    if (!is_on_majority(swarm, entry->id))
+    if (!may_be_committed(site, entry->id))
         swarm_violate(swarm, VERDICT_SAFETY, "durable commit",
                       "n%u commits index %llu of term %llu, which is not on the disks of a "
-                      "majority",
+                      "majority:%s",
                       site->id, (unsigned long long)entry->id.index,
-                      (unsigned long long)entry->id.term);
+                      (unsigned long long)entry->id.term, format_holders(site, entry->id, holders));
 }
 
 static void compare_entry(struct site *site, const struct entry *entry, const char *oracle)
@@ -106,18 +157,21 @@ static void watch_commit(struct site *site, raft_index commit)
     if (commit < site->commit_seen)
         swarm_violate(swarm, VERDICT_SAFETY, "monotonic", "the commit index of n%u falls to %llu",
                       site->id, (unsigned long long)commit);
-    for (raft_index i = site->commit_seen + 1; i <= commit; i++) {
+    raft_index first = MAX(site->commit_seen + 1, swarm->chronicle.first);
+    for (raft_index i = first; i <= commit; i++) {
         struct entry *entry = raft_entry(raft, i);
         struct chronicle_line *line = chronicle_at(&swarm->chronicle, i);
         if (line != NULL && line->entry == NULL && entry != NULL)
             line->entry = entry_ref(entry);
-        if (line == NULL && entry == NULL)
+        if (line == NULL && entry == NULL) {
             chronicle_add_unseen(&swarm->chronicle, site->id, site->term_seen,
                                  world_now(swarm->world));
-        else if (line == NULL)
+            members_on_committed(site, i, NULL);
+        } else if (line == NULL) {
             write_down(site, entry);
-        else if (entry != NULL)
+        } else if (entry != NULL) {
             compare_entry(site, entry, "log matching");
+        }
     }
     site->commit_seen = commit;
 }
@@ -174,12 +228,22 @@ static void watch_role(struct site *site, const struct raft_view *view)
 
 static void watch_disk(struct site *site, const struct raft_view *view)
 {
+    struct truth *truth = &site->truth;
+    truth_look(truth, site->swarm->world, site->id);
+    raft_index end = MAX(truth_end(truth), (raft_index)1); /* the foundation is in no log */
     const struct entry *entry = raft_entry(node_raft(site->node), view->durable);
-    if (entry != NULL && !truth_has(&site->truth, entry->id))
+    if (entry != NULL ? !truth_has(truth, entry->id) : view->durable > end)
         swarm_violate(site->swarm, VERDICT_SAFETY, "durable commit",
-                      "n%u counts index %llu of term %llu as durable, which is not on its disk",
-                      site->id, (unsigned long long)entry->id.index,
-                      (unsigned long long)entry->id.term);
+                      "n%u counts index %llu as durable, which is not on its disk", site->id,
+                      (unsigned long long)view->durable);
+    if (site->acked > end)
+        swarm_violate(site->swarm, VERDICT_SAFETY, "durable ack",
+                      "n%u acknowledges index %llu; its disk ends with %llu", site->id,
+                      (unsigned long long)site->acked, (unsigned long long)end);
+    site->acked = 0;
+    if (truth->has_gone_on)
+        swarm_violate(site->swarm, VERDICT_SAFETY, "a failed sync is final",
+                      "n%u goes on with its log after a sync of it has failed", site->id);
 }
 
 static void watch_state(struct site *site)
@@ -204,6 +268,16 @@ static void watch_state(struct site *site)
                       (unsigned long long)applied);
 }
 
+/* An announced address counts once it has answered, so a node knows no wrong one. */
+static void watch_hint(struct site *site)
+{
+    const struct node_view *view = node_view(site->node);
+    struct address right = site_http(view->leader);
+    if (address_is_set(&view->leader_http) && !address_equal(&view->leader_http, &right))
+        swarm_violate(site->swarm, VERDICT_SAFETY, "hint", "n%u takes %s:%u for the address of n%u",
+                      site->id, view->leader_http.host, view->leader_http.port, view->leader);
+}
+
 static void watch_site(struct site *site)
 {
     struct raft_view view;
@@ -215,15 +289,36 @@ static void watch_site(struct site *site)
     watch_role(site, &view);
     if (view.commit != site->commit_seen)
         watch_commit(site, view.commit);
+    site->last_seen = view.last_index;
     watch_disk(site, &view);
     watch_state(site);
+    watch_hint(site);
+    contact_watch(site, &view);
 }
 
-void watch_step(struct swarm *swarm)
+/* A turn changes its own machine and no other; what a message changes at its receiver is a turn of
+ * the receiver. */
+void watch_step(struct swarm *swarm, bool is_first)
 {
+    unsigned turn = world_turn(swarm->world);
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++)
-        if (swarm->sites[i].node != NULL)
+        if ((is_first || i == turn) && swarm->sites[i].node != NULL)
             watch_site(&swarm->sites[i]);
+}
+
+/* What a node starts with is on its disk before it says anything: also what a crash had left in
+ * the page cache only. */
+static void watch_start(struct site *site, const struct raft_view *view)
+{
+    struct truth *truth = &site->truth;
+    raft_index end;
+    truth->must_look = true;
+    truth_look(truth, site->swarm->world, site->id);
+    if (truth_read_end(truth, site->swarm->world, site->id, &end) &&
+        view->last_index > MAX(MAX(end, truth->snapshot.index), (raft_index)1))
+        swarm_violate(site->swarm, VERDICT_SAFETY, "durable start",
+                      "n%u starts with entries up to %llu; its disk ends with %llu", site->id,
+                      (unsigned long long)view->last_index, (unsigned long long)end);
 }
 
 void watch_after_boot(struct site *site)
@@ -235,10 +330,14 @@ void watch_after_boot(struct site *site)
                       "n%u starts in term %llu, and has told others of term %llu", site->id,
                       (unsigned long long)view.term, (unsigned long long)site->term_told);
     site->term_seen = view.term;
-    site->commit_seen = 1;
+    site->commit_seen = MIN(view.commit, (raft_index)1); /* 0: a node that is about to join */
     site->applied_seen = 0;
+    site->last_seen = view.last_index;
     site->led_term = 0;
+    site->acked = 0;
+    contact_begin(site);
     truth_adopt(&site->truth, site->swarm->world, site->id, node_raft(site->node));
+    watch_start(site, &view);
     watch_site(site);
 }
 

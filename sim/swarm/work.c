@@ -25,7 +25,7 @@ const char *operation_format(const struct operation *operation, char out[64])
         [OPERATION_SEAL] = "seal write",        [OPERATION_OUTCOME] = "outcome of write",
         [OPERATION_OPEN] = "open session",      [OPERATION_CLOSE] = "close session",
         [OPERATION_TRANSFER] = "transfer",      [OPERATION_ANNOUNCE] = "announce",
-        [OPERATION_LAST] = "last write"};
+        [OPERATION_MEMBERS] = "change members", [OPERATION_LAST] = "last write"};
     bool names_write = operation->kind == OPERATION_DELIVER || operation->kind == OPERATION_SEAL ||
                        operation->kind == OPERATION_OUTCOME;
     bool names_key = operation->kind == OPERATION_READ || operation->kind == OPERATION_CHANGE;
@@ -110,52 +110,15 @@ static void count(struct swarm *swarm, unsigned at)
 
 /* ---- registers ---- */
 
-static struct change draw_change(struct swarm *swarm, const struct sighting *last)
+static void fill_change(const struct swarm *swarm, const struct change *change, struct buf *value,
+                        struct command *command)
 {
-    struct change change = {.op = below(swarm, 4) == 0 ? COMMAND_DELETE : COMMAND_PUT};
-    uint64_t kind = below(swarm, 8);
-    if (kind < 3 && last->revision != 0) {
-        change.condition = CONDITION_REVISION;
-        change.condition_revision = last->revision;
-    } else if (kind < 4 && change.op == COMMAND_PUT) {
-        change.condition = CONDITION_ABSENT;
-    }
-    if (change.op == COMMAND_PUT)
-        change.value = ++swarm->value_last;
-    return change;
-}
-
-/* The change as an operation on a register that holds numbers. Returns its place. */
-static size_t begin_change(struct swarm *swarm, unsigned key, const struct change *change)
-{
-    struct register_history *history = &swarm->registers[key];
-    bool is_swap = change->condition != CONDITION_NONE;
-    struct linear_op *op =
-        swarm_append((void **)&history->ops, &history->ops_count, sizeof history->ops[0]);
-    *op = (struct linear_op){.kind = is_swap ? LINEAR_SWAP : LINEAR_WRITE,
-                             .outcome = LINEAR_UNKNOWN,
-                             .expected =
-                                 change->condition == CONDITION_REVISION ? history->last.value : 0,
-                             .value = change->value,
-                             .called = ++swarm->moment,
-                             .answered = LINEAR_NEVER};
-    return history->ops_count - 1;
-}
-
-static void fill_change(const struct swarm *swarm, unsigned key, const struct change *change,
-                        struct buf *value, char key_text[32], struct command *command)
-{
-    (void)snprintf(key_text, 32, "register-%u", key);
     command->op = change->op;
-    command->key = bytes_of_text(key_text);
     command->condition = change->condition;
     command->condition_revision = change->condition_revision;
     if (change->op != COMMAND_PUT)
         return;
-    buf_put_decimal(value, change->value);
-    size_t padding = change->value * 7919 % swarm->plan.value_bytes_max;
-    for (size_t i = 0; i < padding; i++)
-        buf_put_u8(value, '.');
+    history_put_value(swarm, change, value);
     command->value = buf_bytes(value);
 }
 
@@ -163,10 +126,12 @@ static void submit_change(struct operation *operation, unsigned key, const struc
                           const struct client_identity *identity)
 {
     struct buf value;
-    char key_text[32];
+    char key_text[HISTORY_KEY_BYTES];
     struct command command = {0};
     buf_init(&value, LIMIT_VALUE_BYTES);
-    fill_change(operation->swarm, key, change, &value, key_text, &command);
+    history_key(key, key_text);
+    command.key = bytes_of_text(key_text);
+    fill_change(operation->swarm, change, &value, &command);
     if (identity != NULL)
         command.identity = *identity;
     submit(operation, &command);
@@ -176,24 +141,17 @@ static void submit_change(struct operation *operation, unsigned key, const struc
 static void use_register(struct swarm *swarm, unsigned at)
 {
     unsigned key = (unsigned)below(swarm, swarm->plan.keys_count);
-    struct register_history *history = &swarm->registers[key];
     if (below(swarm, 2) == 0) {
         struct operation *operation = new_operation(swarm, at, OPERATION_READ);
         operation->key = key;
-        operation->history = history->ops_count;
-        struct linear_op *op =
-            swarm_append((void **)&history->ops, &history->ops_count, sizeof history->ops[0]);
-        *op = (struct linear_op){.kind = LINEAR_READ,
-                                 .outcome = LINEAR_UNKNOWN,
-                                 .called = ++swarm->moment,
-                                 .answered = LINEAR_NEVER};
+        operation->history = history_begin_read(swarm, key);
         submit(operation, NULL);
         return;
     }
-    struct change change = draw_change(swarm, &history->last);
+    struct change change = history_draw_change(swarm, &swarm->work, key);
     struct operation *operation = new_operation(swarm, at, OPERATION_CHANGE);
     operation->key = key;
-    operation->history = begin_change(swarm, key, &change);
+    operation->history = history_begin_change(swarm, key, &change);
     submit_change(operation, key, &change, NULL);
 }
 
@@ -215,7 +173,7 @@ static void deliver(struct swarm *swarm, unsigned at, unsigned number)
     if (below(swarm, 4) != 0)
         identity.acked = MIN(client->acked, write->sequence - 1);
     if (write->target == TARGET_REGISTER && write->deliveries_count == 0)
-        write->history = begin_change(swarm, write->key, &write->change);
+        write->history = history_begin_change(swarm, write->key, &write->change);
     write->deliveries_count++;
     if (write->target == TARGET_REGISTER) {
         submit_change(operation, write->key, &write->change, &identity);
@@ -297,7 +255,7 @@ static unsigned new_write(struct swarm *swarm, unsigned client_number)
     swarm->shared_sent += write->target == TARGET_SHARED;
     if (write->target == TARGET_REGISTER) {
         write->key = (unsigned)below(swarm, swarm->plan.keys_count);
-        write->change = draw_change(swarm, &swarm->registers[write->key].last);
+        write->change = history_draw_change(swarm, &swarm->work, write->key);
     }
     return number;
 }
@@ -368,6 +326,15 @@ void work_announce(struct swarm *swarm, unsigned at, node_id member, const struc
     submit(operation, &command);
 }
 
+void work_change_members(struct swarm *swarm, unsigned at, const struct command *command)
+{
+    struct operation *operation = new_operation(swarm, at, OPERATION_MEMBERS);
+    operation->member = command->member;
+    operation->is_join = command->op == COMMAND_JOIN;
+    operation->request.is_internal = true;
+    submit(operation, command);
+}
+
 void work_last(struct swarm *swarm, unsigned at)
 {
     increment(swarm, at, OPERATION_LAST);
@@ -421,7 +388,7 @@ static void plan_next(struct swarm *swarm)
 void work_begin(struct swarm *swarm)
 {
     for (unsigned slot = 0; slot < swarm->plan.clients_count; slot++)
-        new_client(swarm, slot, any_site(swarm));
+        new_client(swarm, slot, 1 + (any_site(swarm) - 1) % plan_founders(&swarm->plan));
     plan_next(swarm);
 }
 

@@ -36,6 +36,10 @@ struct audit_judge {
     struct audit_counts counts;
     uint64_t stamp_us; /* log time */
 
+    const struct kv *base; /* borrowed; NULL: the log begins with nothing */
+    raft_index base_index;
+    uint64_t base_us;
+
     struct client *clients; /* owned */
     size_t clients_count, clients_capacity;
     struct hash_index clients_index;
@@ -60,6 +64,16 @@ struct audit_judge *audit_judge_new(node_id node, struct audit_report *report)
     hash_index_init(&judge->writes_index);
     buf_init(&judge->ids, SIZE_MAX / 2);
     return judge;
+}
+
+void audit_judge_begin(struct audit_judge *judge, const struct kv *base)
+{
+    struct kv_stats stats;
+    REQUIRE(judge->clients_count == 0);
+    kv_stats(base, &stats);
+    judge->base = base;
+    judge->base_index = stats.applied.index;
+    judge->base_us = judge->stamp_us = stats.stamp_us;
 }
 
 void audit_judge_free(struct audit_judge *judge)
@@ -111,7 +125,7 @@ static bool is_client(const void *ctx, uint32_t place)
 
 static uint32_t add_client(struct audit_judge *judge, const struct client_identity *identity)
 {
-    raft_index index;
+    raft_index index = 0;
     uint64_t nonce;
     judge->clients = make_room(judge->clients, judge->clients_count, &judge->clients_capacity,
                                sizeof *judge->clients);
@@ -121,6 +135,11 @@ static uint32_t add_client(struct audit_judge *judge, const struct client_identi
                         .kind = identity->kind,
                         .is_allotted = identity->kind == CLIENT_ID &&
                                        session_parse_id(identity->client, &index, &nonce)};
+    struct client *client = &judge->clients[judge->clients_count - 1];
+    if (judge->base != NULL) { /* when it was last heard of before that is not known */
+        client->used_at = judge->base_index;
+        client->was_opened = client->is_open = client->is_allotted && index <= judge->base_index;
+    }
     buf_put(&judge->ids, identity->client);
     judge->counts.clients_count++;
     return (uint32_t)(judge->clients_count - 1);
@@ -182,6 +201,37 @@ static void remember_write(struct audit_judge *judge, const struct write *write)
     judge->writes[judge->writes_count++] = *write;
 }
 
+static uint64_t hash_answer(enum status status, const struct kv_result *result)
+{
+    uint8_t raw[20];
+    store_u32(raw, (uint32_t)status);
+    store_u64(raw + 4, result->mod_revision);
+    store_u64(raw + 12, (uint64_t)result->number);
+    return XXH3_64bits(raw, sizeof raw);
+}
+
+/* The same, asking the state that the log begins with as well. */
+static struct write *know_write(struct audit_judge *judge, uint32_t client,
+                                const struct client_identity *identity)
+{
+    struct write *known = recall_write(judge, client, identity->sequence);
+    if (known != NULL || judge->base == NULL)
+        return known;
+    struct kv_result result;
+    kv_outcome(judge->base, identity, &result);
+    bool is_applied = result.outcome == KV_OUTCOME_APPLIED;
+    if (!is_applied && result.outcome != KV_OUTCOME_NEVER)
+        return NULL;
+    remember_write(
+        judge,
+        &(struct write){.client = client,
+                        .is_sealed = !is_applied,
+                        .sequence = identity->sequence,
+                        .at = judge->base_index,
+                        .answer = is_applied ? hash_answer(result.applied_status, &result) : 0});
+    return recall_write(judge, client, identity->sequence);
+}
+
 /* ---- expiry ---- */
 
 static void hear_expiry(struct audit_judge *judge, raft_index at, uint64_t cutoff_us)
@@ -214,7 +264,7 @@ static void note_use(struct audit_judge *judge, struct client *client, raft_inde
 {
     if (client->used_at != 0 && cutoff_since(judge, client->used_at) > client->used_us) {
         client->forgot_before = at;
-        client->silence_us = judge->stamp_us - client->used_us;
+        client->silence_us = judge->stamp_us - MAX(client->used_us, judge->base_us);
     }
     client->used_at = at;
     client->used_us = judge->stamp_us;
@@ -233,15 +283,6 @@ static struct audit_finding finding_of(const struct audit_judge *judge, enum aud
     memcpy(finding.client, identity->client.data,
            MIN(identity->client.count, sizeof finding.client - 1));
     return finding;
-}
-
-static uint64_t hash_answer(enum status status, const struct kv_result *result)
-{
-    uint8_t raw[20];
-    store_u32(raw, (uint32_t)status);
-    store_u64(raw + 4, result->mod_revision);
-    store_u64(raw + 12, (uint64_t)result->number);
-    return XXH3_64bits(raw, sizeof raw);
 }
 
 static bool is_refused_for_identity(enum status status)
@@ -286,7 +327,7 @@ static void hear_carried_out(struct audit_judge *judge, raft_index at,
                              uint64_t answer)
 {
     const struct client *client = &judge->clients[client_place];
-    const struct write *known = recall_write(judge, client_place, identity->sequence);
+    const struct write *known = know_write(judge, client_place, identity);
     judge->counts.writes_count++;
     if (known != NULL)
         convict(judge, at, identity, client, known);
@@ -307,7 +348,7 @@ static void hear_repetition(struct audit_judge *judge, raft_index at,
                             uint64_t answer)
 {
     struct client *client = &judge->clients[client_place];
-    const struct write *known = recall_write(judge, client_place, identity->sequence);
+    const struct write *known = know_write(judge, client_place, identity);
     if (known == NULL || known->is_sealed) {
         audit_report_add(judge->report, finding_of(judge, AUDIT_INVENTED, at, identity),
                          "answered as a repetition, but it was never carried out before");
@@ -332,7 +373,7 @@ static void hear_seal(struct audit_judge *judge, raft_index at,
         return;
     }
     const struct client *client = &judge->clients[client_place];
-    const struct write *known = recall_write(judge, client_place, identity->sequence);
+    const struct write *known = know_write(judge, client_place, identity);
     if (known != NULL && !known->is_sealed && !may_be_forgotten(client, known))
         audit_report_add(judge->report, finding_of(judge, AUDIT_ANSWER, at, identity),
                          "sealed as never, though it was carried out at %llu",

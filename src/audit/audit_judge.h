@@ -27,6 +27,10 @@ struct audit_judge;
 struct audit_judge *audit_judge_new(node_id node, struct audit_report *report);
 void audit_judge_free(struct audit_judge *judge); /* NULL is a no-op */
 
+/* The log begins behind this state, which is borrowed: what it remembers of writes counts as if it
+ * had been heard. Before the first entry. */
+void audit_judge_begin(struct audit_judge *judge, const struct kv *base);
+
 /* One command entry, in log order, each once.
  *
  * has_changed  the revision of the state grew by it */

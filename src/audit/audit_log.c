@@ -49,7 +49,10 @@ static void give(struct walk *walk, raft_index index)
 {
     size_t count = 0;
     for (; count < walk->held_count && walk->held[count]->id.index <= index; count++) {
-        walk->on_entry(walk->ctx, walk->held[count]);
+        if (walk->log.first == 0)
+            walk->log.first = walk->held[count]->id.index;
+        if (walk->on_entry != NULL)
+            walk->on_entry(walk->ctx, walk->held[count]);
         entry_unref(walk->held[count]);
         walk->log.entries_count++;
     }
@@ -98,6 +101,30 @@ static enum status take_entry(struct walk *walk, struct bytes payload)
     return ST_OK;
 }
 
+/* A snapshot that this log does not lead to has been fetched: what was not committed before it
+ * counts for nothing, and what was is in it. */
+static void begin_anew(struct walk *walk, struct entry_id snapshot)
+{
+    supersede(walk, 0);
+    walk->last = snapshot.index;
+    walk->log.commit = MAX(walk->log.commit, snapshot.index);
+    walk->log.first = 0;
+    walk->log.has_front = false;
+}
+
+static enum status take_mark(struct walk *walk, struct bytes payload)
+{
+    struct wal_mark mark;
+    if (wal_format_decode_mark(payload, &mark) != ST_OK)
+        return fail(walk, ST_CORRUPT, "a snapshot mark is malformed");
+    if (mark.snapshot.index < walk->log.snapshot.index)
+        return fail(walk, ST_CORRUPT, "a snapshot mark is older than the one before it");
+    walk->log.snapshot = mark.snapshot;
+    if (mark.begins_anew)
+        begin_anew(walk, mark.snapshot);
+    return ST_OK;
+}
+
 /* ---- frames ---- */
 
 static enum status take_record(struct walk *walk, const struct wal_record *record)
@@ -110,7 +137,7 @@ static enum status take_record(struct walk *walk, const struct wal_record *recor
             return fail(walk, ST_CORRUPT, "a hard state is malformed");
         return ST_OK;
     case WAL_RECORD_SNAPSHOT:
-        return fail(walk, ST_CORRUPT, "a snapshot mark, which this version has not");
+        return take_mark(walk, record->payload);
     }
     UNREACHABLE();
 }
@@ -142,6 +169,17 @@ static enum status take_frame(struct walk *walk, const struct wal_frame_header *
 
 /* ---- segments ---- */
 
+/* The segments in front have been given up: their end stands in this one's header. */
+static void take_over(struct walk *walk)
+{
+    const struct wal_segment_header *header = &walk->header;
+    walk->log.hard_state = header->hard_state;
+    walk->log.commit = header->commit;
+    walk->log.snapshot = header->snapshot;
+    walk->log.has_front = false;
+    walk->last = header->last.index;
+}
+
 static enum status take_header(struct walk *walk, bool is_first)
 {
     struct bytes block;
@@ -156,8 +194,10 @@ static enum status take_header(struct walk *walk, bool is_first)
         return fail(walk, ST_FORMAT, "the log of another cluster or data directory");
     if (header->segment != walk->segment)
         return fail(walk, ST_CORRUPT, "another segment than its name says");
-    if (is_first && header->first_seq != 1)
+    if (is_first && walk->segment == 1 && header->first_seq != 1)
         return fail(walk, ST_CORRUPT, "the first segment does not begin with the first frame");
+    if (is_first && walk->segment != 1)
+        take_over(walk);
     if (!is_first && (header->first_seq != walk->next_seq || header->chain != walk->chain))
         return fail(walk, ST_CORRUPT, "frames are missing or damaged in the segment before");
     walk->next_seq = header->first_seq;
@@ -219,9 +259,9 @@ static enum status take_segment(struct walk *walk, struct env *env, size_t numbe
     uint64_t file_bytes;
     walk->segment = walk->segments[number];
     walk->offset = 0;
-    if (walk->segment != number + 1) {
+    if (number > 0 && walk->segment != walk->segments[number - 1] + 1) {
         errtext_set(walk->error, DIRECTORY "/%016llx.log: the segment is missing",
-                    (unsigned long long)number + 1);
+                    (unsigned long long)walk->segments[number - 1] + 1);
         return ST_CORRUPT;
     }
     (void)snprintf(path, sizeof path, DIRECTORY "/%016llx.log", (unsigned long long)walk->segment);
@@ -274,7 +314,12 @@ static enum status take_all(struct walk *walk, struct env *env)
             return status;
     }
     give(walk, walk->last);
-    return ST_OK;
+    raft_index gone = walk->log.first != 0 ? walk->log.first - 1 : walk->last;
+    if (walk->segments[0] == 1 || walk->log.snapshot.index >= gone)
+        return ST_OK;
+    errtext_set(walk->error, DIRECTORY "/%016llx.log: the segment is missing",
+                (unsigned long long)walk->segments[0] - 1);
+    return ST_CORRUPT;
 }
 
 enum status audit_log_read(struct env *env, const struct meta *meta,
@@ -282,6 +327,7 @@ enum status audit_log_read(struct env *env, const struct meta *meta,
                            struct audit_log *out_log, struct errtext *error)
 {
     struct walk walk = {.on_entry = on_entry, .ctx = ctx, .meta = meta, .error = error};
+    walk.log.has_front = true;
     wal_reader_init(&walk.reader, CHUNK_BYTES);
     enum status status = take_all(&walk, env);
     while (walk.held_count > 0)

@@ -2,7 +2,8 @@
 
 static bool is_same_entry(const struct audit_step *a, const struct audit_step *b)
 {
-    return a->term == b->term && a->checksum == b->checksum;
+    bool is_known = !a->is_base && !b->is_base;
+    return a->term == b->term && (!is_known || a->checksum == b->checksum);
 }
 
 /* The last index up to which both have the same entries. */
@@ -89,8 +90,10 @@ void audit_match_pair(const struct audit_replay *a, const struct audit_replay *b
 raft_index audit_match_common(const struct audit_replay *replays, size_t replays_count)
 {
     REQUIRE(replays_count > 0);
-    raft_index common = audit_replay_last(&replays[0]);
-    for (size_t i = 1; i < replays_count; i++)
+    raft_index first = replays[0].first, common = audit_replay_last(&replays[0]);
+    for (size_t i = 1; i < replays_count; i++) {
+        first = MAX(first, replays[i].first);
         common = MIN(common, agree_until(&replays[0], &replays[i]));
-    return common;
+    }
+    return common >= first ? common : 0;
 }

@@ -37,7 +37,7 @@ void audit_report_add(struct audit_report *report, struct audit_finding finding,
 
 bool audit_kind_is_note(enum audit_kind kind)
 {
-    return kind == AUDIT_FORGOTTEN || kind == AUDIT_TAIL;
+    return kind == AUDIT_FORGOTTEN || kind == AUDIT_TAIL || kind == AUDIT_DAMAGED;
 }
 
 const char *audit_kind_name(enum audit_kind kind)
@@ -63,6 +63,8 @@ const char *audit_kind_name(enum audit_kind kind)
         return "forgotten";
     case AUDIT_TAIL:
         return "tail";
+    case AUDIT_DAMAGED:
+        return "damaged";
     }
     UNREACHABLE();
 }

@@ -18,7 +18,8 @@ enum audit_kind {
     AUDIT_LOGS,      /* the logs of two nodes contradict each other */
     AUDIT_STATES,    /* the same log has made two states */
     AUDIT_FORGOTTEN, /* note: carried out again, long after its session had expired */
-    AUDIT_TAIL       /* note: from here on a log has entries that are nowhere committed */
+    AUDIT_TAIL,      /* note: from here on a log has entries that are nowhere committed */
+    AUDIT_DAMAGED    /* note: a snapshot cannot be used */
 };
 
 struct audit_finding {

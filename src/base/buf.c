@@ -24,15 +24,12 @@ void buf_reset(struct buf *buf)
     buf->is_full = false;
 }
 
-bool buf_reserve(struct buf *buf, size_t count)
+static bool grow(struct buf *buf, size_t count)
 {
     if (buf->is_full || count > buf->count_max - buf->count) {
         buf->is_full = true;
         return false;
     }
-    if (buf->count + count <= buf->capacity)
-        return true;
-
     size_t capacity = MAX(buf->capacity, (size_t)BUF_CAPACITY_MIN);
     while (capacity < buf->count + count)
         capacity *= 2;
@@ -40,6 +37,17 @@ bool buf_reserve(struct buf *buf, size_t count)
     buf->capacity = capacity;
     ENSURE(buf->count + count <= buf->capacity);
     return true;
+}
+
+/* Nearly always there is room. */
+static inline bool has_room(const struct buf *buf, size_t count)
+{
+    return !buf->is_full && count <= MIN(buf->capacity, buf->count_max) - buf->count;
+}
+
+bool buf_reserve(struct buf *buf, size_t count)
+{
+    return has_room(buf, count) || grow(buf, count);
 }
 
 void buf_put(struct buf *buf, struct bytes bytes)
@@ -63,30 +71,42 @@ void buf_put_zeros(struct buf *buf, size_t count)
     buf->count += count;
 }
 
+/* Room for `count` more bytes, which is counted already; NULL: none. */
+static inline uint8_t *put_room(struct buf *buf, size_t count)
+{
+    if (!has_room(buf, count) && !grow(buf, count))
+        return NULL;
+    uint8_t *room = buf->data + buf->count;
+    buf->count += count;
+    return room;
+}
+
 void buf_put_u8(struct buf *buf, uint8_t value)
 {
-    buf_put(buf, bytes_of(&value, 1));
+    uint8_t *room = put_room(buf, 1);
+    if (room != NULL)
+        *room = value;
 }
 
 void buf_put_u16(struct buf *buf, uint16_t value)
 {
-    uint8_t raw[2];
-    store_u16(raw, value);
-    buf_put(buf, bytes_of(raw, sizeof raw));
+    uint8_t *room = put_room(buf, 2);
+    if (room != NULL)
+        store_u16(room, value);
 }
 
 void buf_put_u32(struct buf *buf, uint32_t value)
 {
-    uint8_t raw[4];
-    store_u32(raw, value);
-    buf_put(buf, bytes_of(raw, sizeof raw));
+    uint8_t *room = put_room(buf, 4);
+    if (room != NULL)
+        store_u32(room, value);
 }
 
 void buf_put_u64(struct buf *buf, uint64_t value)
 {
-    uint8_t raw[8];
-    store_u64(raw, value);
-    buf_put(buf, bytes_of(raw, sizeof raw));
+    uint8_t *room = put_room(buf, 8);
+    if (room != NULL)
+        store_u64(room, value);
 }
 
 void buf_put_decimal(struct buf *buf, uint64_t value)
@@ -157,37 +177,4 @@ const char *buf_text(struct buf *buf)
     reserve_nul(buf, 0);
     buf->data[buf->count] = '\0';
     return (const char *)buf->data;
-}
-
-void store_u16(uint8_t *at, uint16_t value)
-{
-    at[0] = (uint8_t)value;
-    at[1] = (uint8_t)(value >> 8);
-}
-
-void store_u32(uint8_t *at, uint32_t value)
-{
-    store_u16(at, (uint16_t)value);
-    store_u16(at + 2, (uint16_t)(value >> 16));
-}
-
-void store_u64(uint8_t *at, uint64_t value)
-{
-    store_u32(at, (uint32_t)value);
-    store_u32(at + 4, (uint32_t)(value >> 32));
-}
-
-uint16_t load_u16(const uint8_t *at)
-{
-    return (uint16_t)(at[0] | at[1] << 8);
-}
-
-uint32_t load_u32(const uint8_t *at)
-{
-    return (uint32_t)load_u16(at) | (uint32_t)load_u16(at + 2) << 16;
-}
-
-uint64_t load_u64(const uint8_t *at)
-{
-    return (uint64_t)load_u32(at) | (uint64_t)load_u32(at + 4) << 32;
 }

@@ -51,6 +51,11 @@ enum {
     LIMIT_WAL_FRAME_BYTES = 8 * MIB,   /* one group commit */
     WAL_SEGMENT_BYTES_DEFAULT = 64 * MIB,
     WAL_SEGMENT_BYTES_MIN = 128 * KIB, /* tests use small ones */
+    LIMIT_WAL_SPARES = 4,              /* files of former segments kept for the next ones */
+
+    /* Snapshots on disk */
+    LIMIT_SNAPSHOT_BLOCK_BYTES = 256 * KIB, /* content under one checksum */
+    LIMIT_SNAPSHOT_QUEUE_BYTES = 4 * MIB,   /* received and not yet written */
 
     /* Event loop */
     LIMIT_TASK_ROUNDS = 8,       /* of tasks posted by tasks, before the loop polls again */
@@ -64,6 +69,12 @@ enum {
     LIMIT_LINKS_INBOUND = 64,                /* accepted peer connections, greeted or not */
     LIMIT_FORWARD_OPEN = 8192,               /* commands forwarded and not answered, per node */
     LIMIT_FORWARD_REFUSALS_BYTES = 64 * KIB, /* refusals remembered per peer for a new link */
+
+    /* Snapshots between nodes */
+    LIMIT_SNAPSHOT_CHUNK_BYTES = 128 * KIB, /* of the file, in one answer to a fetch */
+    LIMIT_CHUNKS_BYTES = 1 * MIB,           /* chunks queued to one peer, beside all else */
+    LIMIT_FETCH_WINDOW_BYTES = 512 * KIB,   /* asked of a source and not yet here */
+    LIMIT_FETCHES = 64,                     /* asked for by all peers and not answered */
 
     /* Requests */
     LIMIT_REQUESTS = 65536,  /* submitted to the node and not answered */
@@ -86,7 +97,9 @@ enum {
     LIMIT_SPARE_EXCHANGES = 1024,      /* kept for the next request, each with its buffers */
     LIMIT_SPARE_BYTES = 16 * KIB,      /* a buffer larger than this is not kept */
     LIMIT_VERIFICATIONS = 16,          /* announced addresses being asked who they are */
-    LIMIT_VERIFY_BYTES = 4 * KIB,      /* read from one of them */
+    LIMIT_ASK_BYTES = 4 * KIB,         /* read from an address that this node asks */
+    LIMIT_BACKUPS = 4,                 /* being sent to clients, or waiting for their snapshot */
+    LIMIT_BACKUP_PIECE_BYTES = 128 * KIB, /* of the file in memory, for each of these */
 };
 
 static_assert(LIMIT_ENTRY_BYTES + 256 <= LIMIT_APPEND_BYTES, "the largest entry fits a message");

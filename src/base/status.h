@@ -40,6 +40,14 @@ enum exit_code {
     X(NOT_INTEGER, "not-integer", 409, NONE, NEVER, FAILURE, "the value is not an integer")        \
     X(OVERFLOW, "overflow", 409, NONE, NEVER, FAILURE, "the result would overflow 64 bits")        \
     X(UNKNOWN_MEMBER, "unknown-member", 404, NONE, NEVER, NOT_FOUND, "no member has this id")      \
+    X(MEMBER_EXISTS, "member-exists", 409, NONE, NEVER, FAILURE,                                   \
+      "the id or the peer address is another member's")                                            \
+    X(MEMBERS_FULL, "members-full", 409, NONE, NEVER, FAILURE,                                     \
+      "the cluster has as many members as it may have")                                            \
+    X(LAST_VOTER, "last-voter", 409, NONE, NEVER, FAILURE,                                         \
+      "no other member votes, so this one cannot leave")                                           \
+    X(NOT_CAUGHT_UP, "not-caught-up", 409, NONE, LATER, UNAVAILABLE,                               \
+      "the learner does not have what it needs to vote")                                           \
     X(REVISION_FUTURE, "revision-future", 400, NONE, NEVER, USAGE, "revision not reached yet")     \
     X(COMPACTED, "compacted", 410, NONE, NEVER, FAILURE, "the revision has been compacted")        \
     X(SEQUENCE_TOO_OLD, "sequence-too-old", 409, NONE, NEVER, FAILURE,                             \
@@ -95,6 +103,8 @@ enum exit_code {
     X(BUSY, "busy", 503, NONE, LATER, UNAVAILABLE, "a bounded queue is full")                      \
     X(SESSIONS_FULL, "sessions-full", 503, NONE, LATER, UNAVAILABLE,                               \
       "the table of clients is full")                                                              \
+    X(CHANGE_OPEN, "change-open", 503, NONE, LATER, UNAVAILABLE,                                   \
+      "another change of the members is under way")                                                \
     X(FENCED, "fenced", 503, NONE, LATER, UNAVAILABLE, "leadership changed before it was taken")   \
     X(NOT_READY, "not-ready", 503, NONE, LATER, UNAVAILABLE, "the node is still catching up")      \
     X(SHUTTING_DOWN, "shutting-down", 503, NONE, LATER, UNAVAILABLE, "the node is shutting down")  \

@@ -10,7 +10,8 @@ static const struct {
     const char *meaning;
 } exit_codes[] = {
     {EXIT_CODE_OK, "done"},
-    {EXIT_CODE_FAILURE, "failed for a reason without a code of its own; audit: violated"},
+    {EXIT_CODE_FAILURE,
+     "failed for a reason without a code of its own; audit: violated; doctor: something is wrong"},
     {EXIT_CODE_USAGE, "the command line, or the request made from it, is malformed"},
     {EXIT_CODE_NOT_FOUND, "no such key or member"},
     {EXIT_CODE_CONDITION, "the condition (--if-rev, --if-absent) did not hold; nothing changed"},
@@ -18,10 +19,10 @@ static const struct {
      "no node could take it in time; what was sent certainly changed nothing"},
     {EXIT_CODE_UNKNOWN,
      "the write may or may not have happened, or may still happen; minikv outcome tells"},
-    {EXIT_CODE_LOCKED, "audit: a node runs on the directory"},
-    {EXIT_CODE_STORAGE, "audit: a file cannot be read"},
-    {EXIT_CODE_CORRUPT, "audit: a log is damaged"},
-    {EXIT_CODE_FORMAT, "audit: data of another format version, or another node's"},
+    {EXIT_CODE_LOCKED, "audit, restore: a node runs on the directory"},
+    {EXIT_CODE_STORAGE, "audit, restore: a file cannot be read or written"},
+    {EXIT_CODE_CORRUPT, "audit: a log is damaged; restore: the backup is"},
+    {EXIT_CODE_FORMAT, "audit, restore: data of another format version, or another node's"},
 };
 
 static void describe_option(struct manual *manual, enum cli_option option)
@@ -46,7 +47,7 @@ static void describe_commands(struct manual *manual)
 {
     for (size_t i = 0; i < command_table_count; i++) {
         const struct cli_command *command = &command_table[i];
-        char term[96], text[512];
+        char term[96], text[1024];
         (void)snprintf(term, sizeof term, "%s%s%s", command->name, *command->arguments ? " " : "",
                        command->arguments);
         (void)snprintf(text, sizeof text, "%c%s.%s%s", command->summary[0] - 'a' + 'A',

@@ -44,6 +44,13 @@ const struct option_row option_rows[CLI_OPTIONS_COUNT] = {
     [CLI_OPTION_SEAL] = {"seal", 0, NULL,
                          "Settle it first: a write that has not been carried out by now never will "
                          "be."},
+    [CLI_OPTION_WATCH] = {"watch", 'w', NULL, "Once a second, on one screen, until Ctrl-C."},
+    [CLI_OPTION_ID] = {"id", 0, "N", "Which node the directory will be of."},
+    [CLI_OPTION_INITIAL_CLUSTER] = {"initial-cluster", 0, "ID=ADDRESS,…",
+                                    "All nodes of the new cluster, with their peer addresses."},
+    [CLI_OPTION_FROM_DATA_DIR] = {"from-data-dir", 0, "DIR",
+                                  "Instead of a backup: the data directory of a node of a cluster "
+                                  "that has lost its majority. All of its log counts."},
     [CLI_OPTION_NODES] = {"nodes", 0, "N", "How many nodes, 1 to 7. Default: 3."},
     [CLI_OPTION_DIR] = {"dir", 0, "DIR",
                         "Keep the data here. Default: a temporary directory, removed at the end."},
@@ -181,6 +188,15 @@ bool arguments_read_identity(const char *client, const char *sequence,
     return true;
 }
 
+bool arguments_read_node(const char *text, json_int_t *out_id)
+{
+    size_t count = strlen(text);
+    if (count == 0 || count > 10 || strspn(text, "0123456789") != count)
+        return false;
+    *out_id = (json_int_t)strtoll(text, NULL, 10);
+    return true;
+}
+
 static bool take_client(struct cli *cli, const char *text, struct errtext *error)
 {
     size_t count = strlen(text);
@@ -199,10 +215,33 @@ static bool take_positive(enum cli_option option, const char *text, uint64_t *ou
            refuse_value(error, option, text, NUMBER_RANGE);
 }
 
+/* Of an option that takes no value; NULL: it takes one. */
+static bool *flag_of(struct cli *cli, enum cli_option option)
+{
+    const struct {
+        enum cli_option option;
+        bool *flag;
+    } flags[] = {{CLI_OPTION_VERBOSE, &cli->is_verbose},   {CLI_OPTION_STALE, &cli->is_stale},
+                 {CLI_OPTION_RAW, &cli->is_raw},           {CLI_OPTION_IF_ABSENT, &cli->if_absent},
+                 {CLI_OPTION_KEYS_ONLY, &cli->keys_only},  {CLI_OPTION_REMOVE, &cli->removes},
+                 {CLI_OPTION_SEAL, &cli->seals},           {CLI_OPTION_WATCH, &cli->watches},
+                 {CLI_OPTION_MAN, &cli->is_man},           {CLI_OPTION_HELP, &cli->wants_help},
+                 {CLI_OPTION_VERSION, &cli->wants_version}};
+    for (size_t i = 0; i < ARRAY_COUNT(flags); i++)
+        if (flags[i].option == option)
+            return flags[i].flag;
+    return NULL;
+}
+
 static bool take_option(struct cli *cli, enum cli_option option, const char *text,
                         struct errtext *error)
 {
     uint64_t number;
+    bool *flag = flag_of(cli, option);
+    if (flag != NULL) {
+        *flag = true;
+        return true;
+    }
     switch (option) {
     case CLI_OPTION_ENDPOINTS:
         return read_endpoints(cli, text, error);
@@ -211,33 +250,15 @@ static bool take_option(struct cli *cli, enum cli_option option, const char *tex
     case CLI_OPTION_TIMEOUT:
         return read_time(text, &cli->connect.timeout) ||
                refuse_value(error, option, text, TIME_RANGE);
-    case CLI_OPTION_VERBOSE:
-        cli->is_verbose = true;
-        return true;
-    case CLI_OPTION_STALE:
-        cli->is_stale = true;
-        return true;
-    case CLI_OPTION_RAW:
-        cli->is_raw = true;
-        return true;
     case CLI_OPTION_IF_REV:
         cli->if_rev = text;
         return take_positive(option, text, &number, error);
-    case CLI_OPTION_IF_ABSENT:
-        cli->if_absent = true;
-        return true;
     case CLI_OPTION_BY:
         cli->by = text;
         return is_integer(text) || refuse_value(error, option, text, INTEGER_RANGE);
     case CLI_OPTION_LIMIT:
         cli->limit = text;
         return take_positive(option, text, &number, error);
-    case CLI_OPTION_KEYS_ONLY:
-        cli->keys_only = true;
-        return true;
-    case CLI_OPTION_REMOVE:
-        cli->removes = true;
-        return true;
     case CLI_OPTION_CLIENT:
         return take_client(cli, text, error);
     case CLI_OPTION_SEQUENCE:
@@ -245,9 +266,14 @@ static bool take_option(struct cli *cli, enum cli_option option, const char *tex
     case CLI_OPTION_KEY:
         cli->key = text;
         return *text != '\0' || refuse_value(error, option, text, "");
-    case CLI_OPTION_SEAL:
-        cli->seals = true;
-        return true;
+    case CLI_OPTION_ID:
+        return take_number(option, text, 1, NODE_ID_MAX, &cli->node, error);
+    case CLI_OPTION_INITIAL_CLUSTER:
+        cli->initial = text;
+        return *text != '\0' || refuse_value(error, option, text, "");
+    case CLI_OPTION_FROM_DATA_DIR:
+        cli->from_data_dir = text;
+        return *text != '\0' || refuse_value(error, option, text, "");
     case CLI_OPTION_NODES:
         return take_number(option, text, 1, 7, &cli->nodes_count, error);
     case CLI_OPTION_DIR:
@@ -255,15 +281,17 @@ static bool take_option(struct cli *cli, enum cli_option option, const char *tex
         return *text != '\0' || refuse_value(error, option, text, "");
     case CLI_OPTION_BASE_PORT:
         return take_number(option, text, 1, 65000, &cli->base_port, error);
+    case CLI_OPTION_VERBOSE:
+    case CLI_OPTION_STALE:
+    case CLI_OPTION_RAW:
+    case CLI_OPTION_IF_ABSENT:
+    case CLI_OPTION_KEYS_ONLY:
+    case CLI_OPTION_REMOVE:
+    case CLI_OPTION_SEAL:
+    case CLI_OPTION_WATCH:
     case CLI_OPTION_MAN:
-        cli->is_man = true;
-        return true;
     case CLI_OPTION_HELP:
-        cli->wants_help = true;
-        return true;
     case CLI_OPTION_VERSION:
-        cli->wants_version = true;
-        return true;
     case CLI_OPTIONS_COUNT:
         break;
     }

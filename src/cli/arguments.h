@@ -19,5 +19,7 @@ MUST_CHECK enum status arguments_read(struct cli *cli, int argc, char **argv, co
 /* A client's id and a sequence from 1; false when they are not. */
 MUST_CHECK bool arguments_read_identity(const char *client, const char *sequence,
                                         struct minikv_identity *out_identity);
+/* The id of a node, as the cluster judges it: up to ten digits. */
+MUST_CHECK bool arguments_read_node(const char *text, json_int_t *out_id);
 
 #endif

@@ -5,10 +5,16 @@
 #include "cli/ask.h"
 #include "cli/table.h"
 
-/* The log's own first entry; what stands before it is the initial configuration. */
+/* The log's own first entry. What stands before it is the initial configuration, or a snapshot. */
 static raft_index first_of(const struct audit_replay *replay)
 {
-    return replay->log.entries_count > 0 ? replay->first + 1 : 0;
+    return replay->log.first;
+}
+
+/* The snapshot behind which the replay begins; 0: it begins at the beginning. */
+static raft_index base_of(const struct audit_replay *replay)
+{
+    return replay->is_behind_snapshot ? replay->first : 0;
 }
 
 static raft_term term_of(const struct audit_replay *replay)
@@ -64,11 +70,19 @@ static void print_proof(const struct audit_result *result)
     for (size_t i = 0; i < result->count; i++)
         writes_max = MAX(writes_max, result->replays[i].counts.writes_count);
     printf("proven: of %" PRIu64 " writes with identity none was carried out twice", writes_max);
-    if (result->count > 1)
+    if (result->count > 1 && result->common != 0)
         printf("; the logs agree, and so do the states they make (up to index %" PRIu64
                " in all of them)",
                result->common);
     putchar('\n');
+    for (size_t i = 0; i < result->count; i++)
+        if (base_of(&result->replays[i]) != 0)
+            printf("at node %u for what is behind its snapshot at index %" PRIu64
+                   ": of what was before, the snapshot tells which writes had been carried out, "
+                   "and not that none was twice\n",
+                   result->replays[i].meta.node, base_of(&result->replays[i]));
+    if (result->count > 1 && result->common == 0)
+        puts("no entry is in all of the logs, so they cannot be held against each other");
 }
 
 void audit_print_text(const struct audit_result *result)
@@ -105,6 +119,7 @@ static json_t *json_of_node(const char *path, const struct audit_replay *replay)
     (void)json_object_set_new(node, "entries", number(replay->log.entries_count));
     (void)json_object_set_new(node, "first_index", number(first_of(replay)));
     (void)json_object_set_new(node, "last_index", number(audit_replay_last(replay)));
+    (void)json_object_set_new(node, "snapshot_index", number(base_of(replay)));
     (void)json_object_set_new(node, "commit_index", number(replay->log.commit));
     (void)json_object_set_new(node, "term", number(term_of(replay)));
     (void)json_object_set_new(node, "clients", number(replay->counts.clients_count));

@@ -34,6 +34,10 @@ enum cli_option {
     CLI_OPTION_SEQUENCE,
     CLI_OPTION_KEY,
     CLI_OPTION_SEAL,
+    CLI_OPTION_WATCH,
+    CLI_OPTION_ID,
+    CLI_OPTION_INITIAL_CLUSTER,
+    CLI_OPTION_FROM_DATA_DIR,
     CLI_OPTION_NODES,
     CLI_OPTION_DIR,
     CLI_OPTION_BASE_PORT,
@@ -57,7 +61,7 @@ struct cli {
 
     struct cli_connect connect;
     enum cli_output output;
-    bool is_verbose, is_stale, is_raw, if_absent, keys_only, removes, seals, is_man;
+    bool is_verbose, is_stale, is_raw, if_absent, keys_only, removes, seals, watches, is_man;
     bool wants_help, wants_version;
     const char *if_rev;              /* digits; NULL: not given */
     const char *by;                  /* an integer; NULL: not given */
@@ -65,6 +69,9 @@ struct cli {
     const char *dir;                 /* NULL: not given */
     const char *key;                 /* an Idempotency-Key; NULL: not given */
     struct minikv_identity identity; /* --client and --sequence; client "": not given */
+    unsigned node;                   /* --id; 0: not given */
+    const char *initial;             /* members of a cluster to be; NULL: not given */
+    const char *from_data_dir;       /* NULL: not given */
     unsigned nodes_count;
     unsigned base_port;
 
@@ -100,6 +107,11 @@ enum exit_code cluster_status(struct cli *cli);
 enum exit_code cluster_members(struct cli *cli);
 enum exit_code cluster_announce(struct cli *cli);
 enum exit_code cluster_transfer(struct cli *cli);
+enum exit_code member_run(struct cli *cli);
+enum exit_code watch_run(struct cli *cli); /* of cluster_status, with --watch */
+enum exit_code doctor_run(struct cli *cli);
+enum exit_code backup_run(struct cli *cli);
+enum exit_code restore_run(struct cli *cli);
 enum exit_code outcome_run(struct cli *cli);
 enum exit_code audit_run(struct cli *cli);
 enum exit_code demo_run(struct cli *cli);

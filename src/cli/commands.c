@@ -40,10 +40,19 @@ const struct cli_command command_table[] = {
     {"status", "", "ask every node for its role and progress",
      "Each is asked once; one without an announced address when it is among the endpoints. Exit "
      "code 5 when no node says that it leads, unless the one that others follow has no announced "
-     "address.",
-     ASKING, 0, 0, cluster_status},
+     "address. With --watch a screen of all nodes, with how far each is behind the leader, and how "
+     "far a snapshot has come that one of them takes or fetches.",
+     ASKING | CLI_BIT(WATCH), 0, 0, cluster_status},
     {"members", "", "list the nodes of the cluster and their addresses", "", ASKING, 0, 0,
      cluster_members},
+    {"member", "add ID ADDRESS | remove ID | promote ID", "change who belongs to the cluster",
+     "add: the node at this peer address becomes a learner, which gets the log and no vote; when "
+     "it "
+     "has caught up it gets a vote by itself. A node started with --join asks for this itself. "
+     "remove: the node leaves, the leader too; its data directory is of no more use. promote: a "
+     "learner gets its vote now, exit code 5 if it has not caught up. One change at a time: exit "
+     "code 5 while another is under way.",
+     ASKING, 2, 3, member_run},
     {"announce", "ID ADDRESS | ID --remove", "set the address that clients of a node are sent to",
      "The leader first asks that address whether it is that node. Nodes announce themselves when "
      "they start; this is for a node started with --announce off, or one that has moved.",
@@ -51,6 +60,26 @@ const struct cli_command command_table[] = {
     {"transfer", "ID", "have a node lead the cluster",
      "Done once that node leads. Requests that come meanwhile are answered as during any election.",
      ASKING, 1, 1, cluster_transfer},
+    {"doctor", "", "look for what is wrong, or soon will be",
+     "Asks every node: who answers, who is linked with whom, who votes and how many failures are "
+     "survived, how long syncs take, clocks, open files, snapshots, disk space, and whether equal "
+     "states are equal. Exit code 1 when something needs looking after.",
+     ASKING, 0, 0, doctor_run},
+    {"backup", "FILE|-", "copy the whole state of the cluster into a file",
+     "Everything acknowledged before it began is in it: keys, revisions, sessions. Any node will "
+     "do; it goes on answering. Checked as it comes; FILE has its name once it is whole and on "
+     "disk. With --stale what the first node that answers has, without asking for a majority: for "
+     "the last node of a cluster that has lost it. --timeout is that of connecting.",
+     ASKING | CLI_BIT(STALE), 1, 1, backup_run},
+    {"restore", "FILE|- DIR | --from-data-dir OLD DIR",
+     "make the data directory of a node of a new cluster from a backup",
+     "The new cluster begins with the state in FILE, and the members that --initial-cluster names. "
+     "Each of them is made in the same way from the same file, with its own --id; or one is, with "
+     "itself as the only member, and the others join it. Clients that repeat a write of before "
+     "the backup are answered, not served again. DIR must not hold anything yet. Needs memory for "
+     "the state. With --from-data-dir from what the last node of a lost majority has on disk.",
+     CLI_BIT(ID) | CLI_BIT(INITIAL_CLUSTER) | CLI_BIT(FROM_DATA_DIR) | CLI_BIT(OUTPUT), 1, 2,
+     restore_run},
     {"audit", "DIR…", "prove from data directories that no write was carried out twice",
      "Reads the logs of nodes that do not run, also of killed ones, and changes nothing. Carries "
      "out "

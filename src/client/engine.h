@@ -11,8 +11,8 @@
  *
  * Where a call goes: to the leader when redirects are asked for, or have been met, and it is known;
  * else to the endpoint that answered last, or the next one that is well. An endpoint that failed is
- * passed over for a while that doubles, with jitter. When all are, calls wait, and all endpoints
- * are asked at once who leads.
+ * passed over for a while that doubles, with jitter, and calls begin behind it until another one
+ * has answered. When all are, calls wait, and all endpoints are asked at once who leads.
  *
  * Ownership    owns its calls until engine_take_done gives them
  * Limits       MINIKV_REQUESTS_MAX, ENGINE_CHANNELS

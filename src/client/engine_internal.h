@@ -43,7 +43,8 @@ struct engine {
     struct list ready, paused, waiting /* for an identity */, done;
 
     struct channel channels[ENGINE_CHANNELS]; /* endpoints first, then spares */
-    size_t current;                           /* the endpoint that answered last */
+    size_t
+        current; /* the endpoint that answered last, or one behind it that has not failed since */
     struct leader leader;
     bool has_redirected; /* nodes redirect even though nobody asked: go to the leader at once */
     struct session session;

@@ -50,9 +50,19 @@ size_t route_channel(struct engine *engine, time_us now, const struct address *a
 
 /* ---- how well they do ---- */
 
+/* Calls begin with the endpoint behind it from now on: with those that fail one after the other, as
+ * nodes do that are cut off together, each call would else use up its time on the same ones. */
+static void pass_on(struct engine *engine, const struct channel *channel)
+{
+    size_t at = (size_t)(channel - engine->channels);
+    if (at == engine->current)
+        engine->current = (at + 1) % engine->options.endpoints_count;
+}
+
 void route_failed(struct engine *engine, time_us now, struct channel *channel, time_us wait)
 {
     leader_forget(&engine->leader, &channel->address);
+    pass_on(engine, channel);
     if (channel->bad_until > now)
         return; /* many requests meet the same failure */
     unsigned doublings = MIN(channel->failures_count, 8u);
@@ -101,14 +111,19 @@ static bool prefers_leader(const struct engine *engine)
     return engine->options.redirect || engine->has_redirected;
 }
 
+/* When the first endpoint is well again. */
+static time_us endpoint_well_at(const struct engine *engine, time_us now)
+{
+    time_us well_at = TIME_NEVER;
+    for (size_t at = 0; at < engine->options.endpoints_count; at++)
+        well_at = MIN(well_at, engine->channels[at].bad_until);
+    return MAX(well_at, now);
+}
+
 time_us route_resume_at(const struct engine *engine, time_us now)
 {
-    time_us resume_at = TIME_NEVER;
-    if (prefers_leader(engine) && route_has_leader(engine, now))
-        return now;
-    for (size_t at = 0; at < engine->options.endpoints_count; at++)
-        resume_at = MIN(resume_at, engine->channels[at].bad_until);
-    return MAX(resume_at, now);
+    bool has_leader = prefers_leader(engine) && route_has_leader(engine, now);
+    return has_leader ? now : endpoint_well_at(engine, now);
 }
 
 void route_resume(struct engine *engine, time_us now)
@@ -161,7 +176,7 @@ void route_call(struct engine *engine, time_us now, struct call *call)
     } else if (goes_to_leader(engine, now, call)) {
         at = route_channel(engine, now, &engine->leader.address);
     } else if (!pick_endpoint(engine, now, &at)) {
-        call->resume_at = route_resume_at(engine, now);
+        call->resume_at = endpoint_well_at(engine, now); /* a leader is none for stale reads */
         engine_wake_at(engine, call->resume_at);
         engine_move(engine, call, CALL_PAUSED);
         return;

@@ -85,7 +85,8 @@ MUST_CHECK enum status env_unlink(struct env *env, const char *path);
 MUST_CHECK enum status env_lock(struct env *env, const char *path, struct errtext *error);
 
 /* One write followed by fdatasync, or the fdatasync alone when `bytes` is empty.
- * Completion is a callback from the loop; requests on one env complete in the order started. */
+ * Completion is a callback from the loop. There are two lanes: requests of one lane complete in the
+ * order started, and those in the background never delay the others. */
 struct env_write {
     void (*on_done)(void *ctx, enum status status); /* ST_OK, ST_NO_SPACE, ST_IO */
     void *ctx;
@@ -93,6 +94,7 @@ struct env_write {
     uint64_t offset;
     struct bytes bytes; /* borrowed until on_done */
     bool skip_sync;     /* for preparing spare files in paced pieces */
+    bool is_background; /* the other lane: for what is large and not waited for */
     struct list link;   /* private to the env */
     enum status status; /* private to the env */
 };

@@ -30,6 +30,8 @@ struct api_route {
     unsigned query_allowed; /* QUERY_BIT… */
     /* The whole request is there: check it, then refuse, submit, or leave it to be answered. */
     void (*start)(struct exchange *exchange, struct bytes body);
+    /* The node lets it go on, and it has yet to wait for something else. NULL: it has not. */
+    void (*prepare)(struct exchange *exchange);
     /* Its turn has come: write the reply. Not called for what was refused here or by the node. */
     void (*answer)(struct exchange *exchange);
 };
@@ -78,8 +80,19 @@ void list_answer(struct exchange *exchange);
 void announce_start(struct exchange *exchange, struct bytes body);
 void hand_over_start(struct exchange *exchange, struct bytes body);
 void raft_status_answer(struct exchange *exchange);
-void raft_members_answer(struct exchange *exchange);
 void raft_identity_answer(struct exchange *exchange);
+
+/* members.c */
+void join_start(struct exchange *exchange, struct bytes body);
+void join_answer(struct exchange *exchange);
+void remove_start(struct exchange *exchange, struct bytes body);
+void promote_start(struct exchange *exchange, struct bytes body);
+void raft_members_answer(struct exchange *exchange);
+
+/* backup.c */
+void snapshot_start(struct exchange *exchange, struct bytes body);
+void snapshot_prepare(struct exchange *exchange);
+void snapshot_answer(struct exchange *exchange);
 
 /* ops.c */
 void livez_answer(struct exchange *exchange);

@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base64.h"
@@ -262,6 +263,64 @@ bool body_parse_transfer(struct bytes body, node_id *out_to, struct problem *pro
     static const char *const names[] = {"to", NULL};
     json_t *root = load_object(body, names, "{\"to\":2}", problem);
     bool is_ok = root != NULL && take_member(root, "to", out_to, problem);
+    json_decref(root);
+    return is_ok;
+}
+
+bool body_parse_member(struct bytes body, node_id *out_id, struct problem *problem)
+{
+    static const char *const names[] = {"id", NULL};
+    json_t *root = load_object(body, names, "{\"id\":4}", problem);
+    bool is_ok = root != NULL && take_member(root, "id", out_id, problem);
+    json_decref(root);
+    return is_ok;
+}
+
+/* Room for both addresses is made first: a slice of a buffer that grows would be lost. */
+static bool take_address(const json_t *root, const char *name, bool is_required, struct buf *store,
+                         struct bytes *out_address, struct problem *problem)
+{
+    const json_t *address = json_object_get(root, name);
+    *out_address = bytes_of(NULL, 0);
+    if (address == NULL && !is_required)
+        return true;
+    if (!json_is_string(address) || json_string_length(address) == 0 ||
+        json_string_length(address) >= BODY_ADDRESS_BYTES) {
+        problem_set(problem, ST_BAD_FIELD, "\"%s\" must be a string: host:port", name);
+        return false;
+    }
+    size_t start = store->count;
+    buf_put(store, string_of(address));
+    *out_address = bytes_of(store->data + start, store->count - start);
+    return true;
+}
+
+static bool take_identity(const json_t *root, uint64_t *out_identity, struct problem *problem)
+{
+    const json_t *identity = json_object_get(root, "identity");
+    const char *text = json_string_value(identity);
+    char *end = NULL;
+    *out_identity = 0;
+    if (identity == NULL)
+        return true;
+    if (text != NULL && strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16)
+        *out_identity = strtoull(text, &end, 16);
+    if (*out_identity == 0)
+        problem_set(problem, ST_BAD_FIELD, "\"identity\" must be 16 hexadecimal digits");
+    return *out_identity != 0;
+}
+
+bool body_parse_join(struct bytes body, struct buf *store, struct body_join *out_join,
+                     struct problem *problem)
+{
+    static const char *const names[] = {"id", "peer", "http", "identity", NULL};
+    static const char example[] = "{\"id\":4,\"peer\":\"10.0.0.4:7001\"}";
+    json_t *root = load_object(body, names, example, problem);
+    buf_reserve(store, 2 * BODY_ADDRESS_BYTES);
+    bool is_ok = root != NULL && take_member(root, "id", &out_join->id, problem) &&
+                 take_address(root, "peer", true, store, &out_join->peer, problem) &&
+                 take_address(root, "http", false, store, &out_join->http, problem) &&
+                 take_identity(root, &out_join->identity, problem);
     json_decref(root);
     return is_ok;
 }

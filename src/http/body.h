@@ -17,6 +17,8 @@ bool body_parse_value(struct bytes body, struct buf *store, struct bytes *out_va
 /* {"by":n}; an empty body means 1. */
 bool body_parse_by(struct bytes body, int64_t *out_by, struct problem *problem);
 
+enum { BODY_ADDRESS_BYTES = 128 }; /* as typed, with http:// in front */
+
 struct body_announce {
     node_id id;
     struct bytes http; /* in `store`; empty: remove */
@@ -29,6 +31,18 @@ bool body_parse_empty(struct bytes body, struct problem *problem);
 /* {"client":"…","sequence":n} or {"key":"…"}: which write is meant. Takes the parts; what is wrong
  * with them identity_finish tells. At least one is there. */
 bool body_parse_write(struct bytes body, struct identity *identity, struct problem *problem);
+struct body_join {
+    node_id id;
+    uint64_t identity; /* 0: not given */
+    struct bytes peer; /* in `store` */
+    struct bytes http; /* in `store`; empty: not given */
+};
+/* {"id":4,"peer":"host:port","http":"host:port","identity":"16 hex digits"}; the last two need not
+ * be there. */
+bool body_parse_join(struct bytes body, struct buf *store, struct body_join *out_join,
+                     struct problem *problem);
+/* {"id":n} */
+bool body_parse_member(struct bytes body, node_id *out_id, struct problem *problem);
 /* {"to":n} */
 bool body_parse_transfer(struct bytes body, node_id *out_to, struct problem *problem);
 

@@ -1,5 +1,5 @@
 /* Handlers of /v1/raft/…: who this node is, what it knows, announcing client addresses and
- * handing leadership over. */
+ * handing leadership over. Members are in http/members.c. */
 #include "http/api.h"
 #include "http/body.h"
 #include "http/connection.h"
@@ -10,12 +10,6 @@
 static struct node *node_of(const struct exchange *exchange)
 {
     return exchange->connection->http->node;
-}
-
-static void put_address(struct buf *out, const struct address *address)
-{
-    char text[LIMIT_ADDRESS_BYTES];
-    json_put_ascii(out, address_is_set(address) ? address_format(address, text) : "");
 }
 
 /* ---- announce ---- */
@@ -85,11 +79,35 @@ static void put_peers(struct exchange *exchange, raft_index last_index, struct b
         raft_index lag = last_index > peer->match ? last_index - peer->match : 0;
         buf_printf(body,
                    "%s{\"id\":%u,\"voter\":%s,\"match\":%llu,\"next\":%llu,\"state\":\"%s\","
-                   "\"lag\":%llu,\"up\":%s}",
+                   "\"lag\":%llu,\"snapshot_bytes\":%llu,\"up\":%s}",
                    i == 0 ? "" : ",", peer->id, peer->is_voter ? "true" : "false",
                    (unsigned long long)peer->match, (unsigned long long)peer->next, peer->state,
-                   (unsigned long long)lag, link != NULL && link->is_up ? "true" : "false");
+                   (unsigned long long)lag, (unsigned long long)peer->snapshot_bytes,
+                   link != NULL && link->is_up ? "true" : "false");
     }
+}
+
+static void put_snapshot(const struct node *node, struct buf *body)
+{
+    struct node_progress progress;
+    node_progress(node, &progress);
+    buf_printf(body, "\"snapshot\":{\"index\":%llu,\"bytes\":%llu,\"taking\":",
+               (unsigned long long)progress.newest.last.index,
+               (unsigned long long)progress.newest.bytes);
+    if (progress.is_taking)
+        buf_printf(body, "{\"bytes\":%llu,\"of\":%llu}", (unsigned long long)progress.taken_bytes,
+                   (unsigned long long)progress.taking_bytes);
+    else
+        buf_put(body, BYTES_LITERAL("null"));
+    buf_put(body, BYTES_LITERAL(",\"fetching\":"));
+    if (progress.is_fetching)
+        buf_printf(body, "{\"index\":%llu,\"from\":%u,\"bytes\":%llu,\"of\":%llu}",
+                   (unsigned long long)progress.fetched.index, progress.source,
+                   (unsigned long long)progress.fetched_bytes,
+                   (unsigned long long)progress.fetching_bytes);
+    else
+        buf_put(body, BYTES_LITERAL("null"));
+    buf_put(body, BYTES_LITERAL("}"));
 }
 
 void raft_status_answer(struct exchange *exchange)
@@ -101,14 +119,18 @@ void raft_status_answer(struct exchange *exchange)
     kv_stats(kv, &state);
     raft_view(node_raft(node_of(exchange)), &raft);
     struct buf *body = reply_scratch(exchange);
-    buf_printf(body,
-               "{\"id\":%u,\"role\":\"%s\",\"term\":%llu,\"leader\":%u,\"commit_index\":%llu,"
-               "\"applied_index\":%llu,\"last_index\":%llu,\"revision\":%llu,"
-               "\"digest\":\"%016llx\",\"peers\":[",
-               view->self, raft_role_name(raft.role), (unsigned long long)raft.term, raft.leader,
-               (unsigned long long)raft.commit, (unsigned long long)node_applied(node_of(exchange)),
-               (unsigned long long)raft.last_index, (unsigned long long)state.revision,
-               (unsigned long long)kv_digest(kv));
+    buf_printf(
+        body,
+        "{\"id\":%u,\"role\":\"%s\",\"term\":%llu,\"leader\":%u,\"commit_index\":%llu,"
+        "\"applied_index\":%llu,\"last_index\":%llu,\"revision\":%llu,"
+        "\"digest\":\"%016llx\",\"clock_ms\":%llu,",
+        view->self, raft_role_name(raft.role), (unsigned long long)raft.term, raft.leader,
+        (unsigned long long)raft.commit, (unsigned long long)node_applied(node_of(exchange)),
+        (unsigned long long)raft.last_index, (unsigned long long)state.revision,
+        (unsigned long long)kv_digest(kv),
+        (unsigned long long)(env_wall_now(exchange->connection->http->env) / TIME_US_PER_MS));
+    put_snapshot(node_of(exchange), body);
+    buf_put(body, BYTES_LITERAL(",\"peers\":["));
     if (raft.role == RAFT_ROLE_LEADER)
         put_peers(exchange, raft.last_index, body);
     buf_put(body, BYTES_LITERAL("]}\n"));
@@ -116,28 +138,7 @@ void raft_status_answer(struct exchange *exchange)
     reply_end(exchange, CONTENT_JSON, buf_bytes(body));
 }
 
-/* ---- members and identity ---- */
-
-void raft_members_answer(struct exchange *exchange)
-{
-    const struct kv *kv = node_kv(node_of(exchange));
-    const struct config *config = kv_config(kv);
-    struct buf *body = reply_scratch(exchange);
-    buf_put(body, BYTES_LITERAL("{\"members\":["));
-    for (uint32_t i = 0; i < config->members_count; i++) {
-        const struct member *member = &config->members[i];
-        const struct kv_member *known = kv_member(kv, member->id);
-        struct address unset = {.port = 0};
-        buf_printf(body, "%s{\"id\":%u,\"peer\":", i == 0 ? "" : ",", member->id);
-        put_address(body, &member->peer);
-        buf_put(body, BYTES_LITERAL(",\"http\":"));
-        put_address(body, known == NULL ? &unset : &known->http);
-        buf_printf(body, ",\"voter\":%s}", member->is_voter ? "true" : "false");
-    }
-    buf_put(body, BYTES_LITERAL("]}\n"));
-    (void)reply_begin(exchange, 200); /* no headers of its own */
-    reply_end(exchange, CONTENT_JSON, buf_bytes(body));
-}
+/* ---- identity ---- */
 
 void raft_identity_answer(struct exchange *exchange)
 {

@@ -9,6 +9,7 @@
 #include "base/failpoint.h"
 #include "base/mem.h"
 #include "http/api.h"
+#include "http/backup.h"
 #include "http/reply.h"
 #include "http/server.h"
 
@@ -97,21 +98,46 @@ static void offer_continue(struct connection *connection)
     http_mark_dirty(connection->http, connection);
 }
 
+/* The reply, or the next piece of it. False: nothing more for now. */
+static bool send_some(struct connection *connection, struct exchange *exchange)
+{
+    enum backup_step step = BACKUP_DONE;
+    if (exchange->state == EXCHANGE_READY)
+        reply_write(exchange);
+    if (exchange->state == EXCHANGE_SENDING)
+        step = backup_send(exchange->backup, &connection->out);
+    if (step == BACKUP_DONE)
+        exchange_free(exchange);
+    if (step == BACKUP_BROKEN)
+        break_off(connection);
+    account_replies(connection);
+    connection->since = env_now(connection->http->env);
+    http_mark_dirty(connection->http, connection);
+    return step == BACKUP_DONE || step == BACKUP_MORE;
+}
+
+/* Of a long body only a piece is queued: it goes on when that has left. */
+static bool has_room(const struct connection *connection, const struct exchange *exchange)
+{
+    size_t queued = reply_bytes(connection);
+    return exchange->state == EXCHANGE_SENDING ? queued < LIMIT_BACKUP_PIECE_BYTES
+                                               : queued <= LIMIT_REPLY_QUEUE_BYTES;
+}
+
 void connection_answer(struct connection *connection)
 {
     struct exchange *exchange;
-    while ((exchange = oldest(connection)) != NULL && exchange->state == EXCHANGE_READY) {
-        if (reply_bytes(connection) > LIMIT_REPLY_QUEUE_BYTES)
+    while ((exchange = oldest(connection)) != NULL &&
+           (exchange->state == EXCHANGE_READY || exchange->state == EXCHANGE_SENDING)) {
+        if (!has_room(connection, exchange))
             return; /* goes on when the queue has drained */
-        if (FAILPOINT("http.replying", buf_bytes(&exchange->target))) {
+        if (exchange->state == EXCHANGE_READY &&
+            FAILPOINT("http.replying", buf_bytes(&exchange->target))) {
             break_off(connection);
             return;
         }
-        reply_write(exchange);
-        exchange_free(exchange);
-        account_replies(connection);
-        connection->since = env_now(connection->http->env);
-        http_mark_dirty(connection->http, connection);
+        if (!send_some(connection, exchange))
+            return;
     }
     offer_continue(connection);
 }
@@ -433,14 +459,32 @@ void connection_sweep(struct connection *connection, time_us now)
     }
 }
 
+/* They would keep the node from ending for longer than anybody waits for that. */
+static void stop_backups(struct connection *connection)
+{
+    const struct exchange *first = oldest(connection);
+    if (first != NULL && first->state == EXCHANGE_SENDING) {
+        break_off(connection);
+        return;
+    }
+    for (struct list *at = connection->exchanges.next; at != &connection->exchanges;
+         at = at->next) {
+        struct exchange *exchange = CONTAINER_OF(at, struct exchange, link);
+        if (exchange->state == EXCHANGE_PREPARING)
+            backup_refuse(exchange);
+    }
+}
+
 void connection_stop(struct connection *connection)
 {
-    if (connection->state != CONNECTION_IDLE || connection->exchanges_count == 0)
-        return; /* between requests: a moment's grace; within one: its reply says that it is the
-                   last */
-    struct exchange *newest = CONTAINER_OF(connection->exchanges.prev, struct exchange, link);
-    newest->closes = true;
-    move_to_last(connection);
+    stop_backups(connection);
+    /* Between requests: a moment's grace; within one: its reply says that it is the last. */
+    if (connection->state == CONNECTION_IDLE && connection->exchanges_count != 0) {
+        struct exchange *newest = CONTAINER_OF(connection->exchanges.prev, struct exchange, link);
+        newest->closes = true;
+        move_to_last(connection);
+    }
+    connection_answer(connection);
 }
 
 void connection_stop_idle(struct connection *connection)

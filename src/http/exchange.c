@@ -7,6 +7,7 @@
 #include "base/failpoint.h"
 #include "base/mem.h"
 #include "http/api.h"
+#include "http/backup.h"
 #include "http/connection.h"
 #include "http/server.h"
 
@@ -49,6 +50,7 @@ struct exchange *exchange_new(struct connection *connection)
     exchange->is_head_only = exchange->is_http_1_0 = exchange->closes = false;
     exchange->wants_continue = exchange->is_stale = false;
     exchange->revision = 0;
+    exchange->backup = NULL;
     exchange->parts = (struct target){.path = {NULL, 0}};
     list_push_back(&connection->exchanges, &exchange->link);
     connection->exchanges_count++;
@@ -78,6 +80,8 @@ void exchange_free(struct exchange *exchange)
     struct http *http = connection->http;
     if (exchange->state == EXCHANGE_WAITING)
         node_cancel(http->node, &exchange->submitted);
+    backup_free(exchange->backup);
+    exchange->backup = NULL;
     list_remove(&exchange->link);
     connection->exchanges_count--;
     http->exchanges_count--;
@@ -191,6 +195,8 @@ static void exchange_on_done(void *ctx, const struct node_answer *answer)
     REQUIRE(exchange->state == EXCHANGE_WAITING);
     exchange->answer = *answer;
     exchange->state = EXCHANGE_READY;
+    if (answer->status == ST_OK && exchange->route->prepare != NULL)
+        exchange->route->prepare(exchange);
     connection_answer(exchange->connection);
 }
 
@@ -204,7 +210,8 @@ static enum route_policy policy_of(const struct exchange *exchange, bool is_inte
 /* What operators ask of the cluster, wherever they ask it (src/route/route.h). */
 static bool is_internal_op(enum command_op op)
 {
-    return op == COMMAND_ANNOUNCE || op == COMMAND_TRANSFER;
+    return op == COMMAND_ANNOUNCE || op == COMMAND_TRANSFER || op == COMMAND_JOIN ||
+           op == COMMAND_REMOVE || op == COMMAND_PROMOTE;
 }
 
 static void submit(struct exchange *exchange, enum node_request_kind kind, bool is_internal)

@@ -10,14 +10,17 @@
 #include "node/node.h"
 
 struct api_route;
+struct backup;
 struct connection;
 struct http;
 struct parse;
 
 enum exchange_state {
-    EXCHANGE_READING, /* its body is still coming */
-    EXCHANGE_WAITING, /* submitted to the node */
-    EXCHANGE_READY    /* can be answered as soon as those before it are */
+    EXCHANGE_READING,   /* its body is still coming */
+    EXCHANGE_WAITING,   /* submitted to the node */
+    EXCHANGE_PREPARING, /* the node lets it go on; what it answers with is being made */
+    EXCHANGE_READY,     /* can be answered as soon as those before it are */
+    EXCHANGE_SENDING    /* the head of its reply is out, and of the body as much as fits */
 };
 
 struct exchange {
@@ -55,12 +58,15 @@ struct exchange {
     struct bytes key;                /* slice of `target` or `decoded` */
     struct client_identity identity; /* of this write, or of the one asked about; in `client` */
     uint64_t nonce;                  /* of the session being opened */
+    node_id joins_id;                /* the member that joins, and … */
+    struct address joins_http;       /* … its client address; unset: not given */
     bool is_stale;                   /* answered from this node alone */
     bool wants_raw;
     bool keys_only;
     uint64_t revision; /* ?rev=; 0: not given */
     uint64_t items_max;
     struct kv_range range; /* slices of `decoded` */
+    struct backup *backup; /* owned; NULL: it is none */
 
     size_t code_index; /* of the reply, for counting */
 };

@@ -20,6 +20,8 @@ struct http;
 struct http_options {
     struct address listen;
     size_t connections_max;  /* 0: LIMIT_CONNECTIONS; less where descriptors are scarce */
+    uint64_t backup_rate;    /* bytes per second of each backup; 0: 64 MiB */
+    const char *data_dir;    /* whose disk the metrics speak of; borrowed; NULL: none */
     time_us request_timeout; /* whole deadline of a request at the node; 0: 5 s */
     time_us head_timeout;    /* from the first byte of a request to the end of its head; 0: 10 s */
     time_us body_timeout;    /* from there to the end of its body; 0: 60 s */
@@ -42,7 +44,7 @@ void http_close(struct http *http);
 void http_on_view(struct http *http);
 
 /* A node_verify_fn whose ctx is the struct http: asks GET /v1/raft/identity at the address, on one
- * connection, in one second, following nothing and reading at most LIMIT_VERIFY_BYTES, and calls
+ * connection, in one second, following nothing and reading at most LIMIT_ASK_BYTES, and calls
  * node_verified with ST_OK or ST_ADDRESS_MISMATCH. */
 void http_verify(void *http, const struct node_verify *verify);
 

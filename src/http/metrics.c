@@ -1,8 +1,11 @@
 #include "http/metrics.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "http/server.h"
@@ -189,10 +192,55 @@ static void put_wal(struct buf *out, const struct wal_stats *wal)
     put_head(out, "minikv_wal_sync_seconds_max", "gauge", "The longest of these times.");
     buf_printf(out, "minikv_wal_sync_seconds_max %.6f\n", (double)wal->sync_time_max / 1e6);
     put_one(out, "minikv_wal_segments", "gauge", "Segment files of the log.", wal->segments_count);
+    put_one(out, "minikv_wal_bytes", "gauge", "Bytes of the log on disk.", wal->log_bytes);
     put_one(out, "minikv_wal_queued_bytes", "gauge", "Bytes queued and not yet written.",
             wal->queued_bytes);
     put_one(out, "minikv_wal_out_of_space", "gauge", "1 when no further segment could be prepared.",
             wal->is_out_of_space ? 1 : 0);
+}
+
+static void put_snapshots(struct buf *out, const struct http *http, const struct node_stats *stats)
+{
+    struct node_progress progress;
+    raft_index applied = node_applied(http->node);
+    node_progress(http->node, &progress);
+    put_one(out, "minikv_snapshot_index", "gauge",
+            "Last entry in the newest snapshot on disk, 0 when there is none.",
+            progress.newest.last.index);
+    put_one(out, "minikv_snapshot_bytes", "gauge", "Bytes of the newest snapshot on disk.",
+            progress.newest.bytes);
+    put_one(out, "minikv_snapshot_behind", "gauge", "Entries applied since the newest snapshot.",
+            applied - MIN(applied, progress.newest.last.index));
+    put_one(out, "minikv_snapshots_taken_total", "counter", "Snapshots taken.",
+            stats->snapshots_count);
+    put_one(out, "minikv_snapshots_failed_total", "counter",
+            "Snapshots given up because the disk had no room or failed.",
+            stats->snapshot_failures_count);
+    put_one(out, "minikv_snapshots_installed_total", "counter",
+            "Snapshots fetched from another node and installed.", stats->installs_count);
+    put_one(out, "minikv_snapshot_taking_bytes", "gauge",
+            "Bytes of the snapshot being taken, 0 when none is.",
+            progress.is_taking ? progress.taking_bytes : 0);
+    put_one(out, "minikv_snapshot_taken_bytes", "gauge", "Of these, bytes written.",
+            progress.is_taking ? progress.taken_bytes : 0);
+    put_one(out, "minikv_snapshot_fetching_bytes", "gauge",
+            "Bytes of the snapshot being fetched, 0 when none is.",
+            progress.is_fetching ? progress.fetching_bytes : 0);
+    put_one(out, "minikv_snapshot_fetched_bytes", "gauge", "Of these, bytes received.",
+            progress.is_fetching ? progress.fetched_bytes : 0);
+    put_one(out, "minikv_backups", "gauge", "Snapshots being sent to clients.",
+            http->backups_count);
+    put_one(out, "minikv_backup_bytes_total", "counter", "Bytes of snapshots sent to clients.",
+            http->metrics.backup_bytes);
+}
+
+static void put_members(struct buf *out, const struct http *http)
+{
+    const struct config *config = kv_config(node_kv(http->node));
+    uint32_t voters_count = config_voters_count(config);
+    put_head(out, "minikv_members", "gauge", "Members of the cluster, as applied, by role.");
+    buf_printf(out, "minikv_members{role=\"voter\"} %u\nminikv_members{role=\"learner\"} %u\n",
+               voters_count, config->members_count - voters_count);
 }
 
 static void put_state(struct buf *out, const struct http *http)
@@ -287,7 +335,7 @@ static void put_peers(struct buf *out, const struct http *http)
     }
 }
 
-/* The one look at the process that env does not offer; 0 when /proc is not there. */
+/* Looks at the process and its disk that env does not offer; 0 when there is no /proc. */
 static uint64_t resident_bytes(void)
 {
     char text[128];
@@ -303,10 +351,48 @@ static uint64_t resident_bytes(void)
     return resident == NULL ? 0 : strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static uint64_t descriptors_count(void)
+{
+    uint64_t count = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    if (directory == NULL)
+        return 0;
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        count += entry->d_name[0] != '.';
+    (void)closedir(directory);
+    return count - 1; /* the directory itself */
+}
+
+static void put_process(struct buf *out)
+{
+    struct rlimit limit;
+    uint64_t resident = resident_bytes();
+    uint64_t descriptors = descriptors_count();
+    if (resident != 0)
+        put_one(out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",
+                resident);
+    if (descriptors != 0)
+        put_one(out, "process_open_fds", "gauge", "Open file descriptors.", descriptors);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        put_one(out, "process_max_fds", "gauge", "How many file descriptors there may be.",
+                limit.rlim_cur);
+}
+
+static void put_disk(struct buf *out, const char *data_dir)
+{
+    struct statvfs disk;
+    if (data_dir == NULL || statvfs(data_dir, &disk) != 0)
+        return;
+    put_one(out, "minikv_disk_free_bytes", "gauge",
+            "Bytes that this process may still write to the disk of its data directory.",
+            (uint64_t)disk.f_bavail * disk.f_frsize);
+    put_one(out, "minikv_disk_bytes", "gauge", "Bytes of that disk.",
+            (uint64_t)disk.f_blocks * disk.f_frsize);
+}
+
 void metrics_write(const struct http *http, struct buf *out)
 {
     struct node_stats stats;
-    uint64_t resident = resident_bytes();
     node_stats(http->node, &stats);
     put_head(out, "minikv_build_info", "gauge", "1, labelled with what runs.");
     buf_printf(out, "minikv_build_info{version=\"%s\"} 1\n", MINIKV_VERSION);
@@ -314,10 +400,11 @@ void metrics_write(const struct http *http, struct buf *out)
     put_raft(out, http);
     put_node(out, &stats);
     put_wal(out, &stats.wal);
+    put_snapshots(out, http, &stats);
+    put_members(out, http);
     put_state(out, http);
     put_sessions(out, http);
     put_peers(out, http);
-    if (resident != 0)
-        put_one(out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",
-                resident);
+    put_disk(out, http->options.data_dir);
+    put_process(out);
 }

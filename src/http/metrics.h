@@ -16,7 +16,7 @@ struct metrics {
     uint64_t replies[METRICS_ROUTES][REPLY_CODES_MAX];
     struct metrics_latency latency[METRICS_ROUTES];
     uint64_t connections_accepted, connections_refused;
-    uint64_t received_bytes, sent_bytes;
+    uint64_t received_bytes, sent_bytes, backup_bytes;
 };
 
 /* route  NULL: none matched */

@@ -11,6 +11,13 @@ static const char *const advice[STATUS_COUNT] = {
     [ST_NOT_INTEGER] = "only a value that is a decimal 64-bit integer can be incremented",
     [ST_OVERFLOW] = "increment by less, or store another value first",
     [ST_UNKNOWN_MEMBER] = "GET /v1/raft/members lists the ids of this cluster",
+    [ST_MEMBER_EXISTS] =
+        "GET /v1/raft/members lists ids and addresses; choose others, or remove that member first. "
+        "A node whose data directory was emptied comes back after its removal",
+    [ST_MEMBERS_FULL] = "remove a member first",
+    [ST_LAST_VOTER] = "promote another member first",
+    [ST_NOT_CAUGHT_UP] = "it is promoted by itself once it has the log and its data directory is "
+                         "registered; GET /v1/raft/status at the leader shows how far it is",
     [ST_REVISION_FUTURE] = "ask for a revision that has been reached, or without rev",
     [ST_COMPACTED] = "no older revisions are kept; ask without rev",
     [ST_SEQUENCE_TOO_OLD] = "send new writes with higher sequences; whether an earlier delivery of "
@@ -64,6 +71,7 @@ static const char *const advice[STATUS_COUNT] = {
     [ST_SESSIONS_FULL] =
         "as much is remembered for clients as the limit allows; acknowledge answers "
         "(X-MiniKV-Acked) or wait: what is unused for --session-ttl is forgotten",
+    [ST_CHANGE_OPEN] = "one change is made at a time; send the request again shortly",
     [ST_FENCED] = "the leader changed; send the request again",
     [ST_NOT_READY] = "the node is catching up, or has no link to the leader; ask another node",
     [ST_SHUTTING_DOWN] = "send the request to another node",

@@ -142,18 +142,25 @@ static void count_reply(struct exchange *exchange)
                   env_now(http->env) - exchange->started);
 }
 
-void reply_end(struct exchange *exchange, const char *content_type, struct bytes body)
+void reply_end_head(struct exchange *exchange, const char *content_type, uint64_t body_bytes)
 {
     struct buf *out = &exchange->connection->out;
     buf_put(out, BYTES_LITERAL("Content-Type: "));
     buf_put_text(out, content_type);
     buf_put(out, BYTES_LITERAL("\r\nContent-Length: "));
-    buf_put_decimal(out, body.count);
+    buf_put_decimal(out, body_bytes);
     buf_put(out, BYTES_LITERAL("\r\n\r\n"));
+    INVARIANT(!out->is_full);
+    count_reply(exchange);
+}
+
+void reply_end(struct exchange *exchange, const char *content_type, struct bytes body)
+{
+    struct buf *out = &exchange->connection->out;
+    reply_end_head(exchange, content_type, body.count);
     if (!exchange->is_head_only)
         buf_put(out, body);
     INVARIANT(!out->is_full);
-    count_reply(exchange);
 }
 
 void reply_end_empty(struct exchange *exchange)

@@ -11,7 +11,8 @@
 #define CONTENT_TEXT    "text/plain; charset=utf-8"
 #define CONTENT_METRICS "text/plain; version=0.0.4; charset=utf-8"
 
-/* Writes the whole reply of a request that is ready; once, in order. */
+/* Writes the whole reply of a request that is ready, or its head when it is SENDING afterwards;
+ * once, in order. */
 void reply_write(struct exchange *exchange);
 
 /* For handlers: begin, any headers, then exactly one of the ends. What every reply says, and how
@@ -20,6 +21,8 @@ struct buf *reply_begin(struct exchange *exchange, int code);
 void reply_header_number(struct buf *out, const char *name, uint64_t value);
 void reply_etag(struct buf *out, uint64_t revision);
 void reply_end(struct exchange *exchange, const char *content_type, struct bytes body);
+/* The head of one whose body of so many bytes the caller sends behind it. */
+void reply_end_head(struct exchange *exchange, const char *content_type, uint64_t body_bytes);
 void reply_end_empty(struct exchange *exchange); /* 204, 304 */
 /* All of a 204 that says no more than every reply does. */
 void reply_done(struct exchange *exchange);

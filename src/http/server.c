@@ -126,6 +126,8 @@ static void set_defaults(struct http_options *options)
     set_default(&options->idle_timeout, 75000);
     set_default(&options->send_timeout, 30000);
     set_default(&options->linger, 2000);
+    if (options->backup_rate == 0)
+        options->backup_rate = SNAPSHOT_RATE_DEFAULT;
     if (options->connections_max == 0 || options->connections_max > LIMIT_CONNECTIONS)
         options->connections_max = LIMIT_CONNECTIONS;
 }

@@ -25,6 +25,7 @@ struct http {
     size_t bodies_bytes;      /* held by all connections */
     size_t replies_bytes;     /* made for all connections and not yet taken by them */
     size_t exchanges_count;   /* of all connections */
+    size_t backups_count;     /* exchanges that have a backup */
     size_t refused_in_window; /* connections told BUSY since the last sweep */
     uint64_t block_version;
     struct env_task flush_task;

@@ -1,5 +1,5 @@
-/* Inspect: what is in a log or a meta file, in words. Reads only, and as much of a damaged file as
- * can be read; says where the damage is and what follows from it. */
+/* Inspect: what is in a log, a snapshot or a meta file, in words. Reads only, and as much of a
+ * damaged file as can be read; says where the damage is and what follows from it. */
 #ifndef MINIKV_INSPECT_INSPECT_H
 #define MINIKV_INSPECT_INSPECT_H
 
@@ -19,6 +19,10 @@ void inspect_print_preview(FILE *out, struct bytes bytes, size_t count_max);
 /* A segment, a directory of segments, or a data directory with one.
  * is_brief  no frames, only damage and the sum */
 enum exit_code inspect_wal(FILE *out, const char *path, bool is_brief);
+/* A snapshot, or a directory with such.
+ * is_brief   no blocks, only damage and the totals
+ * with_keys  each key in it */
+enum exit_code inspect_snapshot(FILE *out, const char *path, bool is_brief, bool with_keys);
 enum exit_code inspect_meta(FILE *out, const char *path);
 enum exit_code inspect_limits(FILE *out);
 

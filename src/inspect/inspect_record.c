@@ -48,11 +48,11 @@ static void print_command(FILE *out, struct bytes data)
                   proposal.origin.number);
 }
 
-static void print_config(FILE *out, struct bytes data)
+static void print_config(FILE *out, const struct entry *entry)
 {
     struct config config;
-    if (config_decode(data, &config) != ST_OK) {
-        inspect_print_preview(out, data, PREVIEW_BYTES);
+    if (entry_config(entry, &config) != ST_OK) {
+        inspect_print_preview(out, entry_data(entry), PREVIEW_BYTES);
         return;
     }
     for (uint32_t i = 0; i < config.members_count; i++) {
@@ -79,7 +79,7 @@ static void print_entry(FILE *out, struct bytes payload)
         break;
     case ENTRY_CONFIG:
         (void)fputs("config ", out);
-        print_config(out, entry_data(entry));
+        print_config(out, entry);
         break;
     }
     (void)fputc('\n', out);
@@ -94,6 +94,15 @@ static void print_hard_state(FILE *out, struct bytes payload)
     (void)fprintf(out, "hard state: term %" PRIu64 ", vote %u\n", hard_state.term, hard_state.vote);
 }
 
+static void print_mark(FILE *out, struct bytes payload)
+{
+    struct wal_mark mark;
+    enum status status = wal_format_decode_mark(payload, &mark);
+    INVARIANT(status == ST_OK);
+    (void)fprintf(out, "snapshot mark %" PRIu64 ":%" PRIu64 "%s\n", mark.snapshot.term,
+                  mark.snapshot.index, mark.begins_anew ? ", the log begins anew" : "");
+}
+
 void inspect_print_record(FILE *out, const struct wal_record *record)
 {
     switch (record->type) {
@@ -104,7 +113,7 @@ void inspect_print_record(FILE *out, const struct wal_record *record)
         print_hard_state(out, record->payload);
         break;
     case WAL_RECORD_SNAPSHOT:
-        (void)fputs("snapshot mark, which this version does not write\n", out);
+        print_mark(out, record->payload);
         break;
     }
 }

@@ -31,6 +31,9 @@ struct walk {
     uint64_t segments_count, frames_count, entries_count;
     struct hard_state hard_state;
     struct entry_id last;
+    struct entry_id snapshot; /* the last mark */
+    raft_index first;         /* 0: no entry */
+    uint64_t oldest_segment;  /* by its header */
     raft_index commit;
 
     /* The segment at hand. */
@@ -45,6 +48,19 @@ static void print_damage(struct walk *walk, const char *path, uint64_t offset, c
     walk->code = inspect_worse(walk->code, EXIT_CODE_CORRUPT);
 }
 
+static bool note_mark(struct walk *walk, struct bytes payload)
+{
+    struct wal_mark mark;
+    if (wal_format_decode_mark(payload, &mark) != ST_OK)
+        return false;
+    walk->snapshot = mark.snapshot;
+    if (mark.begins_anew) {
+        walk->last = mark.snapshot;
+        walk->first = 0;
+    }
+    return true;
+}
+
 /* Adds a record to the sum; false when it is malformed. */
 static bool note_record(struct walk *walk, const struct wal_record *record)
 {
@@ -55,12 +71,14 @@ static bool note_record(struct walk *walk, const struct wal_record *record)
             return false;
         walk->entries_count++;
         walk->last = entry->id;
+        if (walk->first == 0 || entry->id.index < walk->first)
+            walk->first = entry->id.index;
         entry_unref(entry);
         return true;
     case WAL_RECORD_HARD_STATE:
         return wal_format_decode_hard_state(record->payload, &walk->hard_state) == ST_OK;
     case WAL_RECORD_SNAPSHOT:
-        return true;
+        return note_mark(walk, record->payload);
     }
     UNREACHABLE();
 }
@@ -205,6 +223,8 @@ static void walk_header(struct walk *walk)
         walk->hard_state = header->hard_state;
         walk->last = header->last;
         walk->commit = header->commit;
+        walk->snapshot = header->snapshot;
+        walk->oldest_segment = header->segment;
     }
     walk->seq = header->first_seq;
     walk->chain = header->chain;
@@ -253,6 +273,9 @@ static void print_sum(const struct walk *walk)
                       walk->segments_count, walk->frames_count, walk->entries_count,
                       walk->last.term, walk->last.index, walk->hard_state.term,
                       walk->hard_state.vote, MIN(walk->commit, walk->last.index));
+    if (walk->snapshot.index > 0)
+        (void)fprintf(walk->out, "last snapshot mark %" PRIu64 ":%" PRIu64 "\n",
+                      walk->snapshot.term, walk->snapshot.index);
     if (walk->code == EXIT_CODE_CORRUPT)
         (void)fputs("DAMAGED: a node refuses this log\n", walk->out);
     else if (walk->code == EXIT_CODE_OK && walk->is_torn)
@@ -262,6 +285,19 @@ static void print_sum(const struct walk *walk)
                       walk->torn_path, walk->torn_offset);
     else if (walk->code == EXIT_CODE_OK)
         (void)fputs("whole\n", walk->out);
+}
+
+/* Of a whole log only what a mark covers may be gone from the front. */
+static void check_front(struct walk *walk)
+{
+    raft_index gone = walk->first > 0 ? walk->first - 1 : walk->last.index;
+    if (walk->oldest_segment <= 1 || walk->code != EXIT_CODE_OK || gone <= walk->snapshot.index)
+        return;
+    (void)fprintf(walk->out,
+                  "DAMAGED: the segments before %016" PRIx64 " are missing, and no snapshot is "
+                  "marked of what they held\n",
+                  walk->oldest_segment);
+    walk->code = EXIT_CODE_CORRUPT;
 }
 
 static int is_segment(const struct dirent *item)
@@ -281,12 +317,12 @@ static int walk_directory(struct walk *walk, const char *directory)
 {
     struct dirent **items;
     int count = scandir(directory, &items, is_segment, compare_names);
-    uint64_t expected = 1;
+    uint64_t expected = 0; /* of the oldest one, whichever that is */
     for (int i = 0; i < count; i++) {
         char path[PATH_BYTES_MAX];
         uint64_t id = strtoull(items[i]->d_name, NULL, 16);
         (void)snprintf(path, sizeof path, "%s/%s", directory, items[i]->d_name);
-        if (id != expected) {
+        if (expected != 0 && id != expected) {
             (void)fprintf(walk->out, "%s: DAMAGED: segment %016" PRIx64 " is missing\n", directory,
                           expected);
             walk->code = inspect_worse(walk->code, EXIT_CODE_CORRUPT);
@@ -304,7 +340,7 @@ static int walk_directory(struct walk *walk, const char *directory)
 enum exit_code inspect_wal(FILE *out, const char *path, bool is_brief)
 {
     struct walk walk = {.out = out, .is_brief = is_brief};
-    struct stat info;
+    struct stat info = {.st_mode = 0};
     if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) {
         walk_segment(&walk, path, 0);
     } else if (walk_directory(&walk, path) == 0) {
@@ -315,6 +351,8 @@ enum exit_code inspect_wal(FILE *out, const char *path, bool is_brief)
             return EXIT_CODE_FAILURE;
         }
     }
+    if (S_ISDIR(info.st_mode))
+        check_front(&walk);
     print_sum(&walk);
     return walk.code;
 }

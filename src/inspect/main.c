@@ -22,6 +22,7 @@ static void describe(bool is_roff)
     manual_begin(&manual, "minikv-inspect", "what is in the files of a node");
     manual_section(&manual, "Synopsis");
     manual_line(&manual, "minikv-inspect wal [--brief] PATH…");
+    manual_line(&manual, "minikv-inspect snapshot [--brief] [--keys] PATH…");
     manual_line(&manual, "minikv-inspect meta PATH…");
     manual_line(&manual, "minikv-inspect limits");
     manual_paragraph(&manual, "Reads the files of a data directory and says in words what they "
@@ -31,11 +32,18 @@ static void describe(bool is_roff)
     manual_item(&manual, "wal PATH…",
                 "Every frame and record of the log with its offset, then the sum. PATH is a "
                 "segment (0000000000000001.log), a directory of segments, or a data directory.");
+    manual_item(
+        &manual, "snapshot PATH…",
+        "Whose snapshot it is and of which moment, its blocks, what the state in it comes to, "
+        "and whether all of it is whole. PATH is such a file (also one that minikv backup "
+        "has made), a directory of them, or a data directory.");
     manual_item(&manual, "meta PATH…",
                 "Whose data this is. PATH is the file meta or a data directory.");
     manual_item(&manual, "limits", "Every bound of the program, by name.");
     manual_section(&manual, "Options");
-    manual_item(&manual, "-b, --brief", "Of a log only the damage and the sum.");
+    manual_item(&manual, "-b, --brief",
+                "Of a log only the damage and the sum, of a snapshot only the totals.");
+    manual_item(&manual, "-k, --keys", "Of a snapshot each key, in order.");
     manual_item(&manual, "-h, --help", "Show this text.");
     manual_item(&manual, "--man", "Show this text as a manual page, for man -l -.");
     manual_item(&manual, "-V, --version", "Show the version.");
@@ -53,32 +61,57 @@ static enum exit_code usage(const char *problem)
     return EXIT_CODE_USAGE;
 }
 
-static enum exit_code run(const char *what, char *const *paths, int paths_count, bool is_brief)
+struct detail {
+    bool is_brief, with_keys;
+};
+
+static enum exit_code inspect_log(const char *path, struct detail detail)
 {
-    bool is_wal = strcmp(what, "wal") == 0;
+    return inspect_wal(stdout, path, detail.is_brief);
+}
+
+static enum exit_code inspect_state(const char *path, struct detail detail)
+{
+    return inspect_snapshot(stdout, path, detail.is_brief, detail.with_keys);
+}
+
+static enum exit_code inspect_owner(const char *path, struct detail detail)
+{
+    return inspect_meta(stdout, path);
+}
+
+static const struct {
+    const char *name;
+    enum exit_code (*inspect)(const char *path, struct detail detail);
+} kinds[] = {{"wal", inspect_log}, {"snapshot", inspect_state}, {"meta", inspect_owner}};
+
+static enum exit_code run(const char *what, char *const *paths, int paths_count,
+                          struct detail detail)
+{
     if (strcmp(what, "limits") == 0)
         return paths_count == 0 ? inspect_limits(stdout) : usage("limits takes no path");
-    if (!is_wal && strcmp(what, "meta") != 0)
-        return usage("expected wal, meta or limits");
+    size_t kind = 0;
+    while (kind < ARRAY_COUNT(kinds) && strcmp(what, kinds[kind].name) != 0)
+        kind++;
+    if (kind == ARRAY_COUNT(kinds))
+        return usage("expected wal, snapshot, meta or limits");
     if (paths_count == 0)
         return usage("no path given");
     enum exit_code worst = EXIT_CODE_OK;
     for (int i = 0; i < paths_count; i++)
-        worst = inspect_worse(worst, is_wal ? inspect_wal(stdout, paths[i], is_brief)
-                                            : inspect_meta(stdout, paths[i]));
+        worst = inspect_worse(worst, kinds[kind].inspect(paths[i], detail));
     return worst;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"brief", no_argument, NULL, 'b'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"man", no_argument, NULL, 'm'},
-                                            {"version", no_argument, NULL, 'V'},
-                                            {NULL, 0, NULL, 0}};
-    bool is_brief = false;
+    static const struct option options[] = {
+        {"brief", no_argument, NULL, 'b'},   {"keys", no_argument, NULL, 'k'},
+        {"help", no_argument, NULL, 'h'},    {"man", no_argument, NULL, 'm'},
+        {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
+    struct detail detail = {.is_brief = false};
     int option;
-    while ((option = getopt_long(argc, argv, "bhV", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "bkhV", options, NULL)) != -1) {
         if (option == 'h' || option == 'm') {
             describe(option == 'm');
             return EXIT_CODE_OK;
@@ -87,13 +120,14 @@ int main(int argc, char **argv)
             (void)puts("minikv-inspect " MINIKV_VERSION);
             return EXIT_CODE_OK;
         }
-        if (option != 'b')
+        if (option != 'b' && option != 'k')
             return EXIT_CODE_USAGE; /* getopt has said why */
-        is_brief = true;
+        detail.is_brief = detail.is_brief || option == 'b';
+        detail.with_keys = detail.with_keys || option == 'k';
     }
     if (optind == argc)
         return usage("nothing to inspect");
-    enum exit_code code = run(argv[optind], argv + optind + 1, argc - optind - 1, is_brief);
+    enum exit_code code = run(argv[optind], argv + optind + 1, argc - optind - 1, detail);
     if (fflush(stdout) != 0)
         code = inspect_worse(code, EXIT_CODE_FAILURE);
     return code;

@@ -18,7 +18,8 @@ static bool has_key(enum command_op op)
 
 static bool has_member(enum command_op op)
 {
-    return op == COMMAND_ANNOUNCE || op == COMMAND_REGISTER || op == COMMAND_TRANSFER;
+    return op == COMMAND_ANNOUNCE || op == COMMAND_REGISTER || op == COMMAND_TRANSFER ||
+           op == COMMAND_JOIN || op == COMMAND_REMOVE || op == COMMAND_PROMOTE;
 }
 
 static bool names_revision(enum condition condition)
@@ -43,6 +44,9 @@ static bool identity_fits(enum command_op op, const struct client_identity *iden
     switch (op) {
     case COMMAND_OPEN_SESSION:
     case COMMAND_EXPIRE_SESSIONS:
+    case COMMAND_JOIN: /* of members: asked for again, they find it done */
+    case COMMAND_REMOVE:
+    case COMMAND_PROMOTE:
         return !has_client;
     case COMMAND_CLOSE_SESSION:
         return has_client && identity->kind == CLIENT_ID && identity->sequence == 0 &&
@@ -100,6 +104,15 @@ static void encode_member(const struct command *command, struct buf *out)
     buf_put_u32(out, command->member);
 }
 
+/* Empty when it is not set. */
+static void encode_address(const struct address *address, struct buf *out)
+{
+    char text[LIMIT_ADDRESS_BYTES] = "";
+    if (address_is_set(address))
+        (void)address_format(address, text);
+    buf_put_sized(out, bytes_of_text(text));
+}
+
 void command_encode(const struct command *command, struct buf *out)
 {
     encode_head(command, out);
@@ -116,20 +129,24 @@ void command_encode(const struct command *command, struct buf *out)
         encode_key(command, out);
         buf_put_u64(out, (uint64_t)command->by);
         return;
-    case COMMAND_ANNOUNCE: {
-        char text[LIMIT_ADDRESS_BYTES] = "";
-        if (address_is_set(&command->http))
-            (void)address_format(&command->http, text);
+    case COMMAND_ANNOUNCE:
         encode_member(command, out);
-        buf_put_sized(out, bytes_of_text(text));
+        encode_address(&command->http, out);
         return;
-    }
+    case COMMAND_JOIN:
+        REQUIRE(address_is_set(&command->peer));
+        encode_member(command, out);
+        encode_address(&command->peer, out);
+        buf_put_u64(out, command->member_identity);
+        return;
     case COMMAND_REGISTER:
         REQUIRE(command->member_identity != 0);
         encode_member(command, out);
         buf_put_u64(out, command->member_identity);
         return;
     case COMMAND_TRANSFER:
+    case COMMAND_REMOVE:
+    case COMMAND_PROMOTE:
         encode_member(command, out);
         return;
     case COMMAND_OPEN_SESSION:
@@ -170,7 +187,7 @@ static enum status decode_head(struct cursor *in, struct command *out)
     uint8_t client_bytes = cursor_u8(in);
     if (in->is_short)
         return ST_SHORT;
-    if (version != COMMAND_VERSION || op < COMMAND_PUT || op > COMMAND_TRANSFER ||
+    if (version != COMMAND_VERSION || op < COMMAND_PUT || op > COMMAND_PROMOTE ||
         condition > CONDITION_NOT_REVISION)
         return ST_FORMAT;
     out->op = (enum command_op)op;
@@ -208,21 +225,30 @@ static enum status decode_key(struct cursor *in, struct command *out)
     return status;
 }
 
+/* Leaves it unset when it is empty. */
+static enum status decode_address(struct cursor *in, size_t count_min, struct address *out)
+{
+    enum status status = ST_OK;
+    struct bytes text = decode_sized(in, count_min, LIMIT_ADDRESS_BYTES - 1, &status);
+    if (status != ST_OK || in->is_short || text.count == 0)
+        return status;
+    return address_decode(text, out) == ST_OK ? ST_OK : ST_FORMAT;
+}
+
 static enum status decode_member(struct cursor *in, struct command *out)
 {
     enum status status = ST_OK;
     out->member = cursor_u32(in);
-    if (out->op == COMMAND_ANNOUNCE) {
-        struct bytes text = decode_sized(in, 0, LIMIT_ADDRESS_BYTES - 1, &status);
-        if (status != ST_OK || in->is_short)
-            return status;
-        if (text.count != 0 && address_decode(text, &out->http) != ST_OK)
-            return ST_FORMAT;
-    } else if (out->op == COMMAND_REGISTER) {
+    if (out->op == COMMAND_ANNOUNCE)
+        status = decode_address(in, 0, &out->http);
+    else if (out->op == COMMAND_JOIN)
+        status = decode_address(in, 1, &out->peer);
+    if (status != ST_OK)
+        return status;
+    if (out->op == COMMAND_REGISTER || out->op == COMMAND_JOIN)
         out->member_identity = cursor_u64(in);
-        if (!in->is_short && out->member_identity == 0)
-            return ST_FORMAT;
-    }
+    if (!in->is_short && out->op == COMMAND_REGISTER && out->member_identity == 0)
+        return ST_FORMAT;
     if (!in->is_short && (out->member == NODE_NONE || out->member > NODE_ID_MAX))
         return ST_FORMAT;
     return ST_OK;
@@ -254,7 +280,7 @@ enum status command_decode(struct bytes in, struct command *out_command)
 enum command_op command_peek(struct bytes in)
 {
     if (in.count < 2 || in.data[0] != COMMAND_VERSION || in.data[1] < COMMAND_PUT ||
-        in.data[1] > COMMAND_TRANSFER)
+        in.data[1] > COMMAND_PROMOTE)
         return (enum command_op)0;
     return (enum command_op)in.data[1];
 }
@@ -325,6 +351,12 @@ const char *command_op_name(enum command_op op)
         return "seal";
     case COMMAND_TRANSFER:
         return "transfer";
+    case COMMAND_JOIN:
+        return "join";
+    case COMMAND_REMOVE:
+        return "remove";
+    case COMMAND_PROMOTE:
+        return "promote";
     }
     UNREACHABLE();
 }

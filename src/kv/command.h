@@ -24,7 +24,11 @@ enum command_op {
     COMMAND_CLOSE_SESSION = 7,   /* identity.client: forgets an allotted session; sequence 0 */
     COMMAND_EXPIRE_SESSIONS = 8, /* cutoff_us: forgets what was last used before; no identity */
     COMMAND_SEAL = 9,            /* identity names the write to be settled, not this command */
-    COMMAND_TRANSFER = 10        /* member: whoever leads shall hand over to it; no state changes */
+    COMMAND_TRANSFER = 10,       /* member: whoever leads shall hand over to it; no state changes */
+    /* What the leader makes a configuration entry of; in the log they only say why it made none. */
+    COMMAND_JOIN = 11,   /* member, peer, member_identity (0: not told): a learner, or an address */
+    COMMAND_REMOVE = 12, /* member */
+    COMMAND_PROMOTE = 13 /* member: a learner shall vote */
 };
 
 enum condition {
@@ -58,6 +62,7 @@ struct command {
     int64_t by;
     node_id member;
     struct address http;
+    struct address peer;
     uint64_t member_identity;
     uint64_t nonce;
     uint64_t cutoff_us; /* log time */

@@ -24,10 +24,28 @@ void directory_encode(const struct directory *directory, struct buf *out)
         encode_member(&directory->members[i], out);
 }
 
+size_t directory_member_bytes(struct bytes in)
+{
+    size_t bytes = 5; /* id and role; then two addresses */
+    for (int i = 0; i < 2; i++) {
+        bytes += 4;
+        if (in.count < bytes)
+            return bytes;
+        uint32_t count = load_u32(in.data + bytes - 4);
+        if (count >= LIMIT_ADDRESS_BYTES)
+            return bytes;
+        bytes += count;
+    }
+    return bytes + 8; /* identity */
+}
+
 /* Empty, or as address_format writes it. */
 static enum status decode_address(struct cursor *in, struct address *out_address)
 {
-    struct bytes text = cursor_sized(in, LIMIT_ADDRESS_BYTES - 1);
+    uint32_t count = cursor_u32(in);
+    if (count >= LIMIT_ADDRESS_BYTES)
+        return ST_LIMIT;
+    struct bytes text = cursor_take(in, count);
     if (in->is_short)
         return ST_SHORT;
     if (text.count == 0)
@@ -35,38 +53,38 @@ static enum status decode_address(struct cursor *in, struct address *out_address
     return address_decode(text, out_address) == ST_OK ? ST_OK : ST_FORMAT;
 }
 
-static enum status decode_member(struct cursor *in, struct kv_member *member)
+static enum status decode_member(struct bytes encoded, struct kv_member *member)
 {
-    *member = (struct kv_member){.member.id = cursor_u32(in)};
-    uint8_t is_voter = cursor_u8(in);
+    struct cursor in = cursor_of(encoded);
+    *member = (struct kv_member){.member.id = cursor_u32(&in)};
+    uint8_t is_voter = cursor_u8(&in);
     member->member.is_voter = is_voter == 1;
-    enum status status = decode_address(in, &member->member.peer);
+    enum status status = decode_address(&in, &member->member.peer);
     if (status == ST_OK)
-        status = decode_address(in, &member->http);
+        status = decode_address(&in, &member->http);
     if (status != ST_OK)
         return status;
-    member->identity = cursor_u64(in);
-    if (in->is_short)
+    member->identity = cursor_u64(&in);
+    if (in.is_short)
         return ST_SHORT;
-    return is_voter <= 1 ? ST_OK : ST_FORMAT;
+    return is_voter <= 1 && cursor_is_done(&in) ? ST_OK : ST_FORMAT;
 }
 
-enum status directory_decode(struct directory *directory, uint32_t members_count, struct cursor *in)
+enum status directory_load(struct directory *directory, struct bytes encoded)
 {
-    struct directory next = {0};
-    if (members_count > LIMIT_MEMBERS)
+    struct kv_member member;
+    struct config *config = &directory->config;
+    uint32_t count = config->members_count;
+    enum status status = decode_member(encoded, &member);
+    if (status != ST_OK)
+        return status;
+    if (count == LIMIT_MEMBERS)
         return ST_LIMIT;
-    for (uint32_t i = 0; i < members_count; i++) {
-        struct kv_member *member = &next.members[i];
-        enum status status = decode_member(in, member);
-        if (status != ST_OK)
-            return status;
-        if ((i > 0 && member->member.id <= next.members[i - 1].member.id) ||
-            config_add(&next.config, &member->member) != ST_OK)
-            return ST_FORMAT;
-    }
-    next.hash = directory_hash(&next);
-    *directory = next;
+    if ((count > 0 && member.member.id <= config->members[count - 1].id) ||
+        config_add(config, &member.member) != ST_OK)
+        return ST_FORMAT;
+    directory->members[count] = member;
+    directory->hash = directory_hash(directory);
     return ST_OK;
 }
 

@@ -25,10 +25,13 @@ MUST_CHECK enum status directory_register(struct directory *directory, node_id i
 const struct kv_member *directory_find(const struct directory *directory, node_id id);
 /* The members, one behind the other, without their count: docs/formats/state.md. */
 void directory_encode(const struct directory *directory, struct buf *out);
-/* ST_OK; ST_SHORT; ST_LIMIT for too many; ST_FORMAT for ids out of order or range, an address in
- * another form, or a role that is none. */
-MUST_CHECK enum status directory_decode(struct directory *directory, uint32_t members_count,
-                                        struct cursor *in);
+/* How many bytes at the start of `in` are a member: at least, as long as it is more than there are.
+ * Only what is within the limits is counted in. */
+size_t directory_member_bytes(struct bytes in);
+/* Adds a member, as directory_encode writes it, above all that are there.
+ * return   ST_OK; ST_SHORT; ST_LIMIT for a long address, or one member too many; ST_FORMAT for ids
+ *          out of order or range, an address in another form, or a role that is none */
+MUST_CHECK enum status directory_load(struct directory *directory, struct bytes encoded);
 /* Computed anew. */
 uint64_t directory_hash(const struct directory *directory);
 

@@ -1,5 +1,6 @@
 #include "kv/item.h"
 
+#define XXH_INLINE_ALL /* short inputs, one or two for each entry */
 #include <xxhash.h>
 
 #include "base/limits.h"

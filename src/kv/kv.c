@@ -132,6 +132,12 @@ const struct config *kv_config(const struct kv *kv)
     return &kv->directory.config;
 }
 
+void kv_replace_members(struct kv *kv, const struct config *config)
+{
+    directory_init(&kv->directory);
+    directory_set_config(&kv->directory, config);
+}
+
 uint64_t kv_digest(const struct kv *kv)
 {
     uint8_t raw[56];

@@ -50,6 +50,8 @@ struct kv_result {
     enum status status;    /* OK, CONDITION_FAILED, NOT_INTEGER, OVERFLOW, STATE_FULL,
                               UNKNOWN_MEMBER, BAD_REQUEST (a malformed command), ADDRESS_MISMATCH
                               (REGISTER of another identity than the recorded one);
+                              of JOIN, REMOVE and PROMOTE what kv/membership.h says, and CHANGE_OPEN
+                              when nothing speaks against it;
                               SEQUENCE_TOO_OLD, SEALED, SESSION_EXPIRED, IDENTITY_REUSED,
                               SESSIONS_FULL (of the identity; nothing was carried out) */
     bool changed;          /* the revision grew */
@@ -74,7 +76,7 @@ struct kv_member {
 };
 
 struct kv *kv_new(const struct kv_options *options);
-void kv_free(struct kv *kv);
+void kv_free(struct kv *kv); /* NULL is a no-op */
 
 /* Applies the command of one entry. Requires id.index == applied index + 1. */
 void kv_apply(struct kv *kv, struct entry_id id, const struct proposal *proposal,
@@ -111,6 +113,10 @@ struct kv_range {
 void kv_scan(const struct kv *kv, const struct kv_range *range,
              bool (*on_item)(void *ctx, const struct kv_item *item), void *ctx);
 
+/* Makes these the members, of whom nothing more is known: no client address, no identity. For a
+ * state that becomes the beginning of another cluster. */
+void kv_replace_members(struct kv *kv, const struct config *config);
+
 struct kv_stats {
     struct entry_id applied;
     uint64_t revision;
@@ -130,6 +136,31 @@ void kv_sessions_stats(const struct kv *kv, struct sessions_stats *out_stats);
 void kv_encode(const struct kv *kv, struct buf *out);
 MUST_CHECK enum status kv_decode(struct bytes in, const struct kv_options *options,
                                  struct kv **out_kv);
+
+/* One moment of the state, read out while commands go on: the same bytes as kv_encode at the moment
+ * of kv_pin, in pieces. Several may be there at once; each costs what commands change meanwhile. */
+struct kv_image;
+struct kv_image *kv_pin(struct kv *kv);
+/* Required of every image before kv_free. What only it kept is freed by later commands, and by
+ * kv_collect. */
+void kv_unpin(struct kv *kv, struct kv_image *image);
+struct entry_id kv_image_applied(const struct kv_image *image);
+/* All of it, exactly. */
+uint64_t kv_image_bytes(const struct kv_image *image);
+/* Appends the next piece: whole records, at least one, until there are `bytes_max` or more; so at
+ * most one record more than that. False: with this piece that was all; later ones are empty. */
+bool kv_image_read(struct kv_image *image, size_t bytes_max, struct buf *out);
+/* Frees at most `objects_max` of what only images that are gone kept; false: nothing is left. */
+bool kv_collect(struct kv *kv, size_t objects_max);
+
+/* The reverse: a state out of such bytes, in pieces of any size. */
+struct kv_loader;
+struct kv_loader *kv_loader_new(const struct kv_options *options);
+/* Statuses are kv_decode's, but ST_SHORT; after a failure it is always the same. */
+MUST_CHECK enum status kv_loader_feed(struct kv_loader *loader, struct bytes piece);
+/* Frees the loader in any case; gives a state on ST_OK. ST_SHORT when bytes are missing. */
+MUST_CHECK enum status kv_loader_finish(struct kv_loader *loader, struct kv **out_kv);
+void kv_loader_free(struct kv_loader *loader); /* NULL is a no-op */
 
 /* 64 bits over the whole state; equal at equal applied index on all nodes. O(1) per change. */
 uint64_t kv_digest(const struct kv *kv);

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "kv/decimal.h"
 #include "kv/kv_internal.h"
+#include "kv/membership.h"
 
 static bool condition_holds(const struct command *command, const struct item *item)
 {
@@ -128,6 +129,17 @@ static enum status apply_transfer(const struct kv *kv, const struct command *com
     return member != NULL && member->member.is_voter ? ST_OK : ST_UNKNOWN_MEMBER;
 }
 
+/* What the leader did not make a configuration of, or could not: here it is only why. */
+static enum status apply_to_members(const struct kv *kv, const struct command *command)
+{
+    struct config next;
+    bool is_changed;
+    const struct kv_member *member = directory_find(&kv->directory, command->member);
+    enum status status = member_change(&kv->directory.config, member != NULL ? member->identity : 0,
+                                       command, &next, &is_changed);
+    return status == ST_OK && is_changed ? ST_CHANGE_OPEN : status;
+}
+
 static void apply_open(struct kv *kv, struct entry_id id, const struct command *command,
                        struct kv_result *result)
 {
@@ -179,6 +191,11 @@ static void apply_command(struct kv *kv, struct entry_id id, const struct comman
         return;
     case COMMAND_TRANSFER:
         result->status = apply_transfer(kv, command);
+        return;
+    case COMMAND_JOIN:
+    case COMMAND_REMOVE:
+    case COMMAND_PROMOTE:
+        result->status = apply_to_members(kv, command);
         return;
     }
     UNREACHABLE();

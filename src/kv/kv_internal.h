@@ -26,7 +26,7 @@ void kv_tell_verdict(const struct kv *kv, enum session_verdict verdict,
 /* What has become of the write with this identity, as the one who asks after it is told. */
 void kv_tell_outcome(const struct kv *kv, enum session_verdict verdict,
                      const struct session_result *earlier, struct kv_result *out_result);
-/* All that kv_encode writes but the digest, into a new state; to be freed on failure. */
-MUST_CHECK enum status kv_decode_content(struct kv *kv, struct cursor *in);
+/* What the loader has taken so far. Borrowed. */
+const struct kv *kv_loader_state(const struct kv_loader *loader);
 
 #endif

@@ -81,7 +81,7 @@ void sessions_free(struct sessions *sessions)
     if (sessions == NULL)
         return;
     for (struct list *link = sessions->by_use.next; link != &sessions->by_use; link = link->next)
-        session_writes_release(&session_of_use(link)->writes);
+        session_writes_retire(&session_of_use(link)->writes, sessions->tree);
     tree_free(sessions->tree);
     mem_free(sessions);
 }
@@ -98,6 +98,22 @@ static struct session *find(const struct sessions *sessions, struct bytes key,
     if (session->writes.count != 0)
         __builtin_prefetch(session_writes_at(&session->writes, 0), 1);
     return session;
+}
+
+/* The session at the cursor as one that may be changed: if a pin sees it, a copy takes its place,
+ * in the tree and in the list. Its slots wait until they are to be changed. */
+static struct session *own(struct sessions *sessions, struct session *session,
+                           struct tree_cursor *cursor)
+{
+    if (!tree_is_pinned(sessions->tree, &session->tree.object))
+        return session;
+    size_t bytes = sizeof *session + session->tree.key_bytes;
+    struct session *copy = mem_alloc_raw(bytes);
+    memcpy(copy, session, bytes);
+    list_push_back(&session->use_link, &copy->use_link); /* before it, which leaves */
+    list_remove(&session->use_link);
+    tree_put_at(sessions->tree, cursor, &copy->tree);
+    return copy;
 }
 
 /* Brings the hash up to date after a change of the session. */
@@ -124,7 +140,7 @@ static void note_use(struct sessions *sessions, struct session *session, struct 
     session->used_us = stamp_us;
 }
 
-/* Only the present one is forgotten with its memory: see session_internal.h on pins. */
+/* The present is without it; a pin that sees it keeps it, with its writes as they are. */
 static void forget(struct sessions *sessions, struct session *session)
 {
     struct tree_cursor cursor;
@@ -135,13 +151,13 @@ static void forget(struct sessions *sessions, struct session *session)
     sessions->results_count -= session->writes.count;
     sessions->current = NULL;
     list_remove(&session->use_link);
-    session_writes_release(&session->writes);
+    session_writes_retire(&session->writes, sessions->tree);
     tree_delete_at(sessions->tree, &cursor);
 }
 
 static void drop_writes(struct sessions *sessions, struct session *session, uint64_t floor)
 {
-    uint32_t dropped_count = session_writes_drop(&session->writes, floor);
+    uint32_t dropped_count = session_writes_drop(&session->writes, sessions->tree, floor);
     sessions->results_count -= dropped_count;
     sessions->bytes -= (uint64_t)SESSION_RESULT_BYTES * dropped_count;
 }
@@ -297,6 +313,8 @@ static struct session *enter(struct sessions *sessions, const struct client_iden
         if (*out_verdict != SESSION_FRESH)
             return NULL;
         session = add_session(sessions, key, &cursor);
+    } else {
+        session = own(sessions, session, &cursor);
     }
     note_use(sessions, session, at, stamp_us);
     note_acked(sessions, session, identity->acked);
@@ -310,7 +328,7 @@ static void remember(struct sessions *sessions, struct session *session,
     uint32_t at;
     const struct session_write *known = session_writes_find(&session->writes, write->sequence, &at);
     REQUIRE(known == NULL);
-    session_writes_insert(&session->writes, at, write);
+    session_writes_insert(&session->writes, sessions->tree, at, write);
     sessions->results_count++;
     sessions->bytes += SESSION_RESULT_BYTES;
     drop_writes(sessions, session, session_floor(session_highest(session), session->acked));
@@ -453,6 +471,27 @@ void sessions_stats(const struct sessions *sessions, struct sessions_stats *out_
     out_stats->oldest_use_us = session_of_use(sessions->by_use.next)->used_us;
     out_stats->newest_use_us = newest->used_us;
     out_stats->newest_use_index = newest->used_index;
+}
+
+struct tree_pin *sessions_pin(struct sessions *sessions)
+{
+    REQUIRE(sessions->current == NULL);
+    return tree_pin(sessions->tree);
+}
+
+void sessions_unpin(struct sessions *sessions, struct tree_pin *pin)
+{
+    tree_unpin(sessions->tree, pin);
+}
+
+bool sessions_collect(struct sessions *sessions, size_t objects_max)
+{
+    return tree_collect(sessions->tree, objects_max);
+}
+
+struct tree_view sessions_view(const struct sessions *sessions)
+{
+    return tree_view(sessions->tree);
 }
 
 uint64_t sessions_hash(const struct sessions *sessions)

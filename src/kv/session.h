@@ -29,6 +29,7 @@
 #define MINIKV_KV_SESSION_H
 
 #include "kv/command.h"
+#include "kv/tree.h"
 
 /* What a session and a remembered result count against LIMIT_SESSIONS_MIB, beside the id: the same
  * on every platform, and not less than what they take. */
@@ -118,11 +119,30 @@ void sessions_stats(const struct sessions *sessions, struct sessions_stats *out_
 
 /* Its part of the digest of the state: O(1), kept with each change. */
 uint64_t sessions_hash(const struct sessions *sessions);
-/* The whole table as bytes, the same on all nodes at the same index. */
-void sessions_encode(const struct sessions *sessions, struct buf *out);
-/* Requires an empty table. ST_OK; ST_SHORT, ST_FORMAT, ST_LIMIT, with the table to be freed. */
-MUST_CHECK enum status sessions_decode(struct sessions *sessions, struct cursor *in);
 void sessions_check(const struct sessions *sessions);
+
+/* ---- one moment of the table, and the table as bytes, session by session ---- */
+
+/* The present; its items are sessions, for session_encode. */
+struct tree_view sessions_view(const struct sessions *sessions);
+/* Keeps the present, as tree_pin does: sessions that it sees are no longer changed. */
+struct tree_pin *sessions_pin(struct sessions *sessions);
+void sessions_unpin(struct sessions *sessions, struct tree_pin *pin);
+bool sessions_collect(struct sessions *sessions, size_t objects_max);
+
+void session_encode(const struct tree_item *item, struct buf *out);
+/* What session_encode writes of all of the present. */
+uint64_t sessions_encoded_bytes(const struct sessions *sessions);
+/* How many bytes at the start of `in` are a session: at least, as long as it is more than there
+ * are. Only what is within the limits is counted in. */
+size_t session_encoded_bytes(struct bytes in);
+/* ST_OK, or ST_LIMIT for more than there may be. */
+MUST_CHECK enum status sessions_load_begin(const struct sessions *sessions, uint64_t count);
+/* Adds one, which must stand above all before it.
+ * return   ST_OK; ST_SHORT, ST_FORMAT, ST_LIMIT, with the table to be freed */
+MUST_CHECK enum status sessions_load(struct sessions *sessions, struct bytes encoded);
+/* After the last: puts them in the order of their last use. ST_OK; ST_FORMAT: there is none. */
+MUST_CHECK enum status sessions_load_end(struct sessions *sessions);
 
 /* "session-12-00c0ffee00c0ffee"; needs LIMIT_CLIENT_ID_BYTES + 1. Returns `out`. */
 const char *session_format_id(raft_index index, uint64_t nonce,

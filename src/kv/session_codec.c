@@ -1,12 +1,18 @@
-/* The table of sessions as bytes (docs/formats/state.md), and out of bytes of any kind. */
+/* Sessions as bytes (docs/formats/state.md), and out of bytes of any kind. */
 #include "kv/session_internal.h"
 
 static_assert(LIMIT_IDEMPOTENCY_KEY_BYTES <= UINT8_MAX && LIMIT_CLIENT_ID_BYTES <= UINT8_MAX,
               "an id is counted by a byte");
 static_assert(LIMIT_SESSION_WINDOW <= UINT16_MAX, "the writes are counted by two");
 
-static void encode_session(const struct session *session, struct buf *out)
+enum {
+    HEAD_BYTES = 2, /* kind and client_bytes; then the client */
+    REST_BYTES = 26 /* last use, acked and writes_count; then the writes */
+};
+
+void session_encode(const struct tree_item *item, struct buf *out)
 {
+    const struct session *session = session_of(item);
     const struct session_writes *writes = &session->writes;
     struct bytes client = session_client(session);
     buf_put_u8(out, (uint8_t)session_kind(session));
@@ -20,15 +26,26 @@ static void encode_session(const struct session *session, struct buf *out)
         session_write_encode(session_writes_at(writes, i), out);
 }
 
-void sessions_encode(const struct sessions *sessions, struct buf *out)
+/* Made of what is counted anyway: K23. */
+uint64_t sessions_encoded_bytes(const struct sessions *sessions)
 {
-    struct tree_view view = tree_view(sessions->tree);
-    struct tree_cursor cursor;
-    const struct session *session;
-    buf_put_u64(out, view.items_count);
-    (void)tree_find(view, bytes_of(NULL, 0), &cursor);
-    while ((session = session_of(tree_next(&cursor))) != NULL)
-        encode_session(session, out);
+    uint64_t count = tree_view(sessions->tree).items_count;
+    uint64_t ids_bytes =
+        sessions->bytes - count * SESSION_BYTES - sessions->results_count * SESSION_RESULT_BYTES;
+    return ids_bytes + count * (HEAD_BYTES + REST_BYTES) +
+           sessions->results_count * SESSION_WRITE_BYTES;
+}
+
+size_t session_encoded_bytes(struct bytes in)
+{
+    if (in.count < HEAD_BYTES)
+        return HEAD_BYTES;
+    size_t bytes = HEAD_BYTES + (size_t)in.data[1] + REST_BYTES;
+    if (in.count < bytes)
+        return bytes;
+    uint16_t writes_count = load_u16(in.data + bytes - 2);
+    return bytes +
+           (writes_count <= LIMIT_SESSION_WINDOW ? (size_t)SESSION_WRITE_BYTES * writes_count : 0);
 }
 
 /* Kind and id, in their ranges. */
@@ -48,19 +65,20 @@ static enum status decode_key(struct cursor *in, uint8_t room[SESSION_KEY_BYTES_
 }
 
 /* The writes stand above `acked` and end within the window; one after the other. */
-static enum status decode_writes(struct cursor *in, struct session *session)
+static enum status decode_writes(struct cursor *in, struct tree *tree, struct session *session)
 {
     uint16_t count = cursor_u16(in);
     uint64_t before = session->acked;
+    if (count > LIMIT_SESSION_WINDOW)
+        return ST_FORMAT;
     for (uint16_t i = 0; i < count; i++) {
         struct session_write write;
         enum status status = session_write_decode(in, &write);
         if (status != ST_OK)
             return status;
-        if (write.sequence <= before || write.sequence >> SESSION_SEQUENCE_BITS != 0 ||
-            session->writes.count == LIMIT_SESSION_WINDOW)
+        if (write.sequence <= before || write.sequence >> SESSION_SEQUENCE_BITS != 0)
             return ST_FORMAT;
-        session_writes_insert(&session->writes, i, &write);
+        session_writes_insert(&session->writes, tree, i, &write);
         before = write.sequence;
     }
     return in->is_short ? ST_SHORT : ST_OK;
@@ -73,12 +91,12 @@ static bool is_within_window(const struct session *session)
                session_floor(session_highest(session), session->acked);
 }
 
-static enum status decode_rest(struct cursor *in, struct session *session)
+static enum status decode_rest(struct cursor *in, struct tree *tree, struct session *session)
 {
     session->used_index = cursor_u64(in);
     session->used_us = cursor_u64(in);
     session->acked = cursor_u64(in);
-    enum status status = decode_writes(in, session);
+    enum status status = decode_writes(in, tree, session);
     if (status != ST_OK)
         return status;
     raft_index index;
@@ -92,28 +110,32 @@ static enum status decode_rest(struct cursor *in, struct session *session)
 }
 
 /* Adds the session whether or not it is whole, so that it is freed with the table. */
-static enum status decode_session(struct sessions *sessions, struct cursor *in)
+enum status sessions_load(struct sessions *sessions, struct bytes encoded)
 {
+    struct cursor in = cursor_of(encoded);
     uint8_t room[SESSION_KEY_BYTES_MAX];
     struct bytes key;
     struct tree_cursor cursor;
-    enum status status = decode_key(in, room, &key);
+    enum status status = decode_key(&in, room, &key);
     if (status != ST_OK)
         return status;
     /* Each above all before it: also that it is there once. */
-    (void)tree_find(tree_view(sessions->tree), key, &cursor);
-    if (cursor.is_equal || tree_next(&cursor) != NULL)
+    const struct tree_item *last = tree_last(tree_view(sessions->tree), &cursor);
+    if (last != NULL && bytes_compare(tree_item_key(last), key) >= 0)
         return ST_FORMAT;
 
     struct session *session = session_new(key);
-    (void)tree_find(tree_view(sessions->tree), key, &cursor);
     tree_put_at(sessions->tree, &cursor, &session->tree);
     list_push_back(&sessions->by_use, &session->use_link);
-    status = decode_rest(in, session);
+    status = decode_rest(&in, sessions->tree, session);
     session->hash = session_hash(session);
     sessions->hash += session->hash;
     sessions->bytes += session_bytes(session);
     sessions->results_count += session->writes.count;
+    if (status == ST_OK && !cursor_is_done(&in))
+        status = ST_FORMAT;
+    if (status == ST_OK && sessions->bytes > sessions->bytes_max)
+        status = ST_LIMIT;
     return status;
 }
 
@@ -174,21 +196,14 @@ static bool is_in_order(const struct list *by_use)
     return true;
 }
 
-enum status sessions_decode(struct sessions *sessions, struct cursor *in)
+enum status sessions_load_begin(const struct sessions *sessions, uint64_t count)
 {
     REQUIRE(tree_view(sessions->tree).items_count == 0);
-    uint64_t count = cursor_u64(in);
-    if (in->is_short)
-        return ST_SHORT;
-    if (count > sessions->sessions_max)
-        return ST_LIMIT;
-    for (uint64_t i = 0; i < count; i++) {
-        enum status status = decode_session(sessions, in);
-        if (status == ST_OK && sessions->bytes > sessions->bytes_max)
-            status = ST_LIMIT;
-        if (status != ST_OK)
-            return status;
-    }
+    return count <= sessions->sessions_max ? ST_OK : ST_LIMIT;
+}
+
+enum status sessions_load_end(struct sessions *sessions)
+{
     sort_by_use(&sessions->by_use);
     return is_in_order(&sessions->by_use) ? ST_OK : ST_FORMAT;
 }

@@ -1,11 +1,10 @@
 /* Session, from within: what the session_*.c files share.
  *
  * A session is an item of a tree of its own, keyed by the byte of its kind and the id, and stands
- * in a list by last use. It is changed where it stands: nothing pins this tree. Whoever comes to
- * keep a moment of it (tree_pin, for a snapshot written while commands go on) has to put a copy of
- * a session, its writes included, in its place before its first change after the pin, as the tree
- * does with its nodes, and must free the writes with the item that a pin lets go; the list is of
- * the present only. That is why the format has the order of the keys, not of the list. */
+ * in a list by last use. It is changed where it stands, unless a pin sees it: then a copy takes its
+ * place before its first change after the pin, and other slots that of its writes before theirs.
+ * The list is of the present only: in a session that a pin sees, use_link means nothing. That is
+ * why the format has the order of the keys, not of the list. */
 #ifndef MINIKV_KV_SESSION_INTERNAL_H
 #define MINIKV_KV_SESSION_INTERNAL_H
 
@@ -22,7 +21,7 @@ enum {
 struct session {
     struct tree_item tree;
     struct session_writes writes; /* owned; all above the floor */
-    struct list use_link;         /* of sessions.by_use */
+    struct list use_link;         /* of sessions.by_use; not read through a pin */
     uint64_t key_hash;
     uint64_t hash;         /* its part of the digest */
     raft_index used_index; /* of the entry that used it last */

@@ -6,8 +6,6 @@
 
 #include "base/mem.h"
 
-enum { WRITE_BYTES = 43 }; /* encoded */
-
 static_assert(2 * sizeof(struct session_write) <= SESSION_RESULT_BYTES, "what it counts covers it");
 
 /* By code. A new one goes to the end: the codes are in snapshots and digests, and what is in the
@@ -39,7 +37,7 @@ enum status session_status_of(uint8_t code)
     return kept_statuses[code];
 }
 
-static void store_write(const struct session_write *write, uint8_t out[WRITE_BYTES])
+static void store_write(const struct session_write *write, uint8_t out[SESSION_WRITE_BYTES])
 {
     store_u64(out, write->sequence);
     store_u64(out + 8, write->fingerprint);
@@ -53,14 +51,14 @@ static void store_write(const struct session_write *write, uint8_t out[WRITE_BYT
 
 uint64_t session_write_hash(const struct session_write *write)
 {
-    uint8_t raw[WRITE_BYTES];
+    uint8_t raw[SESSION_WRITE_BYTES];
     store_write(write, raw);
     return XXH3_64bits(raw, sizeof raw);
 }
 
 void session_write_encode(const struct session_write *write, struct buf *out)
 {
-    uint8_t raw[WRITE_BYTES];
+    uint8_t raw[SESSION_WRITE_BYTES];
     store_write(write, raw);
     buf_put(out, bytes_of(raw, sizeof raw));
 }
@@ -98,10 +96,11 @@ enum status session_write_decode(struct cursor *in, struct session_write *out_wr
     return ST_OK;
 }
 
-void session_writes_release(struct session_writes *writes)
+/* `writes` stay as they are: a pin may see the session that they are part of. */
+void session_writes_retire(const struct session_writes *writes, struct tree *tree)
 {
-    mem_free(writes->slots);
-    *writes = (struct session_writes){0};
+    if (writes->slots != NULL)
+        tree_retire(tree, &writes->slots->object);
 }
 
 const struct session_write *session_writes_find(const struct session_writes *writes,
@@ -125,41 +124,48 @@ const struct session_write *session_writes_find(const struct session_writes *wri
     return session_writes_at(writes, low);
 }
 
-static void move_to(struct session_writes *writes, uint32_t capacity)
+static void move_to(struct session_writes *writes, struct tree *tree, uint32_t capacity)
 {
     REQUIRE(capacity >= writes->count);
-    struct session_write *slots = mem_alloc_raw(capacity * sizeof *slots);
+    struct session_slots *slots = mem_alloc_raw(sizeof *slots + capacity * sizeof *slots->at);
+    tree_object_init(tree, &slots->object);
     if (writes->count != 0)
-        memcpy(slots, writes->slots + writes->first, writes->count * sizeof *slots);
-    mem_free(writes->slots);
+        memcpy(slots->at, writes->slots->at + writes->first, writes->count * sizeof *slots->at);
+    session_writes_retire(writes, tree);
     writes->slots = slots;
     writes->first = 0;
     writes->capacity = capacity;
 }
 
-/* Makes room for one more behind the last: at the front, if an eighth is free there, so that each
- * write is moved a bounded number of times; else by growing. */
-static void make_room(struct session_writes *writes)
+static bool is_pinned(const struct session_writes *writes, const struct tree *tree)
 {
-    if (writes->first + writes->count < writes->capacity)
+    return writes->slots != NULL && tree_is_pinned(tree, &writes->slots->object);
+}
+
+/* Makes room for one more behind the last, in slots that may be changed: at the front, if an eighth
+ * is free there, so that each write is moved a bounded number of times; else by growing. */
+static void make_room(struct session_writes *writes, struct tree *tree)
+{
+    bool may_change = !is_pinned(writes, tree);
+    if (may_change && writes->first + writes->count < writes->capacity)
         return;
-    if (writes->first > writes->capacity / 8) {
-        memmove(writes->slots, writes->slots + writes->first,
-                writes->count * sizeof *writes->slots);
+    if (may_change && writes->first > writes->capacity / 8) {
+        memmove(writes->slots->at, writes->slots->at + writes->first,
+                writes->count * sizeof *writes->slots->at);
         writes->first = 0;
     } else {
-        move_to(writes, writes->count + writes->count / 2 + 1);
+        move_to(writes, tree, writes->count + writes->count / 2 + 1);
     }
 }
 
-void session_writes_insert(struct session_writes *writes, uint32_t at,
+void session_writes_insert(struct session_writes *writes, struct tree *tree, uint32_t at,
                            const struct session_write *write)
 {
     REQUIRE(at <= writes->count);
     REQUIRE(at == 0 || session_writes_at(writes, at - 1)->sequence < write->sequence);
     REQUIRE(at == writes->count || session_writes_at(writes, at)->sequence > write->sequence);
-    make_room(writes);
-    struct session_write *slot = writes->slots + writes->first + at;
+    make_room(writes, tree);
+    struct session_write *slot = writes->slots->at + writes->first + at;
     if (at < writes->count)
         memmove(slot + 1, slot, (writes->count - at) * sizeof *slot);
     *slot = *write;
@@ -168,13 +174,14 @@ void session_writes_insert(struct session_writes *writes, uint32_t at,
 }
 
 /* Half empty and more: gives memory back, and leaves room enough not to grow again at once. */
-static void give_back(struct session_writes *writes)
+static void give_back(struct session_writes *writes, struct tree *tree)
 {
     if (writes->capacity > 2 * MAX(writes->count, 1u))
-        move_to(writes, MAX(writes->count + writes->count / 2, 1u));
+        move_to(writes, tree, MAX(writes->count + writes->count / 2, 1u));
 }
 
-uint32_t session_writes_drop(struct session_writes *writes, uint64_t floor)
+/* Moves `first` only: slots that a pin sees stay as they are. */
+uint32_t session_writes_drop(struct session_writes *writes, struct tree *tree, uint64_t floor)
 {
     uint32_t dropped_count = 0;
     while (writes->count != 0 && session_writes_at(writes, 0)->sequence <= floor) {
@@ -186,6 +193,6 @@ uint32_t session_writes_drop(struct session_writes *writes, uint64_t floor)
     if (writes->count == 0)
         writes->first = 0;
     if (dropped_count != 0)
-        give_back(writes);
+        give_back(writes, tree);
     return dropped_count;
 }

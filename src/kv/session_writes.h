@@ -7,12 +7,16 @@
  *      slots   │ dropped │ remembered … │ free │
  *              0         first          first + count
  *
+ * The slots are an object of the tree of sessions: while a pin sees them, the present makes itself
+ * others before it changes them.
+ *
  * Ownership    owns the slots
  * Limits       LIMIT_SESSION_WINDOW writes; slots for at most twice as many as there are, or one */
 #ifndef MINIKV_KV_SESSION_WRITES_H
 #define MINIKV_KV_SESSION_WRITES_H
 
 #include "kv/session.h"
+#include "kv/tree.h"
 
 enum { SESSION_OP_SEALED = 0 }; /* in the place of an enum command_op */
 
@@ -27,25 +31,32 @@ struct session_write {
     bool changed;
 };
 
+struct session_slots {
+    struct tree_object object;
+    struct session_write at[];
+};
+
 struct session_writes {
-    struct session_write *slots; /* owned */
+    struct session_slots *slots; /* owned; NULL: none yet */
     uint32_t first;
     uint32_t count;
     uint32_t capacity;
     uint64_t hash; /* sum over the writes, modulo 2^64 */
 };
 
-void session_writes_release(struct session_writes *writes);
+/* Their session leaves the present; frees the slots, or keeps them for the pins that see them. */
+void session_writes_retire(const struct session_writes *writes, struct tree *tree);
 /* The write with this sequence; NULL: none, and `out_at` is where it would be. */
 const struct session_write *session_writes_find(const struct session_writes *writes,
                                                 uint64_t sequence, uint32_t *out_at);
 /* Requires that session_writes_find has given `at`, and no write since. */
-void session_writes_insert(struct session_writes *writes, uint32_t at,
+void session_writes_insert(struct session_writes *writes, struct tree *tree, uint32_t at,
                            const struct session_write *write);
 /* Forgets all up to `floor`; returns how many. */
-uint32_t session_writes_drop(struct session_writes *writes, uint64_t floor);
+uint32_t session_writes_drop(struct session_writes *writes, struct tree *tree, uint64_t floor);
 /* Of one write, as docs/formats/state.md has it. */
 uint64_t session_write_hash(const struct session_write *write);
+enum { SESSION_WRITE_BYTES = 43 }; /* encoded */
 void session_write_encode(const struct session_write *write, struct buf *out);
 /* The fields in their ranges, and nothing that no encoder writes. ST_OK; ST_SHORT; ST_FORMAT */
 MUST_CHECK enum status session_write_decode(struct cursor *in, struct session_write *out_write);
@@ -53,7 +64,7 @@ MUST_CHECK enum status session_write_decode(struct cursor *in, struct session_wr
 static inline const struct session_write *session_writes_at(const struct session_writes *writes,
                                                             uint32_t at)
 {
-    return &writes->slots[writes->first + at];
+    return &writes->slots->at[writes->first + at];
 }
 
 /* What a write carried out can have come to. Any other status changed nothing and may pass: a write

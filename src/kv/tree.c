@@ -67,6 +67,24 @@ const struct tree_item *tree_find(struct tree_view view, struct bytes key,
     return is_equal ? node->keys[at] : NULL;
 }
 
+const struct tree_item *tree_last(struct tree_view view, struct tree_cursor *out_cursor)
+{
+    struct tree_node *node = view.root;
+    size_t depth = 0;
+    for (;; depth++) {
+        INVARIANT(depth < TREE_LEVELS_MAX);
+        out_cursor->nodes[depth] = node;
+        out_cursor->indexes[depth] = node->keys_count;
+        if (node->level == 0)
+            break;
+        node = node->children[node->keys_count];
+    }
+    out_cursor->levels_count = (uint16_t)(depth + 1);
+    out_cursor->is_equal = false;
+    out_cursor->edit = view.edit;
+    return node->keys_count != 0 ? node->keys[node->keys_count - 1] : NULL;
+}
+
 /* From the nodes of one level to those of the next. Each step asks for the memory of the one after
  * it, for all keys, before any of them has to wait for it. */
 static void prefetch_level(struct tree_node **nodes, const struct bytes *keys, size_t keys_count)

@@ -74,6 +74,9 @@ struct tree_view tree_view(const struct tree *tree);
 /* The item with `key`, or NULL. The cursor is left where it is or would be. */
 const struct tree_item *tree_find(struct tree_view view, struct bytes key,
                                   struct tree_cursor *out_cursor);
+/* The last item, or NULL. The cursor is left behind it, where an item with a higher key can be put:
+ * a tree whose items come in order is made without a search. */
+const struct tree_item *tree_last(struct tree_view view, struct tree_cursor *out_cursor);
 /* A hint, and of no effect but on time: asks for the memory that finding each of these keys will
  * touch, all of it at once. Worth while for a handful of keys in a tree beyond the caches, just
  * before they are found one by one. Requires keys_count <= TREE_PREFETCH_KEYS. */
@@ -86,10 +89,11 @@ static inline struct bytes tree_item_key(const struct tree_item *item)
     return bytes_of((const uint8_t *)item + item->key_offset, item->key_bytes);
 }
 
-/* ---- writing: at a cursor that tree_find left in the present, with no write since ---- */
+/* ---- writing: at a cursor that tree_find or tree_last left in the present, with no write since */
 
 /* Puts `item` in the place of the one at the cursor, or inserts it there. Takes the item, whose
- * key must be the sought one; the one replaced is gone, or kept for the pins that see it. */
+ * key must be the sought one, or above the last one's; the one replaced is gone, or kept for the
+ * pins that see it. */
 void tree_put_at(struct tree *tree, struct tree_cursor *cursor, struct tree_item *item);
 /* Requires cursor->is_equal. */
 void tree_delete_at(struct tree *tree, struct tree_cursor *cursor);
@@ -102,6 +106,18 @@ struct tree_view tree_pin_view(const struct tree_pin *pin);
 void tree_unpin(struct tree *tree, struct tree_pin *pin);
 /* Frees at most `objects_max` nodes and items that no pin sees any more; false: none are left. */
 bool tree_collect(struct tree *tree, size_t objects_max);
+
+/* ---- what items point to, and what pins keep with them ----
+ *
+ * Whoever owns an allocation that an item points to has it wait for pins as the tree has its own:
+ * it begins with a tree_object, is not changed while a pin sees it, and is retired when no item of
+ * the present points to it any more. What the present has at the end is the owner's to retire. */
+
+void tree_object_init(const struct tree *tree, struct tree_object *object); /* made now */
+/* Does a pin see it? Also of items: then another one is to be put in its place, to change it. */
+bool tree_is_pinned(const struct tree *tree, const struct tree_object *object);
+/* It has left the present: frees it, or keeps it for the pins that see it. */
+void tree_retire(struct tree *tree, struct tree_object *object);
 
 struct tree_stats {
     uint64_t items_count;

@@ -37,7 +37,4 @@ static inline bool tree_is_shared(const struct tree *tree, const struct tree_obj
     return tree->newest != NULL && object->generation <= tree->newest->generation;
 }
 
-/* `object` has left the present: frees it, or keeps it for the pins that see it. */
-void tree_retire(struct tree *tree, struct tree_object *object);
-
 #endif

@@ -23,6 +23,16 @@ void tree_retire(struct tree *tree, struct tree_object *object)
     }
 }
 
+void tree_object_init(const struct tree *tree, struct tree_object *object)
+{
+    *object = (struct tree_object){.generation = tree->generation};
+}
+
+bool tree_is_pinned(const struct tree *tree, const struct tree_object *object)
+{
+    return tree_is_shared(tree, object);
+}
+
 /* The next older pin, NULL: none. Released ones count: their lists are emptied in their turn. */
 static struct tree_pin *older_pin(const struct tree *tree, const struct list *link)
 {

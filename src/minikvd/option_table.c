@@ -96,67 +96,29 @@ static bool parse_advertise_http(struct options *options, const char *text, stru
     return *text == '\0' || parse_address(bytes_of_text(text), &options->advertise_http, error);
 }
 
-/* One "2=host:port" of the initial cluster. */
-static bool parse_member(struct options *options, const char *text, size_t count,
-                         struct errtext *error)
-{
-    struct member member = {.is_voter = true};
-    const char *equals = memchr(text, '=', count);
-    char id_text[16] = "";
-    if (equals != NULL && (size_t)(equals - text) < sizeof id_text)
-        memcpy(id_text, text, (size_t)(equals - text));
-    uint64_t id;
-    if (equals == NULL || !parse_number(id_text, 1, NODE_ID_MAX, &id, error)) {
-        errtext_set(error, "\"%.*s\" is not id=address, as in 1=10.0.0.1:7001", (int)MIN(count, 80),
-                    text);
-        return false;
-    }
-    member.id = (node_id)id;
-    struct bytes address = bytes_of(equals + 1, count - (size_t)(equals + 1 - text));
-    if (!parse_address(address, &member.peer, error))
-        return false;
-    if (address_is_wildcard(&member.peer)) {
-        errtext_set(error, "member %u: other nodes cannot dial %.*s; name its host", member.id,
-                    (int)address.count, (const char *)address.data);
-        return false;
-    }
-    for (uint32_t i = 0; i < options->initial.members_count; i++)
-        if (address_equal(&options->initial.members[i].peer, &member.peer)) {
-            errtext_set(error, "members %u and %u have the same address %.*s",
-                        options->initial.members[i].id, member.id, (int)address.count,
-                        (const char *)address.data);
-            return false;
-        }
-    enum status status = config_add(&options->initial, &member);
-    if (status == ST_LIMIT)
-        errtext_set(error, "more than %d members", LIMIT_MEMBERS);
-    else if (status != ST_OK)
-        errtext_set(error, "member %u is named twice", member.id);
-    return status == ST_OK;
-}
-
 static bool parse_initial_cluster(struct options *options, const char *text, struct errtext *error)
 {
-    if (*text == '\0')
-        return true;
-    for (;;) {
-        size_t count = strcspn(text, ",");
-        if (!parse_member(options, text, count, error))
-            return false;
-        if (text[count] == '\0')
-            return true;
-        text += count + 1;
-    }
+    return *text == '\0' || config_parse(text, &options->initial, error) == ST_OK;
 }
 
 static bool parse_join(struct options *options, const char *text, struct errtext *error)
 {
-    (void)options;
-    if (*text == '\0')
-        return true;
-    errtext_set(error, "not supported in version " MINIKV_VERSION
-                       "; name all members in --initial-cluster when the cluster is made");
-    return false;
+    while (*text != '\0') {
+        size_t count = strcspn(text, ",");
+        if (options->seeds_count == LIMIT_MEMBERS) {
+            errtext_set(error, "more than %d addresses", LIMIT_MEMBERS);
+            return false;
+        }
+        struct address *seed = &options->seeds[options->seeds_count++];
+        if (!parse_address(bytes_of(text, count), seed, error))
+            return false;
+        if (address_is_wildcard(seed)) {
+            errtext_set(error, "\"%.*s\" names no host", (int)count, text);
+            return false;
+        }
+        text += count + (text[count] == ',' ? 1 : 0);
+    }
+    return true;
 }
 
 static bool parse_route(struct options *options, const char *text, struct errtext *error)
@@ -193,24 +155,23 @@ static bool parse_request_timeout(struct options *options, const char *text, str
     return parse_ms(text, 1, 600000, &options->request_timeout, error);
 }
 
-/* Options of features that this version does not have: refused, never silently ignored. */
-static bool parse_fixed(const char *text, const char *fixed, struct errtext *error)
-{
-    if (strcmp(text, fixed) == 0)
-        return true;
-    errtext_set(error, "\"%s\" is not supported in version " MINIKV_VERSION ", only %s", text,
-                fixed);
-    return false;
-}
-
-#define SNAPSHOT_BYTES_TEXT "67108864"
-
 enum { SESSION_TTL_DAYS_MAX = 3650 };
+
+/* One is not taken more often than its own bookkeeping takes; at most a terabyte. */
+#define SNAPSHOT_BYTES_MIN (64 * UINT64_C(1024))
+#define SNAPSHOT_BYTES_MAX (UINT64_C(1) << 40)
+#define SNAPSHOT_RATE_MIN  (1024 * UINT64_C(1024))
 
 static bool parse_snapshot_bytes(struct options *options, const char *text, struct errtext *error)
 {
-    (void)options;
-    return parse_fixed(text, SNAPSHOT_BYTES_TEXT, error);
+    return parse_number(text, SNAPSHOT_BYTES_MIN, SNAPSHOT_BYTES_MAX, &options->snapshot_bytes,
+                        error);
+}
+
+static bool parse_snapshot_rate(struct options *options, const char *text, struct errtext *error)
+{
+    return parse_number(text, SNAPSHOT_RATE_MIN, SNAPSHOT_BYTES_MAX, &options->snapshot_rate,
+                        error);
 }
 
 /* A whole number and its unit: 90s, 15m, 24h, 7d. */
@@ -262,7 +223,10 @@ const struct option_spec option_table[] = {
      "directory has a cluster.",
      parse_initial_cluster},
     {"join", "ADDRESS,…", "",
-     "Client addresses of members of a cluster to join. Not supported in this version.",
+     "Client addresses of some members of a cluster that this node is to belong to: all that a new "
+     "node needs, and the same at every start. It becomes a learner, gets a snapshot and the log, "
+     "and then a vote. With a data directory that has a cluster it only tells the cluster when "
+     "--advertise-peer has changed.",
      parse_join},
     {"route", "forward|redirect", "forward",
      "What this node does with a request that only the leader can take: carry it there and bring "
@@ -288,10 +252,14 @@ const struct option_spec option_table[] = {
     {"request-timeout-ms", "MS", "5000",
      "A request's whole deadline. A request lowers its own with X-MiniKV-Timeout-Ms.",
      parse_request_timeout},
-    {"snapshot-bytes", "BYTES", SNAPSHOT_BYTES_TEXT,
-     "Log bytes after which a snapshot is taken. Only the default is supported in this version, "
-     "which takes none.",
+    {"snapshot-bytes", "BYTES", "67108864",
+     "Log bytes after which a snapshot of the whole state is taken, and the log in front of the "
+     "snapshot before is given up.",
      parse_snapshot_bytes},
+    {"snapshot-rate", "BYTES", "67108864",
+     "Bytes per second, at most, at which a snapshot is written, and pieces of it are sent to "
+     "other nodes, so that neither is felt by clients.",
+     parse_snapshot_rate},
     {"session-ttl", "TIME", "24h",
      "How long a client and what it was answered are remembered after its last write: a number and "
      "s, m, h or d, from 1s to 3650d. The leader's setting counts; use the same on all nodes.",

@@ -269,26 +269,6 @@ static enum status parse_values(struct options *options, struct errtext *error)
     return ST_OK;
 }
 
-/* Every member must be able to dial every other: a loopback address is another machine's own. */
-static enum status check_hosts(const struct config *initial, struct errtext *error)
-{
-    const struct member *local = NULL, *remote = NULL;
-    for (uint32_t i = 0; i < initial->members_count; i++) {
-        const struct member *member = &initial->members[i];
-        if (address_is_loopback(&member->peer))
-            local = member;
-        else
-            remote = member;
-    }
-    if (local == NULL || remote == NULL)
-        return ST_OK;
-    errtext_set(error,
-                "--initial-cluster: member %u is at %s, which on the host of member %u means that "
-                "host itself; give it an address that all members can dial",
-                local->id, local->peer.host, remote->id);
-    return ST_BAD_REQUEST;
-}
-
 /* This node's own line of the initial cluster is its advertised address; a second, different one
  * would send the others to the wrong place. */
 static enum status settle_own_address(struct options *options, struct errtext *error)
@@ -298,6 +278,17 @@ static enum status settle_own_address(struct options *options, struct errtext *e
         has_advertised ? &options->advertise_peer : &options->listen_peer;
     char ours[LIMIT_ADDRESS_BYTES], theirs[LIMIT_ADDRESS_BYTES];
     const struct member *self = config_find(&options->initial, options->id);
+    if (options->seeds_count > 0) {
+        if (options->initial.members_count > 0) {
+            errtext_set(error, "--join and --initial-cluster contradict each other: a node joins a "
+                               "cluster, or is one of those that make it");
+            return ST_BAD_REQUEST;
+        }
+        if (!has_advertised)
+            options->advertise_peer = options->listen_peer; /* a wildcard is for the cluster to
+                                                               judge: it knows the other hosts */
+        return ST_OK;
+    }
     if (options->initial.members_count == 0) {
         if (address_is_wildcard(advertised)) {
             errtext_set(error,
@@ -333,6 +324,8 @@ static enum status settle_announced(struct options *options, struct errtext *err
     const struct member *self = config_find(&options->initial, options->id);
     if (!address_is_set(http))
         *http = options->listen_http;
+    if (self == NULL)
+        return ST_OK; /* joining: as for the peer address */
     if (address_is_wildcard(http))
         (void)snprintf(http->host, sizeof http->host, "%s", self->peer.host);
     if (!options->announces || !address_is_loopback(http))
@@ -357,9 +350,7 @@ static enum status settle(struct options *options, struct errtext *error)
         errtext_set(error, "--election-ms must be at least four times --heartbeat-ms");
         return ST_BAD_REQUEST;
     }
-    enum status status = check_hosts(&options->initial, error);
-    if (status == ST_OK)
-        status = settle_own_address(options, error);
+    enum status status = settle_own_address(options, error);
     if (status == ST_OK)
         status = settle_announced(options, error);
     return status;

@@ -40,10 +40,13 @@ struct options {
     const char *data_dir; /* borrowed like the texts */
     struct address listen_peer, advertise_peer;
     struct address listen_http, advertise_http;
-    struct config initial; /* this node alone when --initial-cluster was not given */
+    struct config initial; /* this node alone when --initial-cluster was not given; none to join */
+    struct address seeds[LIMIT_MEMBERS]; /* of --join */
+    size_t seeds_count;                  /* 0: a new cluster, or one of old */
     enum route_policy route;
     bool announces;
     time_us heartbeat, election, hold, request_timeout, session_ttl;
+    uint64_t snapshot_bytes, snapshot_rate;
 
     struct option_value values[OPTIONS_MAX]; /* in the order of the table */
 };

@@ -36,7 +36,7 @@ static const char *effective_text(const struct options *options, size_t row, cha
                        address_format(&options->advertise_http, address));
         return buffer;
     }
-    if (strcmp(name, "initial-cluster") == 0) {
+    if (strcmp(name, "initial-cluster") == 0 && options->seeds_count == 0) {
         *out_derived = "this node alone";
         (void)snprintf(buffer, buffer_bytes, "%u=%s", options->id,
                        address_format(&options->advertise_peer, address));

@@ -78,13 +78,17 @@ static bool is_fresh_transfer(struct bytes command, const struct kv_result *resu
            !result->is_replayed;
 }
 
+/* The request of this process that an entry answers; NULL: somebody else's, or answered already. */
+static struct node_request *origin_request(struct node *node, const struct origin *origin)
+{
+    bool is_own = origin->node == node->options.self && origin->incarnation == node->incarnation;
+    return is_own ? request_find(node, origin->number) : NULL;
+}
+
 static void answer_origin(struct node *node, const struct proposal *proposal,
                           const struct kv_result *result)
 {
-    if (proposal->origin.node != node->options.self ||
-        proposal->origin.incarnation != node->incarnation)
-        return;
-    struct node_request *request = request_find(node, proposal->origin.number);
+    struct node_request *request = origin_request(node, &proposal->origin);
     if (request == NULL)
         return;
     if (is_fresh_transfer(proposal->command, result))
@@ -110,6 +114,27 @@ static void apply_command(struct node *node, const struct entry *entry)
     answer_origin(node, &proposal, &result);
 }
 
+/* A configuration has the origin of the request that asked for it, and is its answer. */
+static void apply_config(struct node *node, const struct entry *entry)
+{
+    struct config config;
+    struct config before = *kv_config(node->kv);
+    enum status status = entry_config(entry, &config);
+    INVARIANT(status == ST_OK); /* raft has decoded it before */
+    kv_apply_config(node->kv, entry->id, &config);
+    members_on_applied(node, &before);
+
+    struct proposal proposal;
+    struct kv_stats stats;
+    status = proposal_decode(entry_data(entry), &proposal);
+    INVARIANT(status == ST_OK);
+    kv_stats(node->kv, &stats);
+    struct kv_result result = {.status = ST_OK, .revision = stats.revision};
+    struct node_request *request = origin_request(node, &proposal.origin);
+    if (request != NULL)
+        request_answer(node, request, ST_OK, &result);
+}
+
 static void apply_entry(struct node *node, const struct entry *entry)
 {
     REQUIRE(entry->id.index == node->applied + 1);
@@ -126,15 +151,12 @@ static void apply_entry(struct node *node, const struct entry *entry)
     case ENTRY_COMMAND:
         apply_command(node, entry);
         break;
-    case ENTRY_CONFIG: {
-        struct config config;
-        enum status status = config_decode(entry_data(entry), &config);
-        INVARIANT(status == ST_OK); /* raft has decoded it before */
-        kv_apply_config(node->kv, entry->id, &config);
+    case ENTRY_CONFIG:
+        apply_config(node, entry);
         break;
     }
-    }
     node->applied = entry->id.index;
+    node->snapshot.log_bytes += entry_bytes(entry);
 }
 
 /* After a restart the entries to apply may be on disk only. */

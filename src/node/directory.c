@@ -59,7 +59,8 @@ static void submit_own(struct node *node, const struct command *command)
 void directory_refresh(struct node *node)
 {
     const struct kv_member *self = kv_member(node->kv, node->options.self);
-    if (node->own_is_open || node->is_stopping || node->view.leader == NODE_NONE || self == NULL ||
+    bool is_member = self != NULL && config_find(raft_config(node->raft), self->member.id) != NULL;
+    if (node->own_is_open || node->is_stopping || node->view.leader == NODE_NONE || !is_member ||
         !node->is_caught_up)
         return;
     struct address http;
@@ -168,9 +169,11 @@ static bool is_another_registered(struct node *node, const struct hello *hello)
 
 enum refusal directory_check_hello(struct node *node, const struct hello *hello)
 {
-    if (config_find(raft_config(node->raft), hello->from) == NULL)
-        return REFUSAL_MEMBER;
+    if (node->applied == 0)
+        return (enum refusal)0; /* joining: who belongs to the cluster comes with a snapshot */
     const struct kv_member *member = kv_member(node->kv, hello->from);
+    if (member == NULL && config_find(raft_config(node->raft), hello->from) == NULL)
+        return REFUSAL_MEMBER; /* by what is applied as well: see members_link */
     if (member != NULL && member->identity != 0 && member->identity != hello->identity)
         return REFUSAL_IDENTITY;
     if ((member == NULL || member->identity == 0) && is_another_registered(node, hello))
@@ -223,6 +226,26 @@ enum status node_resolve_http(const struct node *node, node_id id, const struct 
         return ST_BAD_ADDRESS;
     }
     *out_address = address;
+    return ST_OK;
+}
+
+enum status node_resolve_peer(const struct node *node, const struct address *typed,
+                              struct address *out_address, struct errtext *error)
+{
+    const struct config *config = raft_config(node->raft);
+    char text[LIMIT_ADDRESS_BYTES];
+    *out_address = *typed;
+    if (!address_is_wildcard(typed))
+        return ST_OK;
+    if (config->members_count == 0 || !all_on_one_host(config) ||
+        address_is_wildcard(&config->members[0].peer)) {
+        errtext_set(error,
+                    "\"%s\" names no host, and the members are on several hosts: say at which "
+                    "address the others reach the node",
+                    address_format(typed, text));
+        return ST_BAD_ADDRESS;
+    }
+    memcpy(out_address->host, config->members[0].peer.host, sizeof out_address->host);
     return ST_OK;
 }
 

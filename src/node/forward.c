@@ -45,17 +45,25 @@ enum status forward_send(struct node *node, struct node_request *request)
     return ST_OK;
 }
 
+/* Whether the book may be closed: of nobody, or of a node that has left. */
+static bool is_spare(const struct node *node, const struct taken *taken)
+{
+    return taken->node == NODE_NONE || config_find(raft_config(node->raft), taken->node) == NULL;
+}
+
+/* The books of those that have left are kept as long as there is room: who comes back in the same
+ * term must not be taken twice. */
 static struct taken *taken_of(struct node *node, node_id from)
 {
     struct taken *spare = NULL;
-    for (size_t i = 0; i < LIMIT_MEMBERS; i++) {
-        if (node->taken[i].node == from)
-            return &node->taken[i];
-        if (spare == NULL && (node->taken[i].node == NODE_NONE ||
-                              config_find(raft_config(node->raft), node->taken[i].node) == NULL))
-            spare = &node->taken[i];
+    for (size_t i = 0; i < NODE_TAKEN; i++) {
+        struct taken *taken = &node->taken[i];
+        if (taken->node == from)
+            return taken;
+        if (is_spare(node, taken) && (spare == NULL || taken->term < spare->term))
+            spare = taken;
     }
-    INVARIANT(spare != NULL); /* only members are welcomed, and there are as many slots */
+    INVARIANT(spare != NULL); /* only members are welcomed, and there are more slots than those */
     buf_reset(&spare->refused);
     *spare = (struct taken){.node = from, .refused = spare->refused};
     return spare;
@@ -112,7 +120,7 @@ void forward_refuse(struct node *node, const struct origin *origin, raft_term fe
             buf_reset(&taken->refused); /* the oldest were delivered long ago */
         envelope_refusal_encode(&refusal, &taken->refused);
     }
-    peers_refuse(node->peers, origin->node, &refusal);
+    peers_refuse(node->peers, origin->node, origin->incarnation, &refusal);
 }
 
 void forward_on_refusal(void *ctx, node_id from, const struct envelope_refusal *refusal)
@@ -148,7 +156,7 @@ void forward_welcome(struct node *node, const struct hello *hello, struct welcom
 
 void forward_repeat_refusals(struct node *node)
 {
-    for (size_t i = 0; i < LIMIT_MEMBERS; i++) {
+    for (size_t i = 0; i < NODE_TAKEN; i++) {
         struct taken *taken = &node->taken[i];
         if (!taken->must_repeat_refused)
             continue;
@@ -156,7 +164,7 @@ void forward_repeat_refusals(struct node *node)
         struct cursor in = cursor_of(buf_bytes(&taken->refused));
         struct envelope_refusal refusal;
         while (in.rest.count > 0 && envelope_refusal_decode(&in, &refusal) == ST_OK)
-            peers_refuse(node->peers, taken->node, &refusal);
+            peers_refuse(node->peers, taken->node, taken->incarnation, &refusal);
     }
 }
 

@@ -14,6 +14,8 @@ static void on_turn(void *ctx)
     read_start_batch(node);
     if (!node->is_fatal)
         apply_committed(node);
+    snapshot_consider(node);
+    snapshot_collect(node);
     transfer_start(node);
     transfer_settle(node);
     read_complete(node);
@@ -88,6 +90,7 @@ static void on_tick(void *ctx)
     struct raft_event event = {.type = RAFT_EVENT_TICK, .now = env_now(node->env)};
     (void)ready_step(node, &event); /* TICK is never refused */
     expiry_on_tick(node);
+    members_on_tick(node);
 }
 
 /* The leader's client address rides on its appends, with its term (docs/routing.md); NULL: it has
@@ -99,8 +102,10 @@ static void follow_hint(struct node *node, const struct message *message,
         return; /* an old leader's word is never followed */
     node->heard_at = env_now(node->env);
     node->heard_commit = message->append.commit;
-    if (node->ready_index == 0)
+    if (node->ready_index == 0) {
         node->ready_index = MAX(node->heard_commit, (raft_index)1);
+        node_wake(node); /* after a snapshot there may be nothing left to apply */
+    }
     apply_note_fresh(node);
     struct address http = {0};
     if (leader_http != NULL)
@@ -135,15 +140,32 @@ static void on_link(void *ctx, node_id peer, enum link_state state, const struct
     event.link.is_dead = state == LINK_DEAD;
     (void)ready_step(node, &event); /* LINK is never refused */
     forward_on_link(node, peer, state, welcome);
+    if (state == LINK_UP)
+        install_on_link(node, peer);
 }
 
 static enum refusal on_hello(void *ctx, const struct hello *hello, struct welcome *out_welcome)
 {
     struct node *node = ctx;
     enum refusal refusal = directory_check_hello(node, hello);
-    if (refusal == 0)
+    if (refusal == 0) {
         forward_welcome(node, hello, out_welcome);
+        serve_forget(&node->serve, hello->from);
+    }
     return refusal;
+}
+
+static enum status send_chunk(void *ctx, node_id to, const struct snapshot_chunk *chunk)
+{
+    struct node *node = ctx;
+    return peers_chunk(node->peers, to, chunk);
+}
+
+static void on_fetch(void *ctx, node_id from, const struct snapshot_fetch *fetch)
+{
+    struct node *node = ctx;
+    node->snapshot.fetched_at = env_now(node->env);
+    serve_on_fetch(&node->serve, from, fetch);
 }
 
 static void take_office(struct node *node)
@@ -248,7 +270,7 @@ static void init_lists(struct node *node)
                             &node->verifying, &node->read_batches, &node->transfers};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         list_init(lists[i]);
-    for (size_t i = 0; i < LIMIT_MEMBERS; i++)
+    for (size_t i = 0; i < NODE_TAKEN; i++)
         buf_init(&node->taken[i].refused, LIMIT_FORWARD_REFUSALS_BYTES + 64);
     buf_init(&node->own_command, LIMIT_COMMAND_BYTES);
 }
@@ -269,10 +291,12 @@ static enum status open_peers(struct node *node, struct errtext *error)
                                         .on_envelope = forward_on_envelope,
                                         .on_refusal = forward_on_refusal,
                                         .on_link = on_link,
-                                        .on_hello = on_hello};
+                                        .on_hello = on_hello,
+                                        .on_fetch = on_fetch,
+                                        .on_chunk = install_on_chunk};
     enum status status = peers_open(node->env, &options, &callbacks, &node->peers, error);
     if (status == ST_OK)
-        peers_set(node->peers, raft_config(node->raft));
+        members_link(node);
     return status;
 }
 
@@ -302,6 +326,11 @@ enum status node_open(struct env *env, const struct node_options *options,
     node->callbacks = *callbacks;
     node->incarnation = env_random(env);
     init_lists(node);
+    snapshot_init(node);
+    struct serve_options serve = {
+        .bytes_per_second = snapshot_rate(node), .send = send_chunk, .ctx = node};
+    serve_init(&node->serve, env, &serve);
+    install_init(node);
     env_timer_init(&node->tick, on_tick, node);
     env_timer_init(&node->retry, on_retry, node);
     env_task_init(&node->turn, on_turn, node);
@@ -315,11 +344,19 @@ enum status node_open(struct env *env, const struct node_options *options,
         node_close(node);
         return status;
     }
+    if (node->snapshot.info.last.index != 0)
+        snapshot_tell_raft(node);
     node_view_refresh(node);
     env_timer_set(env, &node->tick, env_now(env));
     node_wake(node);
     *out_node = node;
     return ST_OK;
+}
+
+void node_hint(struct node *node, const struct config *members)
+{
+    if (node->applied == 0)
+        peers_set(node->peers, members);
 }
 
 void node_stop(struct node *node, time_us deadline, void (*on_stopped)(void *ctx), void *ctx)
@@ -355,6 +392,9 @@ void node_close(struct node *node)
     for (size_t i = 0; i < node->proposals_count; i++)
         entry_unref(node->proposals[i]);
     directory_release(node);
+    install_release(node);
+    serve_release(&node->serve);
+    snapshot_release(node);
     env_timer_set(node->env, &node->tick, TIME_NEVER);
     env_timer_set(node->env, &node->retry, TIME_NEVER);
     env_task_cancel(node->env, &node->turn);
@@ -363,7 +403,7 @@ void node_close(struct node *node)
     ready_release(node);
     raft_free(node->raft);
     kv_free(node->kv);
-    for (size_t i = 0; i < LIMIT_MEMBERS; i++)
+    for (size_t i = 0; i < NODE_TAKEN; i++)
         buf_release(&node->taken[i].refused);
     mem_free(node);
 }

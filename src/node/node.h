@@ -21,6 +21,7 @@
 #include "raft/raft.h"
 #include "route/redirect.h"
 #include "route/route.h"
+#include "storage/snapfile.h"
 #include "storage/wal.h"
 
 struct node;
@@ -103,8 +104,18 @@ struct node_options {
     enum route_policy policy; /* default for front doors: node_policy */
     time_us heartbeat, election, hold;
     time_us session_ttl; /* of log time since a client's last use, when this node leads; 0: 24 h */
-    uint64_t wal_segment_bytes; /* 0: the default */
+    uint64_t wal_segment_bytes; /* 0: the default, or less where snapshots are taken more often */
+    uint64_t snapshot_bytes;    /* of log after which a snapshot is taken; 0: the default */
+    uint64_t snapshot_rate;     /* bytes per second written, and sent to others; 0: the default */
+
+    /* A fresh data directory of a node that joins a cluster (`initial` counts for nothing then). */
+    bool joins;
+    uint64_t cluster_id;
+    struct config
+        hint; /* its members, as one of them told: whom to dial until a snapshot is here */
 };
+
+enum { SNAPSHOT_BYTES_DEFAULT = 64 * MIB, SNAPSHOT_RATE_DEFAULT = 64 * MIB };
 
 struct node_callbacks {
     void *ctx;
@@ -127,6 +138,10 @@ void node_stop(struct node *node, time_us deadline, void (*on_stopped)(void *ctx
 /* Frees everything at once; open requests are answered first, truthfully. NULL is a no-op. */
 void node_close(struct node *node);
 
+/* The members of the cluster that this node is about to join may have changed. No effect on a node
+ * that has a state. */
+void node_hint(struct node *node, const struct config *members);
+
 void node_verified(struct node *node, const struct node_verify *verify, enum status status);
 
 /* ---- what front doors look at ---- */
@@ -143,6 +158,8 @@ struct node_view {
     struct known_leader known;  /* the same for clients: follows every append and heartbeat */
 };
 const struct node_view *node_view(const struct node *node);
+/* Of its data directory. */
+uint64_t node_identity(const struct node *node);
 /* A write with this identity is waiting or under way at this node, or in its log and not yet
  * applied. Looks at all of them: for questions of clients, not for every request. */
 bool node_is_pending(const struct node *node, const struct client_identity *identity);
@@ -164,12 +181,41 @@ MUST_CHECK enum status node_resolve_http(const struct node *node, node_id id,
                                          const struct address *typed, struct address *out_address,
                                          struct errtext *error);
 
+/* The same for the peer address of a node that joins; a wildcard becomes the host that all members
+ * are on. ST_OK; ST_BAD_ADDRESS. */
+MUST_CHECK enum status node_resolve_peer(const struct node *node, const struct address *typed,
+                                         struct address *out_address, struct errtext *error);
+
+/* Asks for a snapshot at `index` or later, which must be applied. on_done comes once, unless
+ * cancelled, never inside the call: ST_OK and the snapshot, which stays for at least as long as it
+ * is the newest but one; ST_IO, ST_NO_SPACE; ST_SHUTTING_DOWN. */
+struct node_snapshot_wait {
+    raft_index index;
+    void (*on_done)(void *ctx, enum status status, const struct snapshot_info *info);
+    void *ctx;
+    struct list link; /* private to the node */
+};
+void node_snapshot_await(struct node *node, struct node_snapshot_wait *wait);
+void node_snapshot_cancel(struct node_snapshot_wait *wait);
+
+struct node_progress {
+    struct snapshot_info newest; /* index 0: none */
+    bool is_taking;
+    uint64_t taken_bytes, taking_bytes; /* written so far, and of all */
+    bool is_fetching;
+    struct entry_id fetched;
+    node_id source;
+    uint64_t fetched_bytes, fetching_bytes; /* received so far, and of all */
+};
+void node_progress(const struct node *node, struct node_progress *out_progress);
+
 struct node_stats {
     uint64_t requests_open, requests_held, requests_forwarded_open;
     uint64_t proposed_count, forwarded_count, taken_count, resent_count, proven_count;
     uint64_t elections_count, leader_changes_count;
     uint64_t reads_count, read_rounds_count;
     uint64_t replayed_count, refused_count; /* writes answered from the table without an entry */
+    uint64_t snapshots_count, snapshot_failures_count, installs_count;
     struct wal_stats wal;
 };
 void node_stats(const struct node *node, struct node_stats *out_stats);

@@ -1,7 +1,8 @@
 /* What the files of the node share. Nobody outside src/node includes this.
  *
  *      node.c      open, close, stop; the turn; the view
- *      recover.c   what a data directory holds, and the cores built from it
+ *      owner.c     whose a data directory is
+ *      recover.c   what it holds, and the cores built from it
  *      ready.c     carries out a raft_ready in its order: the only place that does
  *      apply.c     committed entries into kv; recognises own commands; proof of non-application
  *      request.c   the life of a request: table, deadline, answer
@@ -12,11 +13,18 @@
  *      expiry.c    proposes to forget clients that have been silent for too long
  *      transfer.c  leadership handed over on request
  *      pending.c   what is under way under an identity
+ *      members.c   changes of the members, and votes for learners
+ *      snapshot.c  takes snapshots, and cuts the log behind them
+ *      fetching.c  which piece of an offered snapshot to ask whom for; pure
+ *      install.c   fetches and installs what the leader offers
+ *      serve.c     answers what others fetch
  *      status.c    figures for the front doors */
 #ifndef MINIKV_NODE_NODE_INTERNAL_H
 #define MINIKV_NODE_NODE_INTERNAL_H
 
+#include "node/fetching.h"
 #include "node/node.h"
+#include "node/serve.h"
 #include "storage/meta.h"
 
 /* How often requests that wait for a leader, a link or a round are looked at again. Every change of
@@ -26,6 +34,9 @@ enum { NODE_RETRY_US = 25 * TIME_US_PER_MS };
 enum { NODE_APPLY_BATCH = 1024 };
 /* The table of open attempts; numbers are consecutive, so chains stay short. */
 enum { NODE_TABLE_SLOTS = 16384 };
+
+/* Other nodes whose envelopes are kept account of; some of them may have left. */
+enum { NODE_TAKEN = 2 * LIMIT_MEMBERS };
 
 enum request_state {
     REQUEST_NEW = 1,   /* in node->submitted */
@@ -78,6 +89,33 @@ struct verifying {
     raft_term fence;
 };
 
+/* Snapshots of this node's own state. */
+struct snapshots {
+    struct kv_image *image;         /* owned; NULL: none is being taken */
+    struct snapfile_writer *writer; /* borrowed from itself; NULL: none is being taken */
+    struct snapshot_info info;      /* the newest durable one; index 0: none */
+    struct snapshot_info previous;  /* the one before */
+    struct snapshot_info unmarked;  /* durable, and ahead of the log on disk; index 0: none */
+    uint64_t mark_sequence;         /* of the newest one's mark in the log; 0: durable */
+    uint64_t log_bytes;             /* applied since the moment of the newest one, or of the one
+                                       being taken */
+    time_us not_before;
+    time_us fetched_at; /* when a peer last asked for a piece of one; 0: never */
+    bool is_wanted;     /* by a peer */
+    bool is_collecting; /* what an image kept is being freed */
+    struct list waits;  /* struct node_snapshot_wait */
+};
+
+/* A snapshot of the leader's on its way here. */
+struct install {
+    struct fetching fetching;
+    struct snapfile_receiver *receiver; /* owned; NULL: nothing is on its way */
+    struct kv_loader *loader;           /* owned; the state as far as it has come */
+    struct kv *loaded;                  /* owned; the whole state, while its file becomes durable */
+    struct env_timer timer;
+    time_us not_before;
+};
+
 struct node {
     struct env *env;
     struct raft *raft;
@@ -103,6 +141,7 @@ struct node {
     struct list gated;      /* struct gated_message */
     uint64_t gate_sequence; /* messages wait until the log is durable up to here */
     uint64_t durable_sequence;
+    raft_index appended;            /* the last one given to the log, or found there */
     struct pending_append *appends; /* ring */
     size_t appends_count, appends_capacity, appends_first;
     bool is_fatal;
@@ -112,7 +151,9 @@ struct node {
     time_us fresh_at; /* the last time that everything it had said was applied here; 0: never */
 
     /* apply.c */
-    struct entry_id base; /* stands for the initial configuration: the log begins behind it */
+    /* The log on disk goes back to the entry behind it: the one that stands for the initial
+     * configuration, or one that a snapshot was taken at. */
+    struct entry_id base;
     raft_index applied;
     raft_index applied_told; /* to raft */
     raft_index ready_index;  /* committed when a leader was first heard; 0: none was yet */
@@ -139,7 +180,7 @@ struct node {
     void *on_stopped_ctx;
 
     /* forward.c */
-    struct taken taken[LIMIT_MEMBERS];
+    struct taken taken[NODE_TAKEN];
 
     /* read.c */
     struct list reads_waiting, read_batches;
@@ -161,12 +202,25 @@ struct node {
     /* expiry.c */
     time_us expiry_not_before;
 
+    /* snapshot.c, install.c, serve.c, members.c */
+    struct snapshots snapshot;
+    struct install install;
+    struct serve serve;
+    raft_index commit_before; /* commit as of the last look at the learners; 0: none yet */
+    time_us commit_before_at;
+
     /* transfer.c */
     struct list transfers; /* REQUEST_TRANSFER */
     node_id transfer_to;   /* applied in this turn at the leader; NODE_NONE: nothing to do */
 
     struct node_stats stats;
 };
+
+/* owner.c */
+/* Reads whose the data directory is, or makes a fresh one this node's. */
+MUST_CHECK enum status owner_load(struct node *node, struct errtext *error);
+/* The log has been made. */
+MUST_CHECK enum status owner_note_log(struct node *node, struct errtext *error);
 
 /* recover.c */
 MUST_CHECK enum status node_recover(struct node *node, struct errtext *error);
@@ -186,6 +240,36 @@ enum status ready_step(struct node *node, const struct raft_event *event);
 void ready_on_durable(void *ctx, uint64_t sequence);
 void ready_on_failed(void *ctx, enum status status);
 void ready_release(struct node *node);
+
+/* members.c */
+bool members_is_change(struct bytes command);
+/* Proposes what the command makes of the configuration. ST_OK or why not. */
+MUST_CHECK enum status members_propose(struct node *node, const struct proposal *proposal,
+                                       raft_term fence);
+void members_on_tick(struct node *node); /* gives votes to learners that have caught up */
+void members_on_applied(struct node *node, const struct config *before);
+void members_link(struct node *node); /* has links to whom it should have links to */
+
+/* snapshot.c */
+void snapshot_init(struct node *node);
+uint64_t snapshot_rate(const struct node *node); /* bytes per second, written or sent */
+void snapshot_consider(struct node *node);       /* takes one if it is due */
+void snapshot_collect(struct node *node);        /* frees a slice of what pins kept */
+/* A durable snapshot, taken or installed: the log is told. */
+void snapshot_mark(struct node *node, const struct snapshot_info *info);
+void snapshot_tell_raft(struct node *node);
+void snapshot_on_durable(struct node *node);
+void snapshot_on_log(struct node *node); /* more entries are durable */
+void snapshot_drop(struct node *node);   /* the one being taken */
+void snapshot_release(struct node *node);
+
+/* install.c */
+void install_init(struct node *node);
+void install_on_offer(struct node *node, const struct raft_offer *offer);
+void install_on_chunk(void *ctx, node_id from, const struct snapshot_chunk *chunk);
+void install_on_link(struct node *node, node_id peer);
+bool install_is_switching(const struct node *node);
+void install_release(struct node *node);
 
 /* apply.c */
 void apply_committed(struct node *node);

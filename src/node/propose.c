@@ -160,8 +160,11 @@ enum status propose_command(struct node *node, const struct origin *origin, stru
     if (status != ST_OK)
         return status;
 
+    struct proposal proposal = {
+        .origin = *origin, .stamp_us = apply_stamp(node), .command = command};
+    if (members_is_change(command))
+        return members_propose(node, &proposal, fence);
     struct entry *entry = entry_new(ENTRY_COMMAND, PROPOSAL_HEADER_BYTES + command.count);
-    struct proposal proposal = {.origin = *origin, .stamp_us = apply_stamp(node)};
     proposal_encode_header(&proposal, entry->data);
     memcpy(entry->data + PROPOSAL_HEADER_BYTES, command.data, command.count);
     if (directory_needs_verification(node, command))

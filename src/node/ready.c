@@ -74,10 +74,12 @@ static void persist(struct node *node, const struct raft_ready *ready)
         return;
 
     struct entry_id last = {0};
-    bool has_config = false;
+    bool moves_config = /* with what is cut a configuration may go */
+        ready->entries_count > 0 && ready->entries[0]->id.index <= node->appended;
     for (size_t i = 0; i < ready->entries_count; i++) {
         (void)FAILPOINT("node.appended", entry_data(ready->entries[i]));
-        has_config = has_config || ready->entries[i]->type == ENTRY_CONFIG;
+        moves_config = moves_config || ready->entries[i]->type == ENTRY_CONFIG;
+        node->appended = ready->entries[i]->id.index;
         last = ready->entries[i]->id;
     }
 
@@ -94,8 +96,8 @@ static void persist(struct node *node, const struct raft_ready *ready)
     remember_append(node, sequence, last);
     if (ready->hard_state_changed)
         node->gate_sequence = sequence;
-    if (has_config)
-        peers_set(node->peers, raft_config(node->raft));
+    if (moves_config)
+        members_link(node);
 }
 
 /* (3) */
@@ -124,11 +126,14 @@ static void load_entries(struct node *node, const struct raft_load *load)
     event.loaded.peer = load->peer;
 
     /* One more in front: its term is what the follower checks. */
-    raft_index first = MAX(load->first, node->base.index + 1);
+    raft_index first = load->first;
+    event.loaded.is_gone = first <= node->base.index;
     bool has_prev = first > node->base.index + 1;
     size_t count = 0;
-    enum status status = wal_read(node->wal, has_prev ? first - 1 : first, load->bytes_max, entries,
-                                  ARRAY_COUNT(entries), &count, &error);
+    enum status status = ST_NOT_FOUND;
+    if (!event.loaded.is_gone)
+        status = wal_read(node->wal, has_prev ? first - 1 : first, load->bytes_max, entries,
+                          ARRAY_COUNT(entries), &count, &error);
     if (status != ST_OK && status != ST_NOT_FOUND) {
         node_fail(node, status, error.text);
         return;
@@ -138,7 +143,6 @@ static void load_entries(struct node *node, const struct raft_load *load)
         event.loaded.prev = entries[0]->id;
     else if (!has_prev)
         event.loaded.prev = node->base;
-    event.loaded.is_oldest = !has_prev;
     event.loaded.entries = entries + skip;
     event.loaded.entries_count = count - skip;
     (void)ready_step(node, &event); /* LOADED is never refused */
@@ -157,6 +161,9 @@ static void carry_out(struct node *node, const struct raft_ready *ready)
     for (size_t i = 0; i < ready->reads_count; i++)
         read_on_ready(node, &ready->reads[i]);
     env_timer_set(node->env, &node->tick, ready->deadline);
+    if (ready->snapshot_wanted && !node->snapshot.is_wanted)
+        node_wake(node);
+    node->snapshot.is_wanted = ready->snapshot_wanted;
     if (ready->view_changed)
         node_view_refresh(node);
 }
@@ -168,14 +175,19 @@ enum status ready_step(struct node *node, const struct raft_event *event)
     REQUIRE(!node->is_stepping);
 
     struct raft_ready ready;
+    struct raft_offer offer = {0};
     struct raft_load loads[LIMIT_MEMBERS];
     node->is_stepping = true;
     enum status status = raft_step(node->raft, event, &ready);
     size_t loads_count = MIN(ready.loads_count, ARRAY_COUNT(loads));
     if (loads_count > 0)
         memcpy(loads, ready.loads, loads_count * sizeof loads[0]);
+    if (ready.has_offer)
+        offer = ready.offer;
     carry_out(node, &ready);
     node->is_stepping = false;
+    if (offer.last.index != 0 && !node->is_fatal)
+        install_on_offer(node, &offer);
 
     for (size_t i = 0; i < loads_count && !node->is_fatal; i++)
         load_entries(node, &loads[i]);
@@ -188,6 +200,7 @@ void ready_on_durable(void *ctx, uint64_t sequence)
     REQUIRE(sequence >= node->durable_sequence);
     node->durable_sequence = sequence;
     open_gate(node);
+    snapshot_on_durable(node);
 
     struct entry_id last = {0};
     while (node->appends_count > 0 && node->appends[node->appends_first].sequence <= sequence) {
@@ -201,6 +214,7 @@ void ready_on_durable(void *ctx, uint64_t sequence)
     struct raft_event event = {
         .type = RAFT_EVENT_DURABLE, .now = env_now(node->env), .durable = last};
     (void)ready_step(node, &event); /* DURABLE is never refused */
+    snapshot_on_log(node);
 }
 
 void ready_on_failed(void *ctx, enum status status)

@@ -6,6 +6,11 @@ const struct node_view *node_view(const struct node *node)
     return &node->view;
 }
 
+uint64_t node_identity(const struct node *node)
+{
+    return node->meta.identity;
+}
+
 const struct kv *node_kv(const struct node *node)
 {
     return node->kv;
@@ -62,4 +67,23 @@ void node_stats(const struct node *node, struct node_stats *out_stats)
 size_t node_peer_stats(const struct node *node, struct peer_stats *out_stats, size_t stats_max)
 {
     return peers_stats(node->peers, out_stats, stats_max);
+}
+
+void node_progress(const struct node *node, struct node_progress *out_progress)
+{
+    const struct snapshots *snapshot = &node->snapshot;
+    const struct fetching *fetching = &node->install.fetching;
+    *out_progress = (struct node_progress){
+        .newest = snapshot->info,
+        .is_taking = snapshot->writer != NULL,
+        .is_fetching = fetching->snapshot.index != 0,
+        .fetched = fetching->snapshot,
+        .source = fetching->source,
+        .fetched_bytes = fetching->received,
+        .fetching_bytes = fetching->total,
+    };
+    if (snapshot->writer != NULL) {
+        out_progress->taken_bytes = snapfile_write_progress(snapshot->writer);
+        out_progress->taking_bytes = kv_image_bytes(snapshot->image);
+    }
 }

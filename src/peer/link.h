@@ -9,6 +9,7 @@
 #define MINIKV_PEER_LINK_H
 
 #include "base/prng.h"
+#include "peer/chunk.h"
 #include "peer/complaint.h"
 #include "peer/inbox.h"
 #include "peer/outbox.h"
@@ -16,7 +17,7 @@
 
 enum {
     LINK_GREETING_BYTES = 256,  /* a frame before the link is greeted */
-    LINK_BACK_BYTES = 1 * MIB,  /* outbox of an accepted link: welcome, pongs, refusals */
+    LINK_BACK_BYTES = 1 * MIB,  /* outbox of an accepted link, beside chunks: pongs, refusals */
     LINK_QUEUED_BYTES = 1 * MIB /* beyond it in the env, the rest waits in the outbox */
 };
 
@@ -59,6 +60,7 @@ struct link_out {
     enum refusal refused;
     uint64_t links_count;
     uint64_t sent_bytes, received_bytes, dropped_count;
+    uint64_t snapshot_sent_bytes, snapshot_received_bytes;
     time_us round_trip;
 
     struct peers *peers; /* borrowed */
@@ -88,6 +90,7 @@ struct peers {
     size_t ins_count;
     struct list gone;              /* owned */
     struct message_in *message_in; /* owned: what is being decoded */
+    struct chunk_packer packer;    /* owned */
     struct env_task turn_end;
     struct complaints complaints;
     struct prng prng; /* for jitter */
@@ -124,6 +127,8 @@ void link_in_accept(struct peers *peers, struct env_stream *stream);
 void link_in_close(struct link_in *link);
 /* A refusal for the one who dialled; a link that cannot take it is closed. */
 void link_in_refuse_envelope(struct link_in *link, const struct envelope_refusal *refusal);
+/* As peers_chunk. */
+MUST_CHECK enum status link_in_send_chunk(struct link_in *link, const struct snapshot_chunk *chunk);
 void link_in_flush(struct link_in *link);
 
 #endif

@@ -178,6 +178,16 @@ static void on_forward(struct link_in *link, struct bytes body)
                                &envelope);
 }
 
+static void on_fetch(struct link_in *link, struct bytes body)
+{
+    const struct peers_callbacks *callbacks = &link->peers->callbacks;
+    struct snapshot_fetch fetch;
+    if (snapshot_fetch_decode(body, &fetch) != ST_OK)
+        close_for(link, COMPLAINT_MALFORMED, "a malformed fetch");
+    else if (callbacks->on_fetch != NULL)
+        callbacks->on_fetch(callbacks->ctx, link->hello.from, &fetch);
+}
+
 static void on_ping(struct link_in *link, struct bytes body)
 {
     if (body.count != sizeof(uint64_t)) {
@@ -199,12 +209,14 @@ static bool is_expected(const struct link_in *link, enum frame_type type)
         return !link->is_greeted;
     case FRAME_MESSAGE:
     case FRAME_FORWARD:
+    case FRAME_FETCH:
     case FRAME_PING:
     case FRAME_BYE:
         return link->is_greeted;
     case FRAME_WELCOME:
     case FRAME_REFUSE:
     case FRAME_REFUSED:
+    case FRAME_CHUNK:
     case FRAME_PONG:
         return false;
     }
@@ -222,6 +234,8 @@ static bool link_in_on_frame(void *ctx, enum frame_type type, struct bytes body)
         on_message(link, body);
     else if (type == FRAME_FORWARD)
         on_forward(link, body);
+    else if (type == FRAME_FETCH)
+        on_fetch(link, body);
     else if (type == FRAME_PING)
         on_ping(link, body);
     else
@@ -298,7 +312,7 @@ void link_in_accept(struct peers *peers, struct env_stream *stream)
     link->stream = stream;
     link->gone.free = link_in_free;
     link->heard_at = env_now(peers->env);
-    outbox_init(&link->outbox, LINK_BACK_BYTES);
+    outbox_init(&link->outbox, LINK_BACK_BYTES + LIMIT_CHUNKS_BYTES);
     inbox_init(&link->inbox, LINK_GREETING_BYTES);
     list_push_back(&peers->ins, &link->link);
     peers->ins_count++;
@@ -319,8 +333,31 @@ void link_in_refuse_envelope(struct link_in *link, const struct envelope_refusal
     peers_post_turn_end(link->peers);
 }
 
+enum status link_in_send_chunk(struct link_in *link, const struct snapshot_chunk *chunk)
+{
+    struct peers *peers = link->peers;
+    size_t waiting = link->outbox.frames.count + env_stream_queued(link->stream);
+    size_t wanted = FRAME_HEADER_BYTES + SNAPSHOT_CHUNK_HEADER_BYTES + chunk->bytes.count;
+    /* What chunks leave is for pongs and refusals, which must find room. */
+    if (waiting + wanted > LIMIT_CHUNKS_BYTES)
+        return ST_BUSY;
+    struct snapshot_chunk packed = chunk_pack(&peers->packer, chunk);
+    snapshot_chunk_encode(&packed, outbox_begin(&link->outbox, FRAME_CHUNK, link->stream));
+    bool fits = outbox_end(&link->outbox);
+    INVARIANT(fits);
+    peers_post_turn_end(peers);
+    struct link_out *out = peers_find_out(peers, link->hello.from);
+    if (out != NULL)
+        out->snapshot_sent_bytes += chunk->bytes.count;
+    return ST_OK;
+}
+
 void link_in_flush(struct link_in *link)
 {
-    if (!outbox_is_empty(&link->outbox) && env_stream_queued(link->stream) <= LINK_QUEUED_BYTES)
-        (void)outbox_flush(&link->outbox, link->stream);
+    if (outbox_is_empty(&link->outbox) || env_stream_queued(link->stream) > LINK_QUEUED_BYTES)
+        return; /* then on_drained comes back */
+    size_t bytes_count = outbox_flush(&link->outbox, link->stream);
+    struct link_out *out = peers_find_out(link->peers, link->hello.from);
+    if (out != NULL)
+        out->sent_bytes += bytes_count;
 }

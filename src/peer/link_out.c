@@ -187,6 +187,21 @@ static void on_refused(struct link_out *link, struct bytes body)
         callbacks->on_refusal(callbacks->ctx, link->peer, &refusal);
 }
 
+static void on_chunk(struct link_out *link, struct bytes body)
+{
+    struct peers *peers = link->peers;
+    const struct peers_callbacks *callbacks = &peers->callbacks;
+    struct snapshot_chunk chunk;
+    if (snapshot_chunk_decode(body, &chunk) != ST_OK ||
+        chunk_unpack(&peers->packer, &chunk, &chunk) != ST_OK) {
+        on_malformed(link, COMPLAINT_MALFORMED, "a malformed chunk");
+        return;
+    }
+    link->snapshot_received_bytes += chunk.bytes.count;
+    if (callbacks->on_chunk != NULL)
+        callbacks->on_chunk(callbacks->ctx, link->peer, &chunk);
+}
+
 static void on_bye(struct link_out *link)
 {
     bool was_up = link->state == OUT_WELCOMED;
@@ -204,12 +219,14 @@ static bool is_expected(const struct link_out *link, enum frame_type type)
         return link->state == OUT_GREETING;
     case FRAME_PONG:
     case FRAME_REFUSED:
+    case FRAME_CHUNK:
         return link->state == OUT_WELCOMED;
     case FRAME_BYE:
         return true;
     case FRAME_HELLO:
     case FRAME_MESSAGE:
     case FRAME_FORWARD:
+    case FRAME_FETCH:
     case FRAME_PING:
         return false;
     }
@@ -229,6 +246,8 @@ static bool link_out_on_frame(void *ctx, enum frame_type type, struct bytes body
         on_pong(link, body);
     else if (type == FRAME_REFUSED)
         on_refused(link, body);
+    else if (type == FRAME_CHUNK)
+        on_chunk(link, body);
     else
         on_bye(link);
     return link->stream != NULL;

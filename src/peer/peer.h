@@ -2,15 +2,15 @@
  *
  * Each node dials every other and sends on the link it dialled; it receives on those it accepted.
  *
- *      node 1 ──dialled──▶ node 2      messages, envelopes, pings
- *             ◀──────────             welcome, pongs, refusals of envelopes
+ *      node 1 ──dialled──▶ node 2      messages, envelopes, pings, fetches
+ *             ◀──────────             welcome, pongs, refusals of envelopes, chunks
  *      node 1 ◀──dialled── node 2      the same, the other way round
  *
  * What is sent in one turn of the loop leaves in one write per link. A link that is down, or whose
  * outbox is full, drops messages (raft sends again); envelopes are kept by the node.
  *
  * Ownership    peers own links, listener and outboxes; everything given to a callback is borrowed
- * Limits       LIMIT_FRAME_BYTES, LIMIT_OUTBOX_BYTES, LIMIT_LINKS_INBOUND
+ * Limits       LIMIT_FRAME_BYTES, LIMIT_OUTBOX_BYTES, LIMIT_LINKS_INBOUND, LIMIT_CHUNKS_BYTES
  * Calling      the loop's thread; no callback runs inside a call; a callback may call anything here
  *              but peers_close
  * Format       docs/formats/peer.md */
@@ -20,6 +20,7 @@
 #include "env/env.h"
 #include "types/member.h"
 #include "wire/codec.h"
+#include "wire/fetch.h"
 #include "wire/hello.h"
 
 struct peers;
@@ -52,6 +53,10 @@ struct peers_callbacks {
     /* Somebody with good version, cluster and addressee dials. 0: welcome, `out_welcome` filled in;
      * else why not. From here on older inbound links of the same peer are discarded unread. */
     enum refusal (*on_hello)(void *ctx, const struct hello *hello, struct welcome *out_welcome);
+    /* A welcomed peer wants a piece of a snapshot: peers_chunk answers, now or later. */
+    void (*on_fetch)(void *ctx, node_id from, const struct snapshot_fetch *fetch);
+    /* A piece, unpacked; or why there is none. May be late: number, snapshot and offset tell. */
+    void (*on_chunk)(void *ctx, node_id from, const struct snapshot_chunk *chunk);
 };
 
 /* Listens. ST_OK; as env_listen. */
@@ -70,14 +75,24 @@ void peers_send(struct peers *peers, const struct message *message,
                 const struct address *leader_http);
 /* ST_OK: queued; ST_CLOSED: no welcomed link; ST_BUSY: outbox full. */
 MUST_CHECK enum status peers_forward(struct peers *peers, const struct envelope *envelope);
-/* Back on the newest inbound link of `to`; dropped when there is none. */
-void peers_refuse(struct peers *peers, node_id to, const struct envelope_refusal *refusal);
+/* Back on the newest inbound link of `to`; dropped when there is none, or when another process of
+ * that node has it: numbers begin anew with each, and the refusal would be taken for another's. */
+void peers_refuse(struct peers *peers, node_id to, uint64_t incarnation,
+                  const struct envelope_refusal *refusal);
+/* ST_OK: queued; ST_CLOSED: no welcomed link; ST_BUSY: outbox full. */
+MUST_CHECK enum status peers_fetch(struct peers *peers, node_id from,
+                                   const struct snapshot_fetch *fetch);
+/* Back on the newest inbound link of `to`; packs what it carries, which must not be packed.
+ * ST_OK: queued; ST_CLOSED: no such link; ST_BUSY: LIMIT_CHUNKS_BYTES wait there already. */
+MUST_CHECK enum status peers_chunk(struct peers *peers, node_id to,
+                                   const struct snapshot_chunk *chunk);
 
 struct peer_stats {
     node_id id;
     bool is_up;
-    uint64_t links_count; /* welcomed so far */
-    uint64_t sent_bytes, received_bytes;
+    uint64_t links_count;                                  /* welcomed so far */
+    uint64_t sent_bytes, received_bytes;                   /* on the links of both directions */
+    uint64_t snapshot_sent_bytes, snapshot_received_bytes; /* of chunks, unpacked */
     uint64_t dropped_count;
     size_t outbox_bytes;
     time_us round_trip;   /* of the last ping */

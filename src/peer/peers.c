@@ -81,6 +81,7 @@ enum status peers_open(struct env *env, const struct peers_options *options,
         return status;
     }
     peers->message_in = mem_alloc(sizeof *peers->message_in);
+    chunk_packer_init(&peers->packer);
     *out_peers = peers;
     return ST_OK;
 }
@@ -97,6 +98,7 @@ void peers_close(struct peers *peers)
     INVARIANT(peers->ins_count == 0);
     env_task_cancel(peers->env, &peers->turn_end);
     free_gone(peers);
+    chunk_packer_release(&peers->packer);
     mem_free(peers->message_in);
     mem_free(peers);
 }
@@ -167,11 +169,34 @@ enum status peers_forward(struct peers *peers, const struct envelope *envelope)
     return ST_OK;
 }
 
-void peers_refuse(struct peers *peers, node_id to, const struct envelope_refusal *refusal)
+void peers_refuse(struct peers *peers, node_id to, uint64_t incarnation,
+                  const struct envelope_refusal *refusal)
 {
     struct link_in *link = peers_find_in(peers, to);
-    if (link != NULL)
+    if (link != NULL && link->hello.incarnation == incarnation)
         link_in_refuse_envelope(link, refusal);
+}
+
+enum status peers_fetch(struct peers *peers, node_id from, const struct snapshot_fetch *fetch)
+{
+    REQUIRE(from != peers->options.self);
+    struct link_out *link = peers_find_out(peers, from);
+    if (link == NULL || link->state != OUT_WELCOMED)
+        return ST_CLOSED;
+    snapshot_fetch_encode(fetch, outbox_begin(&link->outbox, FRAME_FETCH, link->stream));
+    if (!outbox_end(&link->outbox)) {
+        link->dropped_count++;
+        return ST_BUSY;
+    }
+    peers_post_turn_end(peers);
+    return ST_OK;
+}
+
+enum status peers_chunk(struct peers *peers, node_id to, const struct snapshot_chunk *chunk)
+{
+    REQUIRE(chunk->unpacked_bytes == 0);
+    struct link_in *link = peers_find_in(peers, to);
+    return link != NULL ? link_in_send_chunk(link, chunk) : ST_CLOSED;
 }
 
 size_t peers_stats(const struct peers *peers, struct peer_stats *out_stats, size_t stats_max)
@@ -185,6 +210,8 @@ size_t peers_stats(const struct peers *peers, struct peer_stats *out_stats, size
             .links_count = link->links_count,
             .sent_bytes = link->sent_bytes,
             .received_bytes = link->received_bytes,
+            .snapshot_sent_bytes = link->snapshot_sent_bytes,
+            .snapshot_received_bytes = link->snapshot_received_bytes,
             .dropped_count = link->dropped_count,
             .outbox_bytes = link->outbox.frames.count +
                             (link->stream != NULL ? env_stream_queued(link->stream) : 0),

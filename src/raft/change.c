@@ -74,12 +74,18 @@ static bool is_single_step(const struct config *from, const struct config *to)
 
 /* A change before the leader has committed an entry of its own term could make two majorities
  * that do not meet (Ongaro's correction of 2015; FAULTS M1, M2). */
+bool raft_change_open(const struct raft *raft)
+{
+    return raft->role == RAFT_ROLE_LEADER && raft->commit >= raft->lead.term_start &&
+           !raft_change_is_open(raft);
+}
+
 enum status raft_change_check(const struct raft *raft, const struct entry *entry)
 {
     struct config config;
-    if (config_decode(entry_data(entry), &config) != ST_OK)
+    if (entry_config(entry, &config) != ST_OK)
         return ST_BAD_REQUEST;
-    if (raft_change_is_open(raft) || raft->commit < raft->lead.term_start)
+    if (!raft_change_open(raft))
         return ST_BAD_REQUEST;
     return is_single_step(raft_config(raft), &config) ? ST_OK : ST_BAD_REQUEST;
 }
@@ -88,7 +94,7 @@ void raft_change_on_append(struct raft *raft, const struct entry *entry)
 {
     REQUIRE(entry->type == ENTRY_CONFIG);
     struct config config;
-    enum status status = config_decode(entry_data(entry), &config);
+    enum status status = entry_config(entry, &config);
     INVARIANT(status == ST_OK); /* checked when it was proposed, and when it was received */
     push(raft, entry->id.index, &config);
 }
@@ -115,6 +121,13 @@ void raft_change_on_commit(struct raft *raft)
     configs->count -= done;
     memmove(configs->items, configs->items + done, configs->count * sizeof *configs->items);
     raft_role_refresh(raft);
+}
+
+void raft_change_on_installed(struct raft *raft, raft_index index, const struct config *config)
+{
+    REQUIRE(index == raft->commit);
+    raft->configs.count = 0;
+    push(raft, index, config);
 }
 
 bool raft_change_is_open(const struct raft *raft)

@@ -126,10 +126,12 @@ void raft_election_stand(struct raft *raft, bool is_transfer)
     decide(raft);
 }
 
-/* Raft §5.4.1. */
+/* Raft §5.4.1. A node with an empty disk does not know what it may have promised with another, so
+ * it votes for nobody before it has a log (FAULTS M10). */
 static bool is_up_to_date(const struct raft *raft, struct entry_id last)
 {
-    return entry_id_compare(last, raft_log_last(&raft->log)) >= 0;
+    struct entry_id own = raft_log_last(&raft->log);
+    return own.index != 0 && entry_id_compare(last, own) >= 0;
 }
 
 /* Whoever has promised a pre-vote gives that candidate a moment. Of two that ask at once the one

@@ -13,28 +13,26 @@ static bool is_sound(const struct message *message)
         if (entry->id.index != last.index + 1 || entry->id.term < last.term)
             return false;
         struct config config;
-        if (entry->type == ENTRY_CONFIG && config_decode(entry_data(entry), &config) != ST_OK)
+        if (entry->type == ENTRY_CONFIG && entry_config(entry, &config) != ST_OK)
             return false;
         last = entry->id;
     }
     return last.term <= message->term;
 }
 
-static void hear_leader(struct raft *raft, node_id leader)
+static void hear_leader(struct raft *raft, node_id leader, uint64_t round)
 {
     INVARIANT(raft->role != RAFT_ROLE_LEADER); /* R1: one leader in a term */
     INVARIANT(raft->leader == NODE_NONE || raft->leader == leader);
     raft_become_follower(raft, raft->hard_state.term, leader);
     raft_election_hear_leader(raft);
+    raft->follow.round = MAX(raft->follow.round, round);
 }
 
 /* What is committed is in every leader's log (Raft §5.4.3), in memory or not. */
 static bool has_prev(const struct raft *raft, struct entry_id prev)
 {
-    if (prev.index <= raft->commit)
-        return true;
-    return raft_log_knows(&raft->log, prev.index) &&
-           entry_id_equal(raft_log_id(&raft->log, prev.index), prev);
+    return prev.index <= raft->commit || raft_log_has(&raft->log, prev);
 }
 
 /* Where to look next, a term at a time instead of an entry at a time (Raft §5.3, last part). */
@@ -48,9 +46,8 @@ static struct entry_id conflict_at(const struct raft *raft, raft_index prev)
                              .index = MAX(first, raft->commit + 1)};
 }
 
-static void reject(struct raft *raft, const struct message *message)
+static void reject(struct raft *raft, const struct message *message, raft_index prev)
 {
-    raft_index prev = message->append.prev.index;
     struct message *reply = raft_send(raft, MESSAGE_APPEND_REPLY, message->from);
     reply->append_reply.is_rejected = true;
     reply->append_reply.prev = prev;
@@ -101,11 +98,10 @@ void raft_follow_on_append(struct raft *raft, const struct message *message)
     REQUIRE(message->term == raft->hard_state.term);
     if (!is_sound(message))
         return;
-    hear_leader(raft, message->from);
     bool is_round_new = message->append.read_round > raft->follow.round;
-    raft->follow.round = MAX(raft->follow.round, message->append.read_round);
+    hear_leader(raft, message->from, message->append.read_round);
     if (!has_prev(raft, message->append.prev)) {
-        reject(raft, message);
+        reject(raft, message, message->append.prev.index);
         return;
     }
 
@@ -123,4 +119,32 @@ void raft_follow_on_durable(struct raft *raft)
         return;
     if (MIN(raft->follow.verified, raft->log.durable) > raft->follow.acked)
         accept(raft, raft->leader);
+}
+
+static bool is_offer_sound(const struct message *message)
+{
+    struct entry_id last = message->snapshot.last;
+    return last.index > 0 && last.term > 0 && last.term <= message->term &&
+           message->snapshot.commit >= last.index;
+}
+
+/* An offer asks what an empty append would: whether the logs agree at the snapshot's entry. Only
+ * when they do not it is news: this log has not got so far, or what it has there was never
+ * committed (FAULTS P1). */
+void raft_follow_on_snapshot(struct raft *raft, const struct message *message)
+{
+    REQUIRE(message->term == raft->hard_state.term);
+    if (!is_offer_sound(message))
+        return;
+    struct entry_id last = message->snapshot.last;
+    hear_leader(raft, message->from, message->snapshot.read_round);
+    if (!has_prev(raft, last)) {
+        reject(raft, message, last.index);
+        raft->output.offer = (struct raft_offer){
+            .from = message->from, .last = last, .bytes = message->snapshot.bytes};
+        return;
+    }
+    raft->follow.verified = MAX(raft->follow.verified, last.index);
+    raft_commit_to(raft, MIN(message->snapshot.commit, raft->follow.verified));
+    accept(raft, message->from);
 }

@@ -74,6 +74,7 @@ static void check_peer(const struct raft *raft, const struct raft_peer *peer) /*
     INVARIANT(IMPLIES(peer->is_loading, peer->state == RAFT_PEER_LOAD));
     INVARIANT(peer->round_echoed <= raft->reads.round);
     INVARIANT(IMPLIES(peer->state == RAFT_PEER_PROBE, peer->next > raft->log.base.index));
+    INVARIANT(IMPLIES(peer->state == RAFT_PEER_SNAPSHOT, peer->next <= raft->log.base.index));
 }
 
 static void check_lead(const struct raft *raft) /* R14, R16 */
@@ -92,6 +93,22 @@ static void check_lead(const struct raft *raft) /* R14, R16 */
     INVARIANT(raft->reads.asked_count == 0);
     for (size_t i = 0; i < raft->peers_count; i++)
         check_peer(raft, &raft->peers[i]);
+}
+
+static void check_snapshot(const struct raft *raft) /* R23 */
+{
+    const struct raft_snapshot *snapshot = &raft->snapshot;
+    INVARIANT(snapshot->last.index <= raft->commit);
+    if (snapshot->last.index != 0) {
+        INVARIANT(snapshot->log_first <= snapshot->last.index + 1);
+        if (raft_log_knows(&raft->log, snapshot->last.index))
+            INVARIANT(raft_log_has(&raft->log, snapshot->last));
+    }
+    const struct raft_offer *offer = &raft->output.offer;
+    if (offer->from != NODE_NONE) {
+        INVARIANT(offer->from == raft->leader);
+        INVARIANT(offer->last.index > raft->commit);
+    }
 }
 
 static void check_reads(const struct raft *raft) /* R15 */
@@ -116,6 +133,7 @@ static void check_state(const struct raft *raft)
     check_role(raft);
     check_configs(raft);
     check_lead(raft);
+    check_snapshot(raft);
     check_reads(raft);
 }
 

@@ -120,7 +120,8 @@ void raft_lead_on_link(struct raft *raft, const struct raft_event *event)
     struct raft_peer *peer = raft_peer_find(raft, event->link.peer);
     if (peer == NULL)
         return;
-    bool is_guess = peer->state == RAFT_PEER_PROBE;
+    bool is_guess = peer->state == RAFT_PEER_PROBE || peer->match == 0;
+    is_guess |= peer->state == RAFT_PEER_SNAPSHOT;
     raft_index next = is_guess ? peer->next : peer->match + 1;
     if (event->link.is_up)
         peer->match = 0; /* its disk may have lost what it had acknowledged (FAULTS S8): ask */

@@ -47,34 +47,65 @@ void raft_log_append(struct raft_log *log, struct entry *entry)
     log->bytes += entry_bytes(entry);
 }
 
+/* Entries that the disk is still writing are to go: nothing more for it until it is done. */
+static void begin_drain(struct raft_log *log)
+{
+    if (log->handed > log->durable && log->drain.index == 0)
+        log->drain = raft_log_id(log, log->handed);
+}
+
+static void drop_newest(struct raft_log *log)
+{
+    struct entry *entry = log->slots[log->head + --log->count];
+    log->bytes -= entry_bytes(entry);
+    entry_unref(entry);
+}
+
+static void drop_oldest(struct raft_log *log)
+{
+    struct entry *entry = log->slots[log->head++];
+    log->count--;
+    log->base = entry->id;
+    log->bytes -= entry_bytes(entry);
+    entry_unref(entry);
+}
+
 void raft_log_cut(struct raft_log *log, raft_index first)
 {
     REQUIRE(first > log->base.index);
     REQUIRE(first <= raft_log_last(log).index);
     if (first <= log->handed) {
-        if (log->handed > log->durable && log->drain.index == 0)
-            log->drain = raft_log_id(log, log->handed);
+        begin_drain(log);
         log->handed = first - 1;
         log->durable = MIN(log->durable, log->handed);
     }
-    while (raft_log_last(log).index >= first) {
-        struct entry *entry = log->slots[log->head + --log->count];
-        log->bytes -= entry_bytes(entry);
-        entry_unref(entry);
-    }
+    while (raft_log_last(log).index >= first)
+        drop_newest(log);
 }
 
 void raft_log_evict(struct raft_log *log, raft_index index_max, size_t bytes_max)
 {
     REQUIRE(index_max <= log->durable);
-    while (log->bytes > bytes_max && log->base.index < index_max) {
-        struct entry *entry = log->slots[log->head];
-        log->base = entry->id;
-        log->bytes -= entry_bytes(entry);
-        log->head++;
-        log->count--;
-        entry_unref(entry);
+    while (log->bytes > bytes_max && log->base.index < index_max)
+        drop_oldest(log);
+}
+
+void raft_log_install(struct raft_log *log, struct entry_id last)
+{
+    REQUIRE(last.index > log->base.index);
+    if (raft_log_has(log, last)) {
+        while (log->base.index < last.index)
+            drop_oldest(log);
+        log->handed = MAX(log->handed, last.index);
+        log->durable = MAX(log->durable, last.index);
+    } else {
+        begin_drain(log);
+        while (log->count > 0)
+            drop_newest(log);
+        log->base = last;
+        log->handed = log->durable = last.index;
     }
+    ENSURE(entry_id_equal(log->base, last));
 }
 
 void raft_log_mark_durable(struct raft_log *log)
@@ -118,6 +149,11 @@ struct entry_id raft_log_last(const struct raft_log *log)
 bool raft_log_knows(const struct raft_log *log, raft_index index)
 {
     return index >= log->base.index && index <= log->base.index + log->count;
+}
+
+bool raft_log_has(const struct raft_log *log, struct entry_id id)
+{
+    return raft_log_knows(log, id.index) && entry_id_equal(raft_log_id(log, id.index), id);
 }
 
 struct entry_id raft_log_id(const struct raft_log *log, raft_index index)

@@ -41,6 +41,11 @@ void raft_log_cut(struct raft_log *log, raft_index first);
  * Requires that those are durable. */
 void raft_log_evict(struct raft_log *log, raft_index index_max, size_t bytes_max);
 
+/* A snapshot on disk stands for everything up to `last`. What follows that very entry stays; where
+ * the log does not have it nothing does, and it continues after `last`. Requires
+ * last.index > base.index. */
+void raft_log_install(struct raft_log *log, struct entry_id last);
+
 /* Everything in memory counts as written and synced: it was read from disk. */
 void raft_log_mark_durable(struct raft_log *log);
 /* Hands out what the disk has not been given yet; returns how many. */
@@ -53,6 +58,8 @@ raft_index raft_log_first(const struct raft_log *log); /* in memory; last + 1 wh
 struct entry_id raft_log_last(const struct raft_log *log);
 /* Whether the term at `index` is known: base.index <= index <= last. */
 bool raft_log_knows(const struct raft_log *log, raft_index index);
+/* Whether it is in the log: known there, with this term. */
+bool raft_log_has(const struct raft_log *log, struct entry_id id);
 /* Requires raft_log_knows. */
 struct entry_id raft_log_id(const struct raft_log *log, raft_index index);
 /* NULL when not in memory. */

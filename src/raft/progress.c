@@ -11,6 +11,8 @@ const char *raft_peer_state_name(enum raft_peer_state state)
         return "stream";
     case RAFT_PEER_LOAD:
         return "load";
+    case RAFT_PEER_SNAPSHOT:
+        return "snapshot";
     }
     UNREACHABLE();
 }
@@ -48,6 +50,12 @@ void raft_peer_load(struct raft_peer *peer)
     enter(peer, RAFT_PEER_LOAD);
 }
 
+void raft_peer_snapshot(struct raft_peer *peer)
+{
+    REQUIRE(peer->state != RAFT_PEER_SNAPSHOT);
+    enter(peer, RAFT_PEER_SNAPSHOT);
+}
+
 static void land_flights(struct raft_peer *peer)
 {
     while (peer->flights_count > 0 && peer->flights[peer->flights_head].last <= peer->match) {
@@ -59,6 +67,7 @@ static void land_flights(struct raft_peer *peer)
 
 void raft_peer_accept(struct raft_peer *peer, raft_index match)
 {
+    bool is_past_next = match >= peer->next; /* it has what could not be sent */
     peer->match = MAX(peer->match, match);
     peer->next = MAX(peer->next, peer->match + 1);
     switch (peer->state) {
@@ -76,6 +85,10 @@ void raft_peer_accept(struct raft_peer *peer, raft_index match)
     case RAFT_PEER_LOAD:
         if (peer->sent.index != 0 && peer->match >= peer->sent.index)
             peer->is_waiting = false;
+        break;
+    case RAFT_PEER_SNAPSHOT:
+        if (is_past_next)
+            raft_peer_probe(peer, peer->match + 1);
         break;
     }
     ENSURE(peer->match < peer->next);
@@ -101,5 +114,14 @@ bool raft_peer_is_current(const struct raft_peer *peer, raft_index prev)
 {
     if (prev <= peer->match)
         return false;
-    return peer->state == RAFT_PEER_PROBE ? prev + 1 == peer->next : prev < peer->next;
+    switch (peer->state) {
+    case RAFT_PEER_PROBE:
+        return prev + 1 == peer->next;
+    case RAFT_PEER_STREAM:
+    case RAFT_PEER_LOAD:
+        return prev < peer->next;
+    case RAFT_PEER_SNAPSHOT:
+        return false; /* that it lacks the snapshot is no news */
+    }
+    UNREACHABLE();
 }

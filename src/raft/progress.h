@@ -3,6 +3,8 @@
  *      probe    where the logs agree is a guess: one append on its way, again with each heartbeat
  *      stream   they agree up to `next - 1`: appends follow one another, bounded by a window
  *      load     what comes next has left memory: read back from disk, one piece on its way
+ *      snapshot what comes next has left the disk as well: a snapshot is offered with each
+ * heartbeat until the peer has it
  *
  * Every member but this node has one, in all roles; what is below `since` means something at a
  * leader only.
@@ -18,8 +20,8 @@
 #include "base/limits.h"
 #include "types/ids.h"
 
-enum raft_peer_state { RAFT_PEER_PROBE, RAFT_PEER_STREAM, RAFT_PEER_LOAD };
-const char *raft_peer_state_name(enum raft_peer_state state); /* "probe" | "stream" | "load" */
+enum raft_peer_state { RAFT_PEER_PROBE, RAFT_PEER_STREAM, RAFT_PEER_LOAD, RAFT_PEER_SNAPSHOT };
+const char *raft_peer_state_name(enum raft_peer_state state); /* "probe" | "stream" | … */
 
 enum raft_vote { RAFT_VOTE_UNKNOWN, RAFT_VOTE_GRANTED, RAFT_VOTE_REFUSED };
 
@@ -58,6 +60,7 @@ void raft_peer_restart(struct raft_peer *peer, raft_index next, time_us now);
 /* Start over with a probe at `next`. */
 void raft_peer_probe(struct raft_peer *peer, raft_index next);
 void raft_peer_load(struct raft_peer *peer);
+void raft_peer_snapshot(struct raft_peer *peer);
 /* It has everything up to `match`. A probe answered well opens the stream. */
 void raft_peer_accept(struct raft_peer *peer, raft_index match);
 /* Entries up to `last` are on their way. */

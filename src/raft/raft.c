@@ -113,6 +113,7 @@ static void answer_stale(struct raft *raft, const struct message *message)
     switch (message->type) {
     case MESSAGE_APPEND:
     case MESSAGE_TIMEOUT_NOW:
+    case MESSAGE_SNAPSHOT:
         raft_send(raft, MESSAGE_APPEND_REPLY, message->from)->append_reply.is_rejected = true;
         break;
     case MESSAGE_VOTE:
@@ -204,6 +205,9 @@ static void on_message(struct raft *raft, const struct message *message)
     case MESSAGE_TIMEOUT_NOW:
         raft_transfer_on_timeout_now(raft, message);
         break;
+    case MESSAGE_SNAPSHOT:
+        raft_follow_on_snapshot(raft, message);
+        break;
     }
 }
 
@@ -268,6 +272,12 @@ static enum status dispatch(struct raft *raft, const struct raft_event *event)
         if (raft->role != RAFT_ROLE_LEADER && raft->role != RAFT_ROLE_LEARNER)
             raft_election_start(raft);
         break;
+    case RAFT_EVENT_COMPACTED:
+        raft_snapshot_on_compacted(raft, event);
+        break;
+    case RAFT_EVENT_INSTALLED:
+        raft_snapshot_on_installed(raft, event->installed.last, event->installed.config);
+        break;
     }
     return ST_OK;
 }
@@ -321,6 +331,8 @@ size_t raft_peers(const struct raft *raft, struct raft_peer_view *out_peers, siz
                                                .match = peer->match,
                                                .next = peer->next,
                                                .heard_at = peer->heard_at};
+        if (peer->state == RAFT_PEER_SNAPSHOT && raft_snapshot_serves(raft, peer))
+            out_peers[i].snapshot_bytes = raft->snapshot.bytes;
     }
     return count;
 }

@@ -48,25 +48,31 @@ struct raft_options {
 struct raft_start {
     struct hard_state hard_state;
     raft_index commit;      /* known committed, at least base.index; 0 when unknown */
-    struct config config;   /* the newest configuration at or before `base` (empty: none) */
-    struct entry_id base;   /* the entry before the first of `entries`; {0,0} at the very start */
+    struct config config;   /* the newest configuration at or before `base`. Of a node that is no
+                               member yet: what it has been told, without itself, or empty; it
+                               listens then and never stands */
+    struct entry_id base;   /* the entry before the first of `entries`; {0,0} on an empty disk:
+                               only a snapshot helps, and until then it votes for nobody */
     struct entry **entries; /* borrowed, referenced on copy; the tail of the log */
     size_t entries_count;
     time_us now;
 };
 
 enum raft_event_type {
-    RAFT_EVENT_TICK,     /* the deadline of the last ready has come (early or late is harmless) */
-    RAFT_EVENT_MESSAGE,  /* from a peer, already checked for shape */
-    RAFT_EVENT_PROPOSE,  /* new entries; on ST_OK raft takes a reference on each and seals them */
-    RAFT_EVENT_DURABLE,  /* own disk holds everything up to this entry (term and index: a late
-                            completion must not count for a newer entry at the same index) */
-    RAFT_EVENT_APPLIED,  /* the state machine has applied up to this index */
-    RAFT_EVENT_READ,     /* a batch of local linearizable reads asks for an index */
-    RAFT_EVENT_LINK,     /* the links to and from a peer changed */
-    RAFT_EVENT_LOADED,   /* entries asked for in ready.loads, read back from disk */
-    RAFT_EVENT_TRANSFER, /* hand leadership to a peer (NODE_NONE: to the most caught-up voter) */
-    RAFT_EVENT_CAMPAIGN  /* stand for election now (tests, single nodes) */
+    RAFT_EVENT_TICK,      /* the deadline of the last ready has come (early or late is harmless) */
+    RAFT_EVENT_MESSAGE,   /* from a peer, already checked for shape */
+    RAFT_EVENT_PROPOSE,   /* new entries; on ST_OK raft takes a reference on each and seals them */
+    RAFT_EVENT_DURABLE,   /* own disk holds everything up to this entry (term and index: a late
+                             completion must not count for a newer entry at the same index) */
+    RAFT_EVENT_APPLIED,   /* the state machine has applied up to this index */
+    RAFT_EVENT_READ,      /* a batch of local linearizable reads asks for an index */
+    RAFT_EVENT_LINK,      /* the links to and from a peer changed */
+    RAFT_EVENT_LOADED,    /* entries asked for in ready.loads, read back from disk */
+    RAFT_EVENT_TRANSFER,  /* hand leadership to a peer (NODE_NONE: to the most caught-up voter) */
+    RAFT_EVENT_CAMPAIGN,  /* stand for election now (tests, single nodes) */
+    RAFT_EVENT_COMPACTED, /* this disk holds a whole snapshot, and the log behind it: offer it */
+    RAFT_EVENT_INSTALLED  /* this disk holds a whole snapshot of the leader's that this log lacks;
+                             the state machine is at it */
 };
 
 struct raft_event {
@@ -88,14 +94,27 @@ struct raft_event {
         } link;
         struct {
             node_id peer;
-            struct entry_id prev;   /* the entry before the first one; index 0 at the log's start */
+            struct entry_id prev;   /* the entry before the first one; index 0 at the log's start,
+                                       term 0 when the disk does not know it any more */
             struct entry **entries; /* borrowed; may be none when disk had nothing */
             size_t entries_count;
             bool is_oldest; /* the log begins with these; perhaps behind the index asked for */
+            bool is_gone;   /* the log begins behind the index asked for */
         } loaded;
         struct {
             node_id to;
         } transfer;
+        struct {
+            struct entry_id snapshot; /* the newest; at or below what is applied */
+            uint64_t bytes;           /* of its file */
+            raft_index log_first;     /* the oldest entry that the log on disk still has, at most
+                                         snapshot.index + 1; a step at each start and whenever
+                                         one of the three changes */
+        } compacted;
+        struct {
+            struct entry_id last;        /* the snapshot's; at or below commit: nothing happens */
+            const struct config *config; /* in force there; borrowed during the step */
+        } installed;
     };
 };
 
@@ -109,6 +128,13 @@ struct raft_load {
     node_id peer;
     raft_index first; /* send entries from here on; also its predecessor's term is wanted */
     size_t bytes_max; /* a predecessor of any size and one message's worth of entries */
+};
+
+/* The leader has a snapshot that this node needs. */
+struct raft_offer {
+    node_id from;
+    struct entry_id last;
+    uint64_t bytes; /* of its file */
 };
 
 /* What to do, in this order. The one exception that makes Raft fast is written here: messages do
@@ -139,6 +165,14 @@ struct raft_ready {
     struct raft_load *loads;
     size_t loads_count;
 
+    /* Fetch it, from whoever has it, then INSTALLED. Said again with every heartbeat; a ready
+     * without an offer takes none back. */
+    bool has_offer;
+    struct raft_offer offer;
+    /* A peer needs a snapshot and there is none to offer: take one now, then COMPACTED. True in
+     * every ready while it is so. */
+    bool snapshot_wanted;
+
     /* (6) Step a TICK at this time at the latest. */
     time_us deadline;
 
@@ -163,12 +197,13 @@ struct raft_view {
 struct raft_peer_view {
     node_id id;
     bool is_voter;
-    const char *state; /* "probe" | "stream" | "load" */
+    const char *state; /* "probe" | "stream" | "load" | "snapshot" */
     raft_index match, next;
-    time_us heard_at; /* last message from it; 0: never */
+    uint64_t snapshot_bytes; /* of what is on offer to it; 0: nothing */
+    time_us heard_at;        /* last message from it; 0: never */
 };
 
-/* Gives ownership. Requires start->config (or a CONFIG entry in the log) to name the members. */
+/* Gives ownership. */
 struct raft *raft_new(const struct raft_options *options, const struct raft_start *start);
 void raft_free(struct raft *raft);
 
@@ -182,6 +217,9 @@ MUST_CHECK enum status raft_step(struct raft *raft, const struct raft_event *eve
 void raft_view(const struct raft *raft, struct raft_view *out_view);
 /* The configuration in force: the newest in the log, committed or not (thesis §4.1). */
 const struct config *raft_config(const struct raft *raft);
+/* Whether a change of members may be proposed now: this node leads, has committed an entry of its
+ * term, and no change is open (thesis §4.1, FAULTS M1, M2). */
+bool raft_change_open(const struct raft *raft);
 /* At most `peers_max` peers in rising id; how many. Match and next mean something at a leader. */
 size_t raft_peers(const struct raft *raft, struct raft_peer_view *out_peers, size_t peers_max);
 /* The entry at `index`, borrowed until the next step; NULL when not in memory. */

@@ -6,6 +6,7 @@
  *      follow.c     taking appends                     commit.c     what is committed
  *      lead.c       proposals, answers, heartbeats     replicate.c  what goes to which peer
  *      read.c       linearizable reads                 change.c     members
+ *      snapshot.c   what stands for the beginning of a log
  *      ready.c      what comes out of a step           invariants.c text.c
  *
  * log.h, progress.h and quorum.h know nothing of this struct. */
@@ -77,6 +78,13 @@ struct raft_reads {
     size_t asked_count, asked_capacity;
 };
 
+/* The newest one on this disk; last.index 0: none, or not known of. */
+struct raft_snapshot {
+    struct entry_id last;
+    uint64_t bytes;       /* of its file */
+    raft_index log_first; /* the oldest entry of the log on disk; 0: not known */
+};
+
 /* What the current step has to say; the memory is used again by the next. */
 struct raft_output {
     struct message *messages; /* owned */
@@ -85,7 +93,8 @@ struct raft_output {
     size_t reads_count, reads_capacity;
     struct raft_load loads[LIMIT_MEMBERS];
     size_t loads_count;
-    struct entry **held; /* owned, with a reference each: loaded entries in messages */
+    struct raft_offer offer; /* from NODE_NONE: none */
+    struct entry **held;     /* owned, with a reference each: loaded entries in messages */
     size_t held_count, held_capacity;
     struct hard_state hard_state; /* as last told */
 };
@@ -111,6 +120,7 @@ struct raft {
     raft_index commit;
     raft_index applied;
     struct raft_configs configs;
+    struct raft_snapshot snapshot;
 
     enum raft_role role;
     node_id leader;
@@ -164,6 +174,7 @@ time_us raft_election_deadline(const struct raft *raft);
 /* ---- follow.c ---- */
 void raft_follow_on_append(struct raft *raft, const struct message *message);
 /* The disk has more: acknowledge it to the leader. */
+void raft_follow_on_snapshot(struct raft *raft, const struct message *message);
 void raft_follow_on_durable(struct raft *raft);
 
 /* ---- commit.c ---- */
@@ -212,9 +223,19 @@ MUST_CHECK enum status raft_change_check(const struct raft *raft, const struct e
 void raft_change_on_append(struct raft *raft, const struct entry *entry);
 void raft_change_on_cut(struct raft *raft, raft_index first);
 void raft_change_on_commit(struct raft *raft);
+/* The log begins behind `index`, where this was in force. */
+void raft_change_on_installed(struct raft *raft, raft_index index, const struct config *config);
 bool raft_change_is_open(const struct raft *raft); /* one is in the log and not committed */
 /* Whether this node may stand: a voter, also one whose removal is not committed yet. */
 bool raft_may_lead(const struct raft *raft);
+
+/* ---- snapshot.c ---- */
+void raft_snapshot_on_compacted(struct raft *raft, const struct raft_event *event);
+void raft_snapshot_on_installed(struct raft *raft, struct entry_id last,
+                                const struct config *config);
+/* Whether there is a snapshot for this peer, and whether one should be taken for some peer. */
+bool raft_snapshot_serves(const struct raft *raft, const struct raft_peer *peer);
+bool raft_snapshot_is_wanted(const struct raft *raft);
 
 /* ---- ready.c ---- */
 void raft_ready_begin(struct raft *raft);

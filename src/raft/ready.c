@@ -20,6 +20,7 @@ void raft_ready_begin(struct raft *raft)
         entry_unref(output->held[i]);
     output->messages_count = output->reads_count = 0;
     output->loads_count = output->held_count = 0;
+    output->offer = (struct raft_offer){0};
     raft->mark = (struct raft_mark){.hard_state = raft->hard_state,
                                     .role = raft->role,
                                     .leader = raft->leader,
@@ -100,6 +101,9 @@ void raft_ready_end(struct raft *raft, struct raft_ready *out_ready)
         .reads_count = output->reads_count,
         .loads = output->loads,
         .loads_count = output->loads_count,
+        .has_offer = output->offer.from != NODE_NONE,
+        .offer = output->offer,
+        .snapshot_wanted = raft_snapshot_is_wanted(raft),
         .deadline = deadline_of(raft),
         .view_changed = mark->role != raft->role || mark->leader != raft->leader ||
                         mark->hard_state.term != raft->hard_state.term,

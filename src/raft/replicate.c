@@ -2,16 +2,21 @@
  * fit, and at most one empty append when there is nothing new but something to tell. */
 #include "raft/raft_internal.h"
 
-/* An append carries three things: entries, the commit index, the newest read round. */
-static struct message *send_append(struct raft *raft, struct raft_peer *peer, struct entry_id prev)
+/* Whatever a leader sends carries two things besides: the commit index, the newest read round. */
+static struct message *send_to(struct raft *raft, enum message_type type, struct raft_peer *peer)
 {
-    struct message *message = raft_send(raft, MESSAGE_APPEND, peer->id);
-    message->append.prev = prev;
-    message->append.commit = raft->commit;
-    message->append.read_round = raft->reads.round;
     peer->is_heartbeat_due = false;
     peer->commit_sent = raft->commit;
     peer->round_sent = raft->reads.round;
+    return raft_send(raft, type, peer->id);
+}
+
+static struct message *send_append(struct raft *raft, struct raft_peer *peer, struct entry_id prev)
+{
+    struct message *message = send_to(raft, MESSAGE_APPEND, peer);
+    message->append.prev = prev;
+    message->append.commit = raft->commit;
+    message->append.read_round = raft->reads.round;
     return message;
 }
 
@@ -91,12 +96,36 @@ static void feed_load(struct raft *raft, struct raft_peer *peer, bool must_send)
         send_empty(raft, peer);
 }
 
+/* What is on offer asks nothing new of a peer that has not got it: to it, it is a heartbeat. While
+ * there is nothing to offer, plain ones keep it calm. */
+static void feed_snapshot(struct raft *raft, struct raft_peer *peer, bool must_send)
+{
+    if (!raft_snapshot_serves(raft, peer)) {
+        if (must_send)
+            send_empty(raft, peer);
+        return;
+    }
+    if (peer->is_waiting && !must_send)
+        return;
+    struct message *message = send_to(raft, MESSAGE_SNAPSHOT, peer);
+    message->snapshot.last = raft->snapshot.last;
+    message->snapshot.bytes = raft->snapshot.bytes;
+    message->snapshot.commit = raft->commit;
+    message->snapshot.read_round = raft->reads.round;
+    peer->is_waiting = true;
+}
+
 /* Loading ends when all loaded entries are acknowledged and the rest is in memory, it starts when
- * what comes next is not. */
+ * what comes next is not. What is not on disk either comes as a snapshot, and that ends with the
+ * peer's word that it has it. */
 static void choose_state(struct raft *raft, struct raft_peer *peer)
 {
     bool is_in_memory = peer->next > raft->log.base.index;
-    if (!is_in_memory && peer->state != RAFT_PEER_LOAD)
+    if (peer->state == RAFT_PEER_SNAPSHOT)
+        return;
+    if (!is_in_memory && peer->next < raft->snapshot.log_first)
+        raft_peer_snapshot(peer);
+    else if (!is_in_memory && peer->state != RAFT_PEER_LOAD)
         raft_peer_load(peer);
     else if (is_in_memory && peer->state == RAFT_PEER_LOAD && !peer->is_waiting)
         raft_peer_probe(peer, peer->next);
@@ -117,6 +146,9 @@ static void feed(struct raft *raft, struct raft_peer *peer)
     case RAFT_PEER_LOAD:
         feed_load(raft, peer, must_send);
         break;
+    case RAFT_PEER_SNAPSHOT:
+        feed_snapshot(raft, peer, must_send);
+        break;
     }
 }
 
@@ -125,6 +157,22 @@ void raft_replicate(struct raft *raft)
     REQUIRE(raft->role == RAFT_ROLE_LEADER);
     for (size_t i = 0; i < raft->peers_count; i++)
         feed(raft, &raft->peers[i]);
+}
+
+/* Where the log on disk begins, the entry before it may be known from a snapshot only. */
+static struct entry_id prev_of(const struct raft *raft, const struct raft_event *event)
+{
+    struct entry_id prev = event->loaded.prev;
+    return prev.index == raft->snapshot.last.index ? raft->snapshot.last : prev;
+}
+
+static bool is_left_behind(const struct raft_peer *peer, const struct raft_event *event,
+                           struct entry_id prev)
+{
+    if (event->loaded.is_gone || event->loaded.entries_count == 0)
+        return event->loaded.is_gone;
+    bool is_behind = event->loaded.is_oldest && prev.index + 1 > peer->next;
+    return is_behind || (prev.index > 0 && prev.term == 0);
 }
 
 /* A disk that had nothing is asked again with the next heartbeat, as is a peer that fell silent. */
@@ -136,10 +184,12 @@ void raft_replicate_on_loaded(struct raft *raft, const struct raft_event *event)
         return;
     peer->is_loading = false;
     size_t count = event->loaded.entries_count;
-    raft_index first = event->loaded.prev.index + 1;
-    if (count > 0 && event->loaded.is_oldest)
-        peer->next = MAX(peer->next, first); /* what stands before is in every log from the start */
-    if (count > 0 && first != peer->next)
+    struct entry_id prev = prev_of(raft, event);
+    if (is_left_behind(peer, event, prev)) {
+        raft_peer_snapshot(peer);
+        return;
+    }
+    if (count > 0 && prev.index + 1 != peer->next)
         return; /* the answer to an earlier question */
 
     peer->is_waiting = true;
@@ -147,7 +197,7 @@ void raft_replicate_on_loaded(struct raft *raft, const struct raft_event *event)
     if (count == 0)
         return;
     INVARIANT(event->loaded.entries[0]->id.index == peer->next);
-    struct message *message = send_append(raft, peer, event->loaded.prev);
+    struct message *message = send_append(raft, peer, prev);
     fill_append(message, raft_hold(raft, event->loaded.entries, count), count);
     peer->sent = last_of(message);
     peer->next = peer->sent.index + 1;

@@ -25,6 +25,8 @@ const char *message_type_name(enum message_type type)
         return "read-index-reply";
     case MESSAGE_TIMEOUT_NOW:
         return "timeout-now";
+    case MESSAGE_SNAPSHOT:
+        return "snapshot";
     }
     UNREACHABLE();
 }
@@ -99,6 +101,12 @@ void message_format(const struct message *message, struct buf *out)
         break;
     case MESSAGE_READ_INDEX_REPLY:
         put_read_reply(out, message);
+        break;
+    case MESSAGE_SNAPSHOT:
+        put_id(out, "last", message->snapshot.last);
+        put_number(out, "commit", message->snapshot.commit);
+        if (message->snapshot.read_round != 0)
+            put_number(out, "round", message->snapshot.read_round);
         break;
     case MESSAGE_TIMEOUT_NOW:
         break;

@@ -21,6 +21,7 @@ void wal_fail(struct wal *wal, enum status status)
     env_task_cancel(wal->env, &wal->write_task);
     env_timer_set(wal->env, &wal->idle_timer, TIME_NEVER);
     wal_spare_stop(wal);
+    wal_compact_stop(wal);
     wal->callbacks.on_failed(wal->callbacks.ctx, wal->failure);
 }
 
@@ -36,7 +37,7 @@ static void set_idle_timer(struct wal *wal)
 static void note_durable(struct wal *wal)
 {
     const struct wal_batch *batch = wal->writing;
-    const struct wal_segment *segment = wal_active_segment(wal);
+    struct wal_segment *segment = wal_active_segment(wal);
     INVARIANT(wal->frame.seq == wal->next_seq);
     INVARIANT(wal->frame.chain == wal->chain);
     wal->next_seq++;
@@ -47,6 +48,9 @@ static void note_durable(struct wal *wal)
         wal->durable.hard_state = batch->hard_state;
     if (batch->last.index != 0)
         wal->durable.last = batch->last;
+    if (batch->snapshot.index != 0)
+        wal->durable.snapshot = batch->snapshot;
+    segment->highest = MAX(segment->highest, batch->highest);
 
     uint64_t frame_offset = segment->end - wal_format_frame_bytes(wal->frame.records_bytes);
     for (size_t i = 0; i < batch->runs_count; i++) {
@@ -174,95 +178,6 @@ static void on_idle(void *ctx)
         start_write(wal);
 }
 
-static void collect_id(void *ctx, const char *name)
-{
-    uint64_t id = wal_segment_id_of(name);
-    if (id != 0)
-        buf_put(ctx, bytes_of(&id, sizeof id)); /* names come in rising order, so do the ids */
-}
-
-/* A sync that fails may leave its frame in the page cache, marked as clean: it reads well, no later
- * sync writes it, and the next power failure takes it (FAULTS S2). Written again, the same bytes
- * become the next sync's business. Only the last frame can be such: none is written before the one
- * in front of it is durable. */
-static enum status rewrite_last_frame(struct wal *wal)
-{
-    uint64_t end = wal_active_segment(wal)->end;
-    REQUIRE(wal->last_frame_at >= WAL_BLOCK_BYTES && wal->last_frame_at < end);
-    size_t count = (size_t)(end - wal->last_frame_at), got = 0;
-    uint8_t *bytes = mem_alloc_raw(count);
-    enum status status = env_file_read(wal->active, wal->last_frame_at, bytes, count, &got);
-    if (status == ST_OK)
-        status = env_file_write(wal->active, wal->last_frame_at, bytes_of(bytes, got));
-    mem_free(bytes);
-    return status;
-}
-
-/* Replays what is there; after that the tail that was read is also on disk, for sure. A process
- * that died may have left frames in the page cache only: answering for them now and losing them
- * with the power would break a promise. */
-static enum status recover_all(struct wal *wal, const struct buf *ids,
-                               void (*on_entry)(void *ctx, struct entry *entry), void *ctx,
-                               uint64_t *out_torn_bytes, struct errtext *error)
-{
-    enum status status =
-        wal_recover(wal, (const uint64_t *)(const void *)ids->data, ids->count / sizeof(uint64_t),
-                    on_entry, ctx, out_torn_bytes, error);
-    if (status != ST_OK)
-        return status;
-    char path[WAL_PATH_BYTES];
-    (void)wal_segment_path(wal, wal_active_segment(wal)->id, path);
-    status = env_file_open(wal->env, path, ENV_OPEN_WRITE, &wal->active, error);
-    if (status != ST_OK) {
-        errtext_wrap(error, "%s", path);
-        return status;
-    }
-    status = rewrite_last_frame(wal);
-    if (status == ST_OK)
-        status = env_file_sync(wal->active);
-    if (status != ST_OK)
-        errtext_set(error, "%s: sync: %s", path, status_info(status)->title);
-    return status;
-}
-
-static enum status missing(const struct wal *wal, struct errtext *error)
-{
-    errtext_set(
-        error,
-        "%s: the log is missing; this directory has lost data. Start the node with an empty "
-        "directory, once it has been admitted anew",
-        wal->directory);
-    return ST_CORRUPT;
-}
-
-static enum status open_log(struct wal *wal, void (*on_entry)(void *ctx, struct entry *entry),
-                            void *ctx, uint64_t *out_torn_bytes, struct errtext *error)
-{
-    enum status status = env_dir_make(wal->env, wal->directory);
-    if (status != ST_OK) {
-        errtext_set(error, "%s: make directory: %s", wal->directory, status_info(status)->title);
-        return status;
-    }
-    struct buf ids;
-    buf_init(&ids, SIZE_MAX / 2);
-    status = env_dir_list(wal->env, wal->directory, collect_id, &ids);
-    if (status != ST_OK)
-        errtext_set(error, "%s: list: %s", wal->directory, status_info(status)->title);
-    else if (ids.count == 0 && wal->options.must_exist)
-        status = missing(wal, error);
-    else if (ids.count == 0)
-        status = wal_segment_create_first(wal, error);
-    else
-        status = recover_all(wal, &ids, on_entry, ctx, out_torn_bytes, error);
-    buf_release(&ids);
-    if (status != ST_OK)
-        return status;
-    status = wal_segment_sync_names(wal);
-    if (status != ST_OK)
-        errtext_set(error, "%s: sync: %s", wal->directory, status_info(status)->title);
-    return status;
-}
-
 static struct wal *wal_new(struct env *env, const struct wal_options *options,
                            const struct wal_callbacks *callbacks)
 {
@@ -281,8 +196,10 @@ static struct wal *wal_new(struct env *env, const struct wal_options *options,
     wal->write = (struct env_write){.on_done = on_written, .ctx = wal};
     wal_queue_init(&wal->queue);
     wal_map_init(&wal->map);
+    wal_terms_init(&wal->terms);
     wal_cursor_init(&wal->cursor);
     wal_spare_init(wal);
+    wal_compact_init(wal);
     env_task_init(&wal->write_task, on_write_task, wal);
     env_timer_init(&wal->idle_timer, on_idle, wal);
     return wal;
@@ -294,6 +211,7 @@ static void wal_free(struct wal *wal)
     wal_spare_release(wal);
     wal_cursor_release(&wal->cursor);
     wal_map_release(&wal->map);
+    wal_terms_release(&wal->terms);
     wal_queue_release(&wal->queue);
     mem_free(wal->segments);
     mem_free(wal);
@@ -309,15 +227,17 @@ enum status wal_open(struct env *env, const struct wal_options *options,
     REQUIRE(callbacks->on_failed != NULL);
     struct wal *wal = wal_new(env, options, callbacks);
     uint64_t torn_bytes = 0;
-    enum status status = open_log(wal, on_entry, ctx, &torn_bytes, error);
+    enum status status = wal_open_log(wal, on_entry, ctx, &torn_bytes, error);
     if (status != ST_OK) {
         wal_free(wal);
         return status;
     }
     wal->last_index = wal->durable.last.index;
     wal->commit = wal->durable.commit;
+    wal->marked = wal->durable.snapshot;
     wal->appended_at = env_now(env);
     wal_spare_start(wal);
+    wal_compact_start(wal);
     set_idle_timer(wal);
     *out_wal = wal;
     *out_recovered = (struct wal_recovered){
@@ -326,8 +246,9 @@ enum status wal_open(struct env *env, const struct wal_options *options,
         .last = wal->durable.last,
         .first = wal_map_first(&wal->map),
         .torn_bytes = torn_bytes,
+        .snapshot = wal->durable.snapshot,
     };
-    ENSURE(wal->map.last == wal->last_index);
+    ENSURE(wal->map.points_count == 0 || wal->map.last == wal->last_index);
     return ST_OK;
 }
 
@@ -347,6 +268,7 @@ void wal_close(struct wal *wal)
     env_task_cancel(wal->env, &wal->write_task);
     env_timer_set(wal->env, &wal->idle_timer, TIME_NEVER);
     wal_spare_stop(wal);
+    wal_compact_stop(wal);
     wal_finish_close(wal); /* or the last write under way does */
 }
 
@@ -367,8 +289,19 @@ static void supersede(struct wal *wal, raft_index from)
     wal_map_cut(&wal->map, from);
     wal_cursor_cut(&wal->cursor, from);
     wal_queue_cut(&wal->queue, from);
+    wal_terms_cut(&wal->terms, from);
     if (wal->writing != NULL)
         wal_batch_cut(wal->writing, from);
+}
+
+/* What was queued last ends an append; the number of it. */
+static uint64_t end_append(struct wal *wal, raft_index commit)
+{
+    wal->commit = MAX(wal->commit, commit);
+    wal_queue_end_append(&wal->queue, ++wal->sequence, wal->commit);
+    wal->appended_at = env_now(wal->env);
+    env_task_post(wal->env, &wal->write_task);
+    return wal->sequence;
 }
 
 enum status wal_append(struct wal *wal, const struct hard_state *hard_state,
@@ -379,6 +312,7 @@ enum status wal_append(struct wal *wal, const struct hard_state *hard_state,
     REQUIRE(hard_state != NULL || entries_count > 0);
     REQUIRE(entries_count == 0 || wal->last_index == 0 ||
             entries[0]->id.index <= wal->last_index + 1);
+    REQUIRE(entries_count == 0 || entries[0]->id.index > wal->marked.index);
     if (wal->failure != ST_OK)
         return ST_IO;
     size_t bytes = records_bytes_of(hard_state, entries, entries_count);
@@ -392,13 +326,38 @@ enum status wal_append(struct wal *wal, const struct hard_state *hard_state,
     for (size_t i = 0; i < entries_count; i++) {
         REQUIRE(entries[i]->id.index == entries[0]->id.index + i);
         wal_queue_put_entry(&wal->queue, entries[i]);
+        wal_terms_add(&wal->terms, entries[i]->id);
         wal->last_index = entries[i]->id.index;
     }
-    wal->commit = MAX(wal->commit, commit);
-    *out_sequence = ++wal->sequence;
-    wal_queue_end_append(&wal->queue, wal->sequence, wal->commit);
-    wal->appended_at = env_now(wal->env);
-    env_task_post(wal->env, &wal->write_task);
+    *out_sequence = end_append(wal, commit);
+    return ST_OK;
+}
+
+/* Whether the log, as appended, has this very entry; one behind which it began, too. */
+static bool is_held(const struct wal *wal, struct entry_id id)
+{
+    raft_term term = wal_terms_at(&wal->terms, id.index);
+    return entry_id_equal(id, wal->marked) || (term != 0 && term == id.term);
+}
+
+enum status wal_mark(struct wal *wal, struct entry_id snapshot, uint64_t *out_sequence)
+{
+    REQUIRE(!wal->is_closing);
+    REQUIRE(snapshot.index > 0);
+    REQUIRE(snapshot.index > wal->marked.index || entry_id_equal(snapshot, wal->marked));
+    if (wal->failure != ST_OK)
+        return ST_IO;
+    if (wal->queue.bytes + wal_format_record_bytes(WAL_MARK_BYTES) > LIMIT_WAL_QUEUE_BYTES)
+        return ST_BUSY;
+
+    struct wal_mark mark = {.snapshot = snapshot, .begins_anew = !is_held(wal, snapshot)};
+    wal_queue_put_mark(&wal->queue, &mark);
+    if (mark.begins_anew) {
+        supersede(wal, 1);
+        wal->last_index = snapshot.index;
+    }
+    wal->marked = snapshot;
+    *out_sequence = end_append(wal, snapshot.index);
     return ST_OK;
 }
 
@@ -406,7 +365,13 @@ void wal_stats(const struct wal *wal, struct wal_stats *out_stats)
 {
     *out_stats = wal->stats;
     out_stats->segments_count = wal->segments_count;
-    out_stats->spares_count = wal->spare.is_ready;
+    out_stats->spares_count = wal->spare.is_ready + wal->spare.retired_count;
+    out_stats->log_bytes = 0;
+    for (size_t i = 0; i < wal->segments_count; i++)
+        out_stats->log_bytes += wal->segments[i].end;
+    out_stats->first = wal_map_first(&wal->map);
+    out_stats->last = wal->map.last;
+    out_stats->snapshot = wal->durable.snapshot;
     out_stats->queued_bytes = wal->queue.bytes;
     out_stats->is_out_of_space = wal->spare.is_out_of_space;
 }

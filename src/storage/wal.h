@@ -11,6 +11,7 @@
  *                 index, which supersedes all from there on
  *              W2 on_durable names (term, index) in the order of wal_append
  *              W3 a failed write or sync is final: on_failed once, and nothing is durable after it
+ *              W4 entries that are gone from the front are covered by a durable snapshot mark
  * Ownership    the wal owns its files; entries are copied when they are appended
  * Limits       LIMIT_WAL_QUEUE_BYTES, LIMIT_WAL_FRAME_BYTES, WAL_SEGMENT_BYTES_*
  * Calling      the loop's thread; callbacks may call anything here but wal_close
@@ -45,16 +46,17 @@ struct wal_callbacks {
 struct wal_recovered {
     struct hard_state hard_state;
     raft_index commit;        /* the highest commit index any frame was built with; a lower bound */
-    struct entry_id last;     /* {0,0}: empty */
-    raft_index first;         /* oldest entry on disk; 0: empty */
+    struct entry_id last;     /* or the mark behind which the log began anew; {0,0}: empty */
+    raft_index first;         /* oldest entry on disk; 0: none */
     uint64_t torn_bytes;      /* cut from the tail: never acknowledged */
-    struct entry_id snapshot; /* reserved: last SNAPMARK */
+    struct entry_id snapshot; /* the last mark; {0,0}: none */
 };
 
 /* Recovers what is there, or creates an empty log. Blocks; reads every byte once.
  *
  * on_entry  called for each record of type entry in file order; a superseded one is followed by its
- *           successor with the same index. The entry is borrowed: entry_ref to keep it. May be NULL
+ *           successor with the same index, and those outside of `first` … `last` count for nothing
+ *           (the log has begun anew). The entry is borrowed: entry_ref to keep it. May be NULL
  * return    ST_OK; ST_CORRUPT with file and offset in `error`: synced data is damaged, nothing was
  *           changed; ST_FORMAT: another version or another owner; ST_IO; ST_NO_SPACE */
 MUST_CHECK enum status wal_open(struct env *env, const struct wal_options *options,
@@ -78,6 +80,18 @@ MUST_CHECK enum status wal_append(struct wal *wal, const struct hard_state *hard
                                   struct entry *const *entries, size_t entries_count,
                                   raft_index commit, uint64_t *out_sequence);
 
+/* Queues the mark of a snapshot that is durable, no older than the one marked last. Where the log,
+ * durable or not, does not hold that very entry, it begins anew behind it: all that was appended is
+ * superseded, and the next append must begin at snapshot.index + 1.
+ *
+ * return   as wal_append; on_durable reports it as it does an append */
+MUST_CHECK enum status wal_mark(struct wal *wal, struct entry_id snapshot, uint64_t *out_sequence);
+/* Gives up the segments that hold only entries in front of `first_kept`, oldest first, one at a
+ * time with pauses between; the active one always stays. Their files become spares, a few, or are
+ * removed. `first_kept` is at most the entry behind the last durable mark. What cannot be renamed
+ * is tried again at the next call; a directory that cannot be synced is W3. */
+void wal_compact(struct wal *wal, raft_index first_kept);
+
 /* Reads entries back from disk, the newest record of each index, from `first` on: at least one
  * when `first` is durable, then as many as fit `bytes_max`. Blocks. For slow peers and for
  * applying after a restart. Trouble behind the first entry is told by the call that begins there.
@@ -92,9 +106,12 @@ struct wal_stats {
     uint64_t frames_count, syncs_count, bytes_written, entries_count;
     time_us sync_time_sum; /* from write start to durable */
     time_us sync_time_max;
-    uint64_t segments_count, spares_count;
+    uint64_t segments_count, spares_count; /* spares that are ready */
     size_t queued_bytes;
-    bool is_out_of_space; /* no spare could be prepared; appends still fit the active segment */
+    uint64_t log_bytes;       /* of header and frames, all segments together */
+    raft_index first, last;   /* on disk; 0: none */
+    struct entry_id snapshot; /* the last durable mark */
+    bool is_out_of_space;     /* no spare could be prepared; appends still fit the active segment */
 };
 void wal_stats(const struct wal *wal, struct wal_stats *out_stats);
 

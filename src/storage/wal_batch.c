@@ -103,6 +103,19 @@ void wal_queue_put_hard_state(struct wal_queue *queue, const struct hard_state *
     queue->bytes += record_bytes;
 }
 
+void wal_queue_put_mark(struct wal_queue *queue, const struct wal_mark *mark)
+{
+    size_t record_bytes = wal_format_record_bytes(WAL_MARK_BYTES);
+    struct wal_batch *batch = wal_queue_batch(queue, record_bytes);
+    wal_format_put_mark(mark, &batch->bytes);
+    INVARIANT(!batch->bytes.is_full);
+    batch->records_count++;
+    batch->snapshot = mark->snapshot;
+    if (mark->begins_anew)
+        batch->last = mark->snapshot;
+    queue->bytes += record_bytes;
+}
+
 /* The run that an entry of this index continues, or a new one. */
 static void note_entry(struct wal_batch *batch, raft_index index, bool is_break)
 {
@@ -134,6 +147,7 @@ void wal_queue_put_entry(struct wal_queue *queue, const struct entry *entry)
     batch->records_count++;
     batch->entries_count++;
     batch->last = entry->id;
+    batch->highest = MAX(batch->highest, entry->id.index);
     queue->bytes += record_bytes;
 }
 

@@ -30,7 +30,9 @@ struct wal_batch {
     uint64_t sequence; /* the last append that ends in here; 0: none does */
     bool has_hard_state;
     struct hard_state hard_state; /* the last one in here */
-    struct entry_id last;         /* the last entry in here; {0,0}: none */
+    struct entry_id last;     /* the last entry in here, or a mark that begins anew; {0,0}: none */
+    struct entry_id snapshot; /* the last mark in here; {0,0}: none */
+    raft_index highest;       /* of all entries in here, superseded or not */
 };
 
 struct wal_queue {
@@ -47,6 +49,7 @@ bool wal_queue_is_empty(const struct wal_queue *queue);
 /* The batch that takes a record of this many bytes: the newest, or a new one when that is full. */
 struct wal_batch *wal_queue_batch(struct wal_queue *queue, size_t record_bytes);
 void wal_queue_put_hard_state(struct wal_queue *queue, const struct hard_state *hard_state);
+void wal_queue_put_mark(struct wal_queue *queue, const struct wal_mark *mark);
 void wal_queue_put_entry(struct wal_queue *queue, const struct entry *entry);
 /* What was put last ends the append `sequence`. */
 void wal_queue_end_append(struct wal_queue *queue, uint64_t sequence, raft_index commit);

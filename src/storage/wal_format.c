@@ -128,6 +128,17 @@ void wal_format_put_hard_state(const struct hard_state *hard_state, struct buf *
     buf_put(out, bytes_of(payload, sizeof payload));
 }
 
+void wal_format_put_mark(const struct wal_mark *mark, struct buf *out)
+{
+    REQUIRE(mark->snapshot.index > 0);
+    uint8_t payload[WAL_MARK_BYTES] = {0};
+    store_u64(payload, mark->snapshot.term);
+    store_u64(payload + 8, mark->snapshot.index);
+    store_u32(payload + 16, mark->begins_anew);
+    put_record_header(WAL_RECORD_SNAPSHOT, sizeof payload, out);
+    buf_put(out, bytes_of(payload, sizeof payload));
+}
+
 /* The checksum of a frame, over: salt, offset, everything from the second field on. */
 static uint32_t frame_checksum(uint64_t salt, uint64_t offset, struct bytes frame)
 {
@@ -236,6 +247,21 @@ enum status wal_format_decode_hard_state(struct bytes payload, struct hard_state
     if (!cursor_is_done(&cursor) || reserved != 0 || hard_state.vote > NODE_ID_MAX)
         return ST_CORRUPT;
     *out_hard_state = hard_state;
+    return ST_OK;
+}
+
+enum status wal_format_decode_mark(struct bytes payload, struct wal_mark *out_mark)
+{
+    struct cursor cursor = cursor_of(payload);
+    struct wal_mark mark = {.snapshot.term = cursor_u64(&cursor)};
+    mark.snapshot.index = cursor_u64(&cursor);
+    uint32_t begins_anew = cursor_u32(&cursor);
+    uint32_t reserved = cursor_u32(&cursor);
+    if (!cursor_is_done(&cursor) || reserved != 0 || begins_anew > 1 || mark.snapshot.index == 0 ||
+        mark.snapshot.index > WAL_INDEX_MAX)
+        return ST_CORRUPT;
+    mark.begins_anew = begins_anew == 1;
+    *out_mark = mark;
     return ST_OK;
 }
 

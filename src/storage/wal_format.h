@@ -28,13 +28,20 @@ enum {
     WAL_BLOCK_BYTES = 4096,         /* frames start at multiples of this */
     WAL_FRAME_HEADER_BYTES = 48,
     WAL_RECORD_HEADER_BYTES = 8,
-    WAL_HARD_STATE_BYTES = 16
+    WAL_HARD_STATE_BYTES = 16,
+    WAL_MARK_BYTES = 24
 };
 
 enum wal_record_type {
     WAL_RECORD_ENTRY = 1,      /* payload: entry_encode */
     WAL_RECORD_HARD_STATE = 2, /* payload: term u64, vote u32, zero u32 */
-    WAL_RECORD_SNAPSHOT = 3    /* payload: term u64, index u64; reserved, not written yet */
+    WAL_RECORD_SNAPSHOT = 3    /* payload: term u64, index u64, begins anew u32, zero u32 */
+};
+
+/* There is a durable snapshot of the state after the entry `snapshot`. */
+struct wal_mark {
+    struct entry_id snapshot;
+    bool begins_anew; /* what was appended before counts for nothing: the next entry follows it */
 };
 
 struct wal_segment_header {
@@ -46,7 +53,7 @@ struct wal_segment_header {
     struct hard_state hard_state; /* as of the end of the previous segment, like the rest */
     raft_index commit;
     struct entry_id last;
-    struct entry_id snapshot; /* reserved */
+    struct entry_id snapshot; /* the last mark */
 };
 
 struct wal_frame_header {
@@ -80,6 +87,7 @@ size_t wal_format_record_bytes(size_t payload_bytes);
 
 void wal_format_put_entry(const struct entry *entry, struct buf *out);
 void wal_format_put_hard_state(const struct hard_state *hard_state, struct buf *out);
+void wal_format_put_mark(const struct wal_mark *mark, struct buf *out);
 
 /* Fills in the header in front of `header->records_bytes` bytes of records at `frame`, for this
  * place: the checksum goes into the header at both ends. */
@@ -103,6 +111,8 @@ MUST_CHECK enum status wal_format_next_record(struct cursor *records,
 /* ST_OK or ST_CORRUPT. */
 MUST_CHECK enum status wal_format_decode_hard_state(struct bytes payload,
                                                     struct hard_state *out_hard_state);
+/* ST_OK or ST_CORRUPT. */
+MUST_CHECK enum status wal_format_decode_mark(struct bytes payload, struct wal_mark *out_mark);
 /* Gives one reference. ST_OK or ST_CORRUPT. */
 MUST_CHECK enum status wal_format_decode_entry(struct bytes payload, struct entry **out_entry);
 

@@ -1,5 +1,7 @@
 #include "storage/wal_map.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 
 enum { POINTS_MIN = 64 };
@@ -28,6 +30,18 @@ void wal_map_cut(struct wal_map *map, raft_index from)
     while (map->points_count > 0 && map->points[map->points_count - 1].index >= from)
         map->points_count--;
     map->last = map->points_count > 0 ? from - 1 : 0;
+}
+
+void wal_map_drop(struct wal_map *map, uint64_t segment)
+{
+    size_t gone = 0;
+    while (gone < map->points_count && map->points[gone].place.segment < segment)
+        gone++;
+    map->points_count -= gone;
+    if (gone > 0)
+        memmove(map->points, map->points + gone, map->points_count * sizeof *map->points);
+    if (map->points_count == 0)
+        map->last = 0;
 }
 
 static bool is_far(const struct wal_point *point, struct wal_place place)

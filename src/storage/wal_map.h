@@ -38,6 +38,8 @@ void wal_map_release(struct wal_map *map);
 raft_index wal_map_first(const struct wal_map *map);
 /* Everything from `from` on is superseded. */
 void wal_map_cut(struct wal_map *map, raft_index from);
+/* What lies in segments before this one is gone. */
+void wal_map_drop(struct wal_map *map, uint64_t segment);
 /* `count` records from `first` on begin at `place`. Requires first == last + 1, or an empty map.
  *
  * is_break  the record before it in the file is not the one before it in the log */

@@ -1,7 +1,8 @@
 /* Wal, inside: what the files of this module share. Nobody else includes this.
  *
- * wal.c appends, writes and reports; wal_segment.c names, creates and enters segments; wal_spare.c
- * prepares the next one; wal_recover.c replays; wal_read.c reads back. */
+ * wal.c appends, writes and reports; wal_open.c opens; wal_segment.c names, creates and enters
+ * segments; wal_spare.c prepares the next one; wal_compact.c gives up the oldest; wal_recover.c
+ * replays; wal_read.c reads back. */
 #ifndef MINIKV_STORAGE_WAL_PRIVATE_H
 #define MINIKV_STORAGE_WAL_PRIVATE_H
 
@@ -10,6 +11,7 @@
 #include "storage/wal_format.h"
 #include "storage/wal_map.h"
 #include "storage/wal_reader.h"
+#include "storage/wal_terms.h"
 
 enum {
     WAL_PATH_BYTES = 192,
@@ -22,19 +24,25 @@ enum {
 struct wal_segment {
     uint64_t id;
     uint64_t salt;
-    uint64_t end; /* of its durable frames */
+    uint64_t end;       /* of its durable frames */
+    raft_index highest; /* of the entries in it, superseded or not; 0: none */
 };
 
 /* The file that becomes the next segment. */
 struct wal_spare {
     struct env_file *file; /* owned; NULL: none yet */
-    uint8_t *zeros;        /* owned; while filling */
     uint64_t filled_bytes;
     bool is_ready;
     bool is_filling; /* a write is under way */
     bool is_out_of_space;
     struct env_write write;
     struct env_timer timer;
+
+    /* Files of former segments, "spare-<id>", which come first when a spare is made ready. Those
+     * beyond LIMIT_WAL_SPARES are removed, one at a time. */
+    uint64_t *retired; /* owned; their ids, oldest first */
+    size_t retired_count;
+    size_t retired_capacity;
 };
 
 /* Where the last read ended, so that the next one goes on from there. */
@@ -52,6 +60,7 @@ struct wal_cursor {
 struct wal_tail {
     struct hard_state hard_state;
     struct entry_id last;
+    struct entry_id snapshot;
     raft_index commit;
 };
 
@@ -85,6 +94,11 @@ struct wal {
     uint64_t sequence;
     raft_index last_index;
     raft_index commit;
+    struct entry_id marked; /* the last mark */
+    struct wal_terms terms;
+
+    raft_index first_kept; /* segments with nothing from here on are given up; 0: none */
+    struct env_timer compact_timer;
 
     struct env_task write_task;
     struct env_timer idle_timer;
@@ -112,6 +126,9 @@ const char *wal_segment_path(const struct wal *wal, uint64_t id, char out[WAL_PA
 const char *wal_spare_path(const struct wal *wal, char out[WAL_PATH_BYTES]);
 /* The id in "<16 hex digits>.log", 0 when `name` is something else. */
 uint64_t wal_segment_id_of(const char *name);
+/* The same of "spare-<16 hex digits>". */
+const char *wal_retired_path(const struct wal *wal, uint64_t id, char out[WAL_PATH_BYTES]);
+uint64_t wal_retired_id_of(const char *name);
 void wal_segment_add(struct wal *wal, struct wal_segment segment);
 struct wal_segment *wal_active_segment(struct wal *wal);
 /* The header of the segment that begins with the next frame. */
@@ -133,6 +150,24 @@ void wal_spare_start(struct wal *wal);
 void wal_spare_stop(struct wal *wal);
 /* The file of the ready spare; gives ownership. */
 struct env_file *wal_spare_take(struct wal *wal);
+/* There is one more file of a former segment. */
+void wal_spare_note_retired(struct wal *wal, uint64_t id);
+/* Whether there are more of these than are kept. */
+bool wal_spare_is_full(const struct wal *wal);
+/* Removes the oldest of them. Blocks for as long as removing a file takes. */
+void wal_spare_remove_one(struct wal *wal);
+
+/* wal_compact.c */
+void wal_compact_init(struct wal *wal);
+/* Looks again whether something can be given up. */
+void wal_compact_start(struct wal *wal);
+void wal_compact_stop(struct wal *wal);
+
+/* wal_open.c */
+/* Recovers what is in the directory, or makes an empty log. Blocks. */
+MUST_CHECK enum status wal_open_log(struct wal *wal,
+                                    void (*on_entry)(void *ctx, struct entry *entry), void *ctx,
+                                    uint64_t *out_torn_bytes, struct errtext *error);
 
 /* wal_recover.c */
 /* Replays the segments `ids` (rising) into `wal`. Writes nothing. */

@@ -10,6 +10,9 @@
  *      a valid frame, but another, is at X      damage: a synced write was lost
  *      else                                     torn: never acknowledged; the log ends at X
  *
+ * Segments may be gone from the front (wal_compact.c); the header of the first one left says what
+ * state they ended in, and a mark that comes later must cover the entries that went with them.
+ *
  * Damage changes nothing on disk. A torn tail is not erased either: the next frame is written over
  * its start, and what stays behind that is no frame (docs/formats/wal.md, "Stale bytes"). */
 #include "storage/wal_private.h"
@@ -19,6 +22,7 @@ struct recovery {
     struct wal_reader reader;
     struct wal_segment_header header; /* of the segment at hand */
     uint64_t offset;                  /* of the frame at hand */
+    raft_index highest;               /* of the entries in it */
     void (*on_entry)(void *ctx, struct entry *entry);
     void *ctx;
     struct errtext *error; /* borrowed */
@@ -59,15 +63,45 @@ static enum status replay_entry(struct recovery *recovery, struct bytes payload,
         entry_unref(entry);
         return damaged(recovery, recovery->offset, "entries are missing in front of this frame");
     }
+    if (id.index <= wal->durable.snapshot.index) {
+        entry_unref(entry);
+        return damaged(recovery, recovery->offset,
+                       "an entry supersedes what a snapshot was marked of");
+    }
     struct wal_place place = {.segment = recovery->header.segment,
                               .frame_offset = recovery->offset,
                               .record_offset = record_offset};
     wal_map_cut(&wal->map, id.index);
     wal_map_add(&wal->map, id.index, 1, place, id.index <= last_index);
+    wal_terms_cut(&wal->terms, id.index);
+    wal_terms_add(&wal->terms, id);
     wal->durable.last = id;
+    recovery->highest = MAX(recovery->highest, id.index);
     if (recovery->on_entry != NULL)
         recovery->on_entry(recovery->ctx, entry);
     entry_unref(entry);
+    return ST_OK;
+}
+
+static enum status replay_mark(struct recovery *recovery, struct bytes payload)
+{
+    struct wal *wal = recovery->wal;
+    struct wal_tail *tail = &wal->durable;
+    struct wal_mark mark;
+    if (wal_format_decode_mark(payload, &mark) != ST_OK)
+        return damaged(recovery, recovery->offset, "a snapshot mark is malformed");
+    raft_term term = wal_terms_at(&wal->terms, mark.snapshot.index);
+    if (mark.snapshot.index < tail->snapshot.index)
+        return damaged(recovery, recovery->offset, "a snapshot mark older than the one before it");
+    if (!mark.begins_anew &&
+        (mark.snapshot.index > tail->last.index || (term != 0 && term != mark.snapshot.term)))
+        return damaged(recovery, recovery->offset, "a snapshot mark of an entry that is not there");
+    tail->snapshot = mark.snapshot;
+    if (mark.begins_anew) {
+        wal_map_cut(&wal->map, 1);
+        wal_terms_cut(&wal->terms, 1);
+        tail->last = mark.snapshot;
+    }
     return ST_OK;
 }
 
@@ -83,7 +117,7 @@ static enum status replay_record(struct recovery *recovery, const struct wal_rec
             return damaged(recovery, recovery->offset, "a hard state is malformed");
         return ST_OK;
     case WAL_RECORD_SNAPSHOT:
-        return damaged(recovery, recovery->offset, "a snapshot mark, which this version has not");
+        return replay_mark(recovery, record->payload);
     }
     UNREACHABLE();
 }
@@ -135,8 +169,10 @@ static enum status check_header(struct recovery *recovery, uint64_t id)
     }
     if (header->first_seq == wal->next_seq && header->chain == wal->chain)
         return ST_OK;
-    if (wal->segments_count == 0)
+    if (wal->segments_count == 0 && id == 1)
         return damaged(recovery, 0, "the first segment does not begin with the first frame");
+    if (wal->segments_count == 0)
+        return ST_OK;
     /* Frames are missing between here and there; the damage is where the reading stopped. */
     const struct wal_segment *previous = &wal->segments[wal->segments_count - 1];
     errtext_set(recovery->error, "frame %llu is damaged, but segment %016llx begins with %llu",
@@ -145,14 +181,28 @@ static enum status check_header(struct recovery *recovery, uint64_t id)
     return wrap(recovery, previous->id, previous->end, ST_CORRUPT);
 }
 
-/* Copies of the state in the header let earlier segments go one day; until then they must agree. */
+/* The oldest segment that is left: its header stands for those before it. */
+static void adopt_copies(struct recovery *recovery)
+{
+    struct wal *wal = recovery->wal;
+    const struct wal_segment_header *header = &recovery->header;
+    wal->next_seq = header->first_seq;
+    wal->chain = header->chain;
+    wal->durable = (struct wal_tail){.hard_state = header->hard_state,
+                                     .last = header->last,
+                                     .snapshot = header->snapshot,
+                                     .commit = header->commit};
+}
+
+/* Where the earlier segments were read, what the header says of them must agree. */
 static enum status check_copies(struct recovery *recovery)
 {
     const struct wal_tail *tail = &recovery->wal->durable;
     const struct wal_segment_header *header = &recovery->header;
     if (header->hard_state.term != tail->hard_state.term ||
         header->hard_state.vote != tail->hard_state.vote ||
-        !entry_id_equal(header->last, tail->last) || header->commit != tail->commit)
+        !entry_id_equal(header->last, tail->last) || header->commit != tail->commit ||
+        !entry_id_equal(header->snapshot, tail->snapshot))
         return damaged(recovery, 0, "the header contradicts the segments before it");
     return ST_OK;
 }
@@ -167,7 +217,11 @@ static enum status read_header(struct recovery *recovery, uint64_t id)
     if (status != ST_OK)
         return wrap(recovery, id, 0, status == ST_FORMAT ? ST_FORMAT : ST_CORRUPT);
     status = check_header(recovery, id);
-    return status != ST_OK ? status : check_copies(recovery);
+    if (status != ST_OK)
+        return status;
+    if (recovery->wal->segments_count == 0 && id > 1)
+        adopt_copies(recovery);
+    return check_copies(recovery);
 }
 
 static bool is_zero_block(struct bytes bytes)
@@ -215,6 +269,7 @@ static enum status replay_segment(struct recovery *recovery, uint64_t id)
     if (status != ST_OK)
         return status;
     recovery->offset = WAL_BLOCK_BYTES;
+    recovery->highest = 0;
     for (;;) {
         struct wal_frame_header frame;
         struct bytes records;
@@ -231,8 +286,10 @@ static enum status replay_segment(struct recovery *recovery, uint64_t id)
     }
     if (recovery->offset == WAL_BLOCK_BYTES)
         return damaged(recovery, recovery->offset, "the first frame is damaged");
-    wal_segment_add(wal, (struct wal_segment){
-                             .id = id, .salt = recovery->header.salt, .end = recovery->offset});
+    wal_segment_add(wal, (struct wal_segment){.id = id,
+                                              .salt = recovery->header.salt,
+                                              .end = recovery->offset,
+                                              .highest = recovery->highest});
     return ST_OK;
 }
 
@@ -264,6 +321,24 @@ static enum status recover_segment(struct recovery *recovery, uint64_t id, bool 
     return status;
 }
 
+/* W4: only entries that a mark covers may be gone with the segments in front. */
+static enum status check_front(struct recovery *recovery)
+{
+    const struct wal *wal = recovery->wal;
+    const struct wal_tail *tail = &wal->durable;
+    raft_index first = wal_map_first(&wal->map);
+    raft_index gone = first > 0 ? first - 1 : tail->last.index;
+    if (wal->segments[0].id == 1 || gone <= tail->snapshot.index)
+        return ST_OK;
+    char path[WAL_PATH_BYTES];
+    errtext_set(recovery->error,
+                "%s: the segments before this one are missing, and no snapshot is marked of what "
+                "they held: entries to %llu, the last mark is %llu",
+                wal_segment_path(wal, wal->segments[0].id, path), (unsigned long long)gone,
+                (unsigned long long)tail->snapshot.index);
+    return ST_CORRUPT;
+}
+
 enum status wal_recover(struct wal *wal, const uint64_t *ids, size_t ids_count,
                         void (*on_entry)(void *ctx, struct entry *entry), void *ctx,
                         uint64_t *out_torn_bytes, struct errtext *error)
@@ -274,14 +349,16 @@ enum status wal_recover(struct wal *wal, const uint64_t *ids, size_t ids_count,
     wal_reader_init(&recovery.reader, WAL_RECOVER_CHUNK_BYTES);
     enum status status = ST_OK;
     for (size_t i = 0; i < ids_count && status == ST_OK; i++) {
-        if (ids[i] == i + 1) {
+        if (ids[i] == ids[0] + i) {
             status = recover_segment(&recovery, ids[i], i + 1 == ids_count, out_torn_bytes);
             continue;
         }
         char path[WAL_PATH_BYTES];
-        errtext_set(error, "%s: the segment is missing", wal_segment_path(wal, i + 1, path));
+        errtext_set(error, "%s: the segment is missing", wal_segment_path(wal, ids[0] + i, path));
         status = ST_CORRUPT;
     }
+    if (status == ST_OK)
+        status = check_front(&recovery);
     wal_reader_release(&recovery.reader);
     return status;
 }

@@ -26,7 +26,14 @@ const char *wal_spare_path(const struct wal *wal, char out[WAL_PATH_BYTES])
     return out;
 }
 
-uint64_t wal_segment_id_of(const char *name)
+const char *wal_retired_path(const struct wal *wal, uint64_t id, char out[WAL_PATH_BYTES])
+{
+    (void)snprintf(out, WAL_PATH_BYTES, "%s/spare-%016llx", wal->directory, (unsigned long long)id);
+    return out;
+}
+
+/* Of 16 hex digits and just this behind them; 0: something else. */
+static uint64_t parse_id(const char *name, const char *end)
 {
     uint64_t id = 0;
     for (int i = 0; i < NAME_DIGITS; i++) {
@@ -38,7 +45,19 @@ uint64_t wal_segment_id_of(const char *name)
         else
             return 0;
     }
-    return strcmp(name + NAME_DIGITS, ".log") == 0 ? id : 0;
+    return strcmp(name + NAME_DIGITS, end) == 0 ? id : 0;
+}
+
+uint64_t wal_segment_id_of(const char *name)
+{
+    return parse_id(name, ".log");
+}
+
+uint64_t wal_retired_id_of(const char *name)
+{
+    static const char prefix[] = "spare-";
+    size_t count = sizeof prefix - 1;
+    return strncmp(name, prefix, count) == 0 ? parse_id(name + count, "") : 0;
 }
 
 void wal_segment_add(struct wal *wal, struct wal_segment segment)
@@ -70,6 +89,7 @@ void wal_segment_encode_header(const struct wal *wal, const struct wal_segment *
         .hard_state = wal->durable.hard_state,
         .commit = wal->durable.commit,
         .last = wal->durable.last,
+        .snapshot = wal->durable.snapshot,
     };
     wal_format_encode_segment(&header, out);
 }

@@ -5,6 +5,8 @@
  * synced: unsynced pieces would gather into one sync of tens of milliseconds, and every commit
  * would wait behind it.
  *
+ * Files of former segments (wal_compact.c) are filled already and come first.
+ *
  * Without a spare nothing stops: the active segment grows past its planned size, more slowly. A
  * full disk therefore shows here first, long before an append has no place. */
 #include "storage/wal_private.h"
@@ -15,8 +17,12 @@ enum {
     PIECE_BYTES = 256 * 1024,
     PAUSE_US = 20000,      /* 12.5 MiB/s */
     FIRST_PAUSE_US = 5000, /* let the start-up go first */
-    NO_SPACE_PAUSE_US = 1000000
+    NO_SPACE_PAUSE_US = 1000000,
+    RETIRED_MIN = 8
 };
+
+/* What a spare is filled with. Nobody writes to it, so that it takes no memory. */
+static uint8_t zeros[PIECE_BYTES];
 
 static void set_timer(struct wal *wal, time_us pause)
 {
@@ -37,10 +43,17 @@ static time_us pause_of(struct wal *wal)
 static void become_ready(struct wal *wal)
 {
     struct wal_spare *spare = &wal->spare;
-    mem_free(spare->zeros);
-    spare->zeros = NULL;
     spare->is_ready = true;
     spare->is_out_of_space = false;
+}
+
+static uint64_t take_oldest(struct wal_spare *spare)
+{
+    REQUIRE(spare->retired_count > 0);
+    uint64_t id = spare->retired[0];
+    spare->retired_count--;
+    memmove(spare->retired, spare->retired + 1, spare->retired_count * sizeof *spare->retired);
+    return id;
 }
 
 /* Gives the space back, the log may need it more, and tries again later. */
@@ -83,6 +96,21 @@ static void on_filled(void *ctx, enum status status)
         set_timer(wal, pause_of(wal));
 }
 
+/* The oldest file of a former segment becomes the spare; what is in it means nothing. The directory
+ * is synced before it is written to: else a crash might leave it under both names. */
+static enum status reuse_oldest(struct wal *wal)
+{
+    char from[WAL_PATH_BYTES], to[WAL_PATH_BYTES];
+    (void)wal_retired_path(wal, take_oldest(&wal->spare), from);
+    enum status status = env_rename(wal->env, from, wal_spare_path(wal, to));
+    if (status != ST_OK)
+        return status;
+    status = env_dir_sync(wal->env, wal->directory);
+    if (status != ST_OK)
+        wal_fail(wal, status);
+    return status;
+}
+
 /* A spare left by an earlier life goes on from its size; what is in it means nothing. */
 static enum status open_spare(struct wal *wal)
 {
@@ -91,8 +119,13 @@ static enum status open_spare(struct wal *wal)
     char path[WAL_PATH_BYTES];
     (void)wal_spare_path(wal, path);
     enum status status = env_file_open(wal->env, path, ENV_OPEN_WRITE, &spare->file, &ignored);
-    if (status == ST_NOT_FOUND)
+    if (status == ST_NOT_FOUND && spare->retired_count > 0) {
+        status = reuse_oldest(wal);
+        if (status == ST_OK)
+            status = env_file_open(wal->env, path, ENV_OPEN_WRITE, &spare->file, &ignored);
+    } else if (status == ST_NOT_FOUND) {
         status = env_file_open(wal->env, path, ENV_OPEN_CREATE, &spare->file, &ignored);
+    }
     if (status != ST_OK) {
         spare->file = NULL;
         return status;
@@ -111,6 +144,8 @@ static void on_timer(void *ctx)
     INVARIANT(!spare->is_filling);
     if (spare->file == NULL) {
         enum status status = open_spare(wal);
+        if (wal->failure != ST_OK)
+            return;
         if (status == ST_NO_SPACE) {
             give_up(wal);
             return;
@@ -126,12 +161,10 @@ static void on_timer(void *ctx)
         become_ready(wal);
         return;
     }
-    if (spare->zeros == NULL)
-        spare->zeros = mem_alloc(PIECE_BYTES);
     uint64_t missing = wal->options.segment_bytes - spare->filled_bytes;
     spare->write.file = spare->file;
     spare->write.offset = spare->filled_bytes;
-    spare->write.bytes = bytes_of(spare->zeros, (size_t)MIN(missing, (uint64_t)PIECE_BYTES));
+    spare->write.bytes = bytes_of(zeros, (size_t)MIN(missing, (uint64_t)PIECE_BYTES));
     spare->is_filling = true;
     env_write_start(wal->env, &spare->write);
 }
@@ -145,9 +178,9 @@ void wal_spare_init(struct wal *wal)
 void wal_spare_release(struct wal *wal)
 {
     env_file_close(wal->spare.file);
-    mem_free(wal->spare.zeros);
+    mem_free(wal->spare.retired);
     wal->spare.file = NULL;
-    wal->spare.zeros = NULL;
+    wal->spare.retired = NULL;
 }
 
 void wal_spare_start(struct wal *wal)
@@ -171,4 +204,29 @@ struct env_file *wal_spare_take(struct wal *wal)
     spare->filled_bytes = 0;
     spare->is_ready = false;
     return file;
+}
+
+void wal_spare_note_retired(struct wal *wal, uint64_t id)
+{
+    struct wal_spare *spare = &wal->spare;
+    REQUIRE(spare->retired_count == 0 || id > spare->retired[spare->retired_count - 1]);
+    if (spare->retired_count == spare->retired_capacity) {
+        spare->retired_capacity = MAX(spare->retired_capacity * 2, (size_t)RETIRED_MIN);
+        spare->retired =
+            mem_realloc(spare->retired, spare->retired_capacity * sizeof *spare->retired);
+    }
+    spare->retired[spare->retired_count++] = id;
+}
+
+bool wal_spare_is_full(const struct wal *wal)
+{
+    return wal->spare.retired_count > LIMIT_WAL_SPARES;
+}
+
+void wal_spare_remove_one(struct wal *wal)
+{
+    char path[WAL_PATH_BYTES];
+    (void)wal_retired_path(wal, take_oldest(&wal->spare), path);
+    enum status ignored = env_unlink(wal->env, path);
+    (void)ignored; /* if it stays, the next start finds it */
 }

@@ -1,6 +1,5 @@
 #include "types/address.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static bool is_digit(uint8_t c)
@@ -93,11 +92,28 @@ enum status address_decode(struct bytes text, struct address *out_address)
     return ST_OK;
 }
 
+/* By hand: this is part of many messages between nodes. */
 const char *address_format(const struct address *address, char out[LIMIT_ADDRESS_BYTES])
 {
-    bool is_v6 = strchr(address->host, ':') != NULL;
-    (void)snprintf(out, LIMIT_ADDRESS_BYTES, is_v6 ? "[%s]:%u" : "%s:%u", address->host,
-                   address->port);
+    size_t host_bytes = strnlen(address->host, LIMIT_HOST_BYTES), at = 0;
+    bool is_v6 = memchr(address->host, ':', host_bytes) != NULL;
+    if (is_v6)
+        out[at++] = '[';
+    memcpy(out + at, address->host, host_bytes);
+    at += host_bytes;
+    if (is_v6)
+        out[at++] = ']';
+    out[at++] = ':';
+    char digits[5]; /* of a port, backwards */
+    size_t digits_count = 0;
+    unsigned rest = address->port;
+    do {
+        digits[digits_count++] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest != 0);
+    while (digits_count > 0)
+        out[at++] = digits[--digits_count];
+    out[at] = '\0';
     return out;
 }
 

@@ -16,7 +16,8 @@
 enum entry_type {
     ENTRY_NOOP = 1,    /* the first entry of a term; no data */
     ENTRY_COMMAND = 2, /* data: kv/command.h behind its origin and stamp (types/proposal.h) */
-    ENTRY_CONFIG = 3   /* data: types/member.h, the whole configuration */
+    ENTRY_CONFIG = 3   /* data: the whole configuration (entry_config, types/member.h), behind the
+                          origin and stamp of the request that asked for it */
 };
 
 struct entry {

@@ -1,5 +1,7 @@
 #include "types/member.h"
 
+#include "types/proposal.h"
+
 const struct member *config_find(const struct config *config, node_id id)
 {
     for (uint32_t i = 0; i < config->members_count; i++)
@@ -65,6 +67,14 @@ enum status config_decode(struct bytes in, struct config *out_config)
         return cursor.is_short ? ST_SHORT : ST_FORMAT;
     *out_config = config;
     return ST_OK;
+}
+
+enum status entry_config(const struct entry *entry, struct config *out_config)
+{
+    REQUIRE(entry->type == ENTRY_CONFIG);
+    struct proposal proposal;
+    enum status status = proposal_decode(entry_data(entry), &proposal);
+    return status == ST_OK ? config_decode(proposal.command, out_config) : status;
 }
 
 /* FNV-1a (Fowler, Noll, Vo), 64 bits wide. */

@@ -9,7 +9,9 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/cursor.h"
+#include "base/diag.h"
 #include "types/address.h"
+#include "types/entry.h"
 #include "types/ids.h"
 
 struct member {
@@ -28,9 +30,16 @@ uint32_t config_voters_count(const struct config *config);
 /* Adds a member, keeping the order. ST_LIMIT when full, ST_BAD_REQUEST when the id is taken or 0.
  */
 MUST_CHECK enum status config_add(struct config *config, const struct member *member);
+/* Members, all of them voters, as people type them: "1=10.0.0.1:7001,2=10.0.0.2:7001".
+ * return   ST_OK; ST_BAD_REQUEST with `error` */
+MUST_CHECK enum status config_parse(const char *text, struct config *out_config,
+                                    struct errtext *error);
 void config_encode(const struct config *config, struct buf *out);
 /* ST_OK; ST_SHORT; ST_FORMAT for ids out of order or range, or an unusable address. */
 MUST_CHECK enum status config_decode(struct bytes in, struct config *out_config);
+/* Of an ENTRY_CONFIG: who asked for the change (types/proposal.h), and then the configuration.
+ * return   ST_OK; ST_SHORT; ST_FORMAT */
+MUST_CHECK enum status entry_config(const struct entry *entry, struct config *out_config);
 
 /* The cluster id, made at bootstrap from the initial members. No secret; it
  * tells clusters apart. Never 0. */

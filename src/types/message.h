@@ -18,7 +18,9 @@ enum message_type {
     MESSAGE_APPEND_REPLY,
     MESSAGE_READ_INDEX, /* thesis §6.4, asked by a follower for a batch of its reads */
     MESSAGE_READ_INDEX_REPLY,
-    MESSAGE_TIMEOUT_NOW /* thesis §3.10: campaign at once, leadership is yours to take */
+    MESSAGE_TIMEOUT_NOW, /* thesis §3.10: campaign at once, leadership is yours to take */
+    MESSAGE_SNAPSHOT /* in place of Raft §7 InstallSnapshot: the leader has left behind what the
+                        peer lacks, and offers a snapshot; the peer fetches it by itself */
 };
 
 /* Names a batch of reads so that a late answer cannot be taken for another's (FAULTS C2). */
@@ -55,7 +57,7 @@ struct message {
             struct entry_id conflict; /* rejected: term that disagrees here and its first index, or
                                         term 0 and last index + 1 when the log is too short */
             uint64_t read_round;
-        } append_reply;
+        } append_reply; /* to APPEND, and to SNAPSHOT as if that were an append with prev = last */
         struct {
             struct read_id id;
         } read_index;
@@ -64,6 +66,12 @@ struct message {
             bool is_refused;  /* not leader, or no room: ask again */
             raft_index index; /* answer once this is applied */
         } read_index_reply;
+        struct {
+            struct entry_id last; /* the entry that the snapshot was taken at; committed */
+            uint64_t bytes;       /* of its file */
+            raft_index commit;    /* at least last.index */
+            uint64_t read_round;
+        } snapshot; /* repeated with each heartbeat, and as good as one */
     };
 };
 

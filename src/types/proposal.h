@@ -1,4 +1,4 @@
-/* Proposal: the head of every command entry: who asked, and when by the log's own clock.
+/* Proposal: the head of every entry but a no-op: who asked, and when by the log's own clock.
  *
  * The origin is stored with the entry so that the node that accepted a request recognises its own
  * command when it applies it, and answers from there, wherever the leader was (docs/routing.md). */
@@ -21,7 +21,7 @@ struct origin {
 struct proposal {
     struct origin origin;
     uint64_t stamp_us;    /* log time: the last stamp in the log plus monotonic time since then */
-    struct bytes command; /* borrowed; encoded kv/command.h */
+    struct bytes command; /* borrowed; encoded kv/command.h, or a configuration (types/member.h) */
 };
 
 enum { PROPOSAL_HEADER_BYTES = 28 };

@@ -146,7 +146,8 @@ enum status uv_env_new(const struct uv_env_options *options, struct env **out_en
     list_init(&env->signals);
     init_handles(env);
     env_timers_init(env);
-    env_writer_init(env, options->write_on_thread);
+    env_writer_init(&env->writer, options->write_on_thread);
+    env_writer_init(&env->background, true);
     (void)signal(SIGPIPE, SIG_IGN); /* cannot fail with these arguments */
     *out_env = env;
     return ST_OK;
@@ -171,7 +172,8 @@ void uv_env_free(struct env *env)
     if (env == NULL)
         return;
 
-    env_writer_stop(env);
+    env_writer_stop(env, &env->writer);
+    env_writer_stop(env, &env->background);
     env_stream_close_all(env);
     env_listener_close_all(env);
     env_disk_close_files(env);

@@ -26,7 +26,7 @@ struct env_timers {
 
 struct env_run;
 
-/* Writes in the order started, either by one thread or by the loop. */
+/* A lane of writes, in the order started, either by one thread or by the loop. */
 struct env_writer {
     struct list queued; /* with a thread: guarded by `mutex` */
     struct list done;   /* guarded by `mutex`; empty without a thread */
@@ -47,6 +47,7 @@ struct env {
     uint8_t *read_buffer; /* owned; LIMIT_READ_BYTES, one for all streams */
     struct env_timers timers;
     struct env_writer writer;
+    struct env_writer background; /* always on a thread */
     struct list tasks;
     struct list streams;
     struct list listeners;
@@ -114,12 +115,12 @@ void env_tasks_run(struct env *env);
 
 /* ---- writes: uv_write.c ---- */
 
-void env_writer_init(struct env *env, bool is_on_thread);
+void env_writer_init(struct env_writer *writer, bool is_on_thread);
 /* Without a writer thread: carries out and completes what is queued. */
 void env_writer_run(struct env *env);
 bool env_writer_has_work(const struct env *env); /* for env_writer_run */
 /* Carries out and completes what is queued, and ends the thread. */
-void env_writer_stop(struct env *env);
+void env_writer_stop(struct env *env, struct env_writer *writer);
 
 /* ---- disk: uv_disk.c, uv_dir.c ---- */
 

@@ -1,4 +1,5 @@
-/* Write: env_write_start, carried out by one thread or by the loop itself.
+/* Write: env_write_start, carried out by one thread or by the loop itself; what is in the
+ * background always by another thread, so that the sync of a large file holds up no other write.
  *
  * With a thread:   1. the loop queues the request and wakes the thread
  *                  2. the thread writes, syncs, moves it to `done` and wakes the loop
@@ -68,9 +69,8 @@ static void writer_on_done(uv_async_t *async)
         complete(take_first(&done));
 }
 
-static void start_thread(struct env *env)
+static void start_thread(struct env *env, struct env_writer *writer)
 {
-    struct env_writer *writer = &env->writer;
     int rc = uv_mutex_init(&writer->mutex);
     INVARIANT(rc == 0);
     rc = uv_cond_init(&writer->wake);
@@ -83,11 +83,11 @@ static void start_thread(struct env *env)
     writer->has_thread = true;
 }
 
-void env_writer_init(struct env *env, bool is_on_thread)
+void env_writer_init(struct env_writer *writer, bool is_on_thread)
 {
-    list_init(&env->writer.queued);
-    list_init(&env->writer.done);
-    env->writer.is_on_thread = is_on_thread;
+    list_init(&writer->queued);
+    list_init(&writer->done);
+    writer->is_on_thread = is_on_thread;
 }
 
 bool env_writer_has_work(const struct env *env)
@@ -110,9 +110,8 @@ void env_writer_run(struct env *env)
     }
 }
 
-void env_writer_stop(struct env *env)
+void env_writer_stop(struct env *env, struct env_writer *writer)
 {
-    struct env_writer *writer = &env->writer;
     if (writer->has_thread) {
         uv_mutex_lock(&writer->mutex);
         writer->is_stopping = true;
@@ -137,14 +136,14 @@ void env_write_start(struct env *env, struct env_write *write)
     REQUIRE(write->on_done != NULL);
     REQUIRE(write->file != NULL);
 
-    struct env_writer *writer = &env->writer;
+    struct env_writer *writer = write->is_background ? &env->background : &env->writer;
     write->file->writes_count++;
     if (!writer->is_on_thread) {
         list_push_back(&writer->queued, &write->link);
         return;
     }
     if (!writer->has_thread)
-        start_thread(env);
+        start_thread(env, writer);
     uv_mutex_lock(&writer->mutex);
     list_push_back(&writer->queued, &write->link);
     uv_mutex_unlock(&writer->mutex); /* the thread, once awake, wants it at once */

@@ -12,7 +12,7 @@ static uint32_t checksum_of(struct bytes frame)
 
 size_t frame_begin(struct buf *out, enum frame_type type)
 {
-    REQUIRE(type >= FRAME_HELLO && type <= FRAME_BYE);
+    REQUIRE(type >= FRAME_HELLO && type <= FRAME_TYPE_LAST);
     size_t begin = out->count;
     buf_put_zeros(out, OFFSET_TYPE);
     buf_put_u32(out, (uint32_t)type); /* the type byte and its three zeros */
@@ -41,7 +41,7 @@ enum status frame_next(struct bytes in, size_t frame_bytes_max, enum frame_type 
     if (in.count < FRAME_HEADER_BYTES)
         return ST_SHORT;
     uint32_t type = load_u32(in.data + OFFSET_TYPE); /* with its padding: nonzero is out of range */
-    if (type < FRAME_HELLO || type > FRAME_BYE)
+    if (type < FRAME_HELLO || type > FRAME_TYPE_LAST)
         return ST_FORMAT;
     size_t bytes_count = frame_bytes_wanted(in);
     if (bytes_count > frame_bytes_max)

@@ -19,7 +19,10 @@ enum frame_type {
     FRAME_REFUSED,   /* a batch of envelopes not taken; travels back on the link they came by */
     FRAME_PING,      /* u64, echoed by … */
     FRAME_PONG,
-    FRAME_BYE /* an orderly end: no sign of death */
+    FRAME_BYE,   /* an orderly end: no sign of death */
+    FRAME_FETCH, /* asks for a piece of a snapshot (wire/fetch.h) */
+    FRAME_CHUNK, /* the piece; travels back on the link the fetch came by */
+    FRAME_TYPE_LAST = FRAME_CHUNK
 };
 
 enum { FRAME_HEADER_BYTES = 12 };

@@ -2,7 +2,7 @@
  *
  * The dialling side says who it is and whom it means; the other side welcomes or refuses. A link
  * carries messages in one direction, from the side that dialled; the other direction carries only
- * the welcome, pongs and refusals of envelopes.
+ * the welcome, pongs, refusals of envelopes and pieces of snapshots.
  *
  * Format       docs/formats/peer.md */
 #ifndef MINIKV_WIRE_HELLO_H

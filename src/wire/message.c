@@ -22,6 +22,7 @@ static bool flag_of(const struct message *message)
     case MESSAGE_APPEND:
     case MESSAGE_READ_INDEX:
     case MESSAGE_TIMEOUT_NOW:
+    case MESSAGE_SNAPSHOT:
         return false;
     }
     UNREACHABLE();
@@ -67,6 +68,14 @@ static void put_append_reply(const struct message *message, struct buf *out)
     buf_put_u64(out, message->append_reply.read_round);
 }
 
+static void put_snapshot(const struct message *message, struct buf *out)
+{
+    put_entry_id(out, message->snapshot.last);
+    buf_put_u64(out, message->snapshot.bytes);
+    buf_put_u64(out, message->snapshot.commit);
+    buf_put_u64(out, message->snapshot.read_round);
+}
+
 void message_encode(const struct message *message, const struct address *leader_http,
                     struct buf *out)
 {
@@ -95,6 +104,9 @@ void message_encode(const struct message *message, const struct address *leader_
     case MESSAGE_READ_INDEX_REPLY:
         put_read_id(out, message->read_index_reply.id);
         buf_put_u64(out, message->read_index_reply.index);
+        break;
+    case MESSAGE_SNAPSHOT:
+        put_snapshot(message, out);
         break;
     case MESSAGE_PRE_VOTE_REPLY:
     case MESSAGE_VOTE_REPLY:
@@ -220,6 +232,24 @@ static enum status take_read_index_reply(struct cursor *in, bool flag, struct me
     return shape_is_number(message->read_index_reply.index) ? ST_OK : ST_FORMAT;
 }
 
+/* An offer is of what the leader itself knows to be committed. */
+static enum status take_snapshot(struct cursor *in, struct message *message)
+{
+    message->snapshot.last = take_entry_id(in);
+    message->snapshot.bytes = cursor_u64(in);
+    message->snapshot.commit = cursor_u64(in);
+    message->snapshot.read_round = cursor_u64(in);
+    if (in->is_short)
+        return ST_SHORT;
+    struct entry_id last = message->snapshot.last;
+    return shape_is_entry_id(last) && last.index != 0 && last.term <= message->term &&
+                   message->snapshot.bytes != 0 && shape_is_number(message->snapshot.bytes) &&
+                   last.index <= message->snapshot.commit &&
+                   shape_is_number(message->snapshot.commit)
+               ? ST_OK
+               : ST_FORMAT;
+}
+
 static enum status take_fields(struct cursor *in, bool flag, struct message_in *out)
 {
     struct message *message = &out->message;
@@ -242,6 +272,8 @@ static enum status take_fields(struct cursor *in, bool flag, struct message_in *
         return take_read_index_reply(in, flag, message);
     case MESSAGE_TIMEOUT_NOW:
         return flag || message->term == 0 ? ST_FORMAT : ST_OK;
+    case MESSAGE_SNAPSHOT:
+        return flag ? ST_FORMAT : take_snapshot(in, message);
     }
     UNREACHABLE();
 }
@@ -257,7 +289,7 @@ static enum status take_head(struct cursor *in, bool *out_flag, struct message *
     message->term = cursor_u64(in);
     if (in->is_short)
         return ST_SHORT;
-    if (type < MESSAGE_PRE_VOTE || type > MESSAGE_TIMEOUT_NOW || flag > 1 || padding != 0 ||
+    if (type < MESSAGE_PRE_VOTE || type > MESSAGE_SNAPSHOT || flag > 1 || padding != 0 ||
         !shape_is_node(message->from) || !shape_is_node(message->to) ||
         !shape_is_number(message->term))
         return ST_FORMAT;

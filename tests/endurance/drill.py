@@ -150,6 +150,14 @@ def memory_mib(cluster):
     return [round(n.memory_kib() / 1024) for n in cluster.nodes]
 
 
+def snapshots_text(cluster):
+    """Since the last restart of each."""
+    figures = [n.metrics() for n in cluster.nodes]
+    return ", ".join(f"{f['minikv_snapshots_taken_total']:.0f} taken and "
+                     f"{f['minikv_snapshots_installed_total']:.0f} installed" for f in figures) \
+        + " since the last restart"
+
+
 def stop(cluster):
     """SIGTERM for each; all end with 0."""
     for node in cluster.nodes:

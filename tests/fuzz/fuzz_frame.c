@@ -1,8 +1,10 @@
-/* What another node may send: frames, and in them messages, envelopes, refusals and greetings.
+/* What another node may send: frames, and in them messages, envelopes, refusals, greetings and
+ * pieces of snapshots.
  * Each that decodes must encode to the same bytes. Corpus: tests/fuzz/corpus/frame. */
 #include "base/check.h"
 #include "base/mem.h"
 #include "wire/codec.h"
+#include "wire/fetch.h"
 #include "wire/frame.h"
 #include "wire/hello.h"
 
@@ -56,6 +58,28 @@ static void try_refusals(struct bytes body)
     }
 }
 
+static void try_fetch(struct bytes body)
+{
+    struct snapshot_fetch fetch;
+    struct buf again;
+    if (snapshot_fetch_decode(body, &fetch) != ST_OK)
+        return;
+    buf_init(&again, LIMIT_FRAME_BYTES);
+    snapshot_fetch_encode(&fetch, &again);
+    expect_same(&again, body);
+}
+
+static void try_chunk(struct bytes body)
+{
+    struct snapshot_chunk chunk;
+    struct buf again;
+    if (snapshot_chunk_decode(body, &chunk) != ST_OK)
+        return;
+    buf_init(&again, LIMIT_FRAME_BYTES);
+    snapshot_chunk_encode(&chunk, &again);
+    expect_same(&again, body);
+}
+
 static void try_greetings(struct bytes body)
 {
     struct hello hello;
@@ -91,6 +115,12 @@ static void try_body(enum frame_type type, struct bytes body)
     case FRAME_REFUSED:
         try_refusals(body);
         break;
+    case FRAME_FETCH:
+        try_fetch(body);
+        break;
+    case FRAME_CHUNK:
+        try_chunk(body);
+        break;
     case FRAME_HELLO:
     case FRAME_WELCOME:
     case FRAME_REFUSE:
@@ -109,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t count)
     struct bytes rest = bytes_of(data, count), body;
     enum frame_type type;
     size_t frame_bytes;
-    if (count > FRAME_HEADER_BYTES && data[8] >= FRAME_HELLO && data[8] <= FRAME_BYE)
+    if (count > FRAME_HEADER_BYTES && data[8] >= FRAME_HELLO && data[8] <= FRAME_TYPE_LAST)
         try_body((enum frame_type)data[8],
                  bytes_of(data + FRAME_HEADER_BYTES, count - FRAME_HEADER_BYTES));
     while (frame_next(rest, LIMIT_FRAME_BYTES, &type, &body, &frame_bytes) == ST_OK) {

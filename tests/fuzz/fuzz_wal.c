@@ -25,6 +25,7 @@ enum step {
     STEP_HARD_STATE, /* 16 bytes of payload */
     STEP_FRAME,      /* u8: 0 ends a frame as it should, else some field is off by it */
     STEP_FLIP,       /* u16 at: changes a byte of what is there */
+    STEP_MARK,       /* u8 term, u8 index, u8: whether the log begins anew */
     STEPS_COUNT
 };
 
@@ -49,6 +50,17 @@ static void put_entry(struct builder *builder, struct cursor *in)
     entry_seal(entry, id);
     wal_format_put_entry(entry, &builder->records);
     entry_unref(entry);
+    builder->records_count++;
+}
+
+static void put_mark(struct builder *builder, struct cursor *in)
+{
+    struct wal_mark mark = {.snapshot.term = cursor_u8(in)};
+    mark.snapshot.index = cursor_u8(in);
+    mark.begins_anew = (cursor_u8(in) & 1) != 0;
+    if (mark.snapshot.index == 0)
+        return;
+    wal_format_put_mark(&mark, &builder->records);
     builder->records_count++;
 }
 
@@ -97,6 +109,9 @@ static void take_step(struct builder *builder, struct cursor *in)
         break;
     case STEP_FLIP:
         builder->file.data[cursor_u16(in) % builder->file.count] ^= 0x10;
+        break;
+    case STEP_MARK:
+        put_mark(builder, in);
         break;
     case STEPS_COUNT:
         UNREACHABLE();

@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "support/disk_env_internal.h"
 
-enum { WRITE_US = 100 };
+enum { WRITE_US = 100, BACKGROUND_WRITE_US = 700 };
 
 struct env *disk_env_new(uint64_t seed)
 {
@@ -11,7 +11,10 @@ struct env *disk_env_new(uint64_t seed)
     prng_init(&env->prng, seed);
     env->now = 1000000;
     list_init(&env->tasks);
-    list_init(&env->writes);
+    for (size_t i = 0; i < ARRAY_COUNT(env->lanes); i++)
+        list_init(&env->lanes[i].writes);
+    env->lanes[0].duration = WRITE_US;
+    env->lanes[1].duration = BACKGROUND_WRITE_US;
     disk_files_init(env);
     return env;
 }
@@ -119,37 +122,49 @@ static bool run_task(struct env *env)
 
 /* ---- writes: in the cache at once, synced and reported a little later ---- */
 
-static struct env_write *first_write(struct env *env)
+static struct env_write *first_write(struct disk_lane *lane)
 {
-    return CONTAINER_OF(env->writes.next, struct env_write, link);
+    return CONTAINER_OF(lane->writes.next, struct env_write, link);
 }
 
 /* The oldest write goes out; its outcome so far is kept in it. */
-static void send_write(struct env *env)
+static void send_write(struct env *env, struct disk_lane *lane)
 {
-    struct env_write *write = first_write(env);
+    struct env_write *write = first_write(lane);
     write->status =
         write->bytes.count > 0 ? env_file_write(write->file, write->offset, write->bytes) : ST_OK;
-    env->write_done_at = env->now + WRITE_US;
+    lane->done_at = env->now + lane->duration;
 }
 
 void env_write_start(struct env *env, struct env_write *write)
 {
-    bool is_first = list_is_empty(&env->writes);
-    list_push_back(&env->writes, &write->link);
+    struct disk_lane *lane = &env->lanes[write->is_background];
+    bool is_first = list_is_empty(&lane->writes);
+    list_push_back(&lane->writes, &write->link);
     if (is_first)
-        send_write(env);
+        send_write(env, lane);
 }
 
-static void complete_write(struct env *env)
+static void complete_write(struct env *env, struct disk_lane *lane)
 {
-    struct env_write *write = first_write(env);
+    struct env_write *write = first_write(lane);
     if (write->status == ST_OK && !write->skip_sync)
         write->status = env_file_sync(write->file);
     list_remove(&write->link);
-    if (!list_is_empty(&env->writes))
-        send_write(env);
+    if (!list_is_empty(&lane->writes))
+        send_write(env, lane);
     write->on_done(write->ctx, write->status);
+}
+
+/* The lane whose oldest write completes next; NULL: nothing is under way. */
+static struct disk_lane *next_lane(struct env *env)
+{
+    struct disk_lane *next = NULL;
+    for (size_t i = 0; i < ARRAY_COUNT(env->lanes); i++)
+        if (!list_is_empty(&env->lanes[i].writes) &&
+            (next == NULL || env->lanes[i].done_at < next->done_at))
+            next = &env->lanes[i];
+    return next;
 }
 
 bool disk_env_step(struct env *env)
@@ -159,12 +174,12 @@ bool disk_env_step(struct env *env)
     if (run_task(env))
         return true;
     struct env_timer *timer = first_timer(env);
-    bool has_write = !list_is_empty(&env->writes);
-    if (!has_write && timer == NULL)
+    struct disk_lane *lane = next_lane(env);
+    if (lane == NULL && timer == NULL)
         return false;
-    if (has_write && (timer == NULL || env->write_done_at <= timer->deadline)) {
-        env->now = MAX(env->now, env->write_done_at);
-        complete_write(env);
+    if (lane != NULL && (timer == NULL || lane->done_at <= timer->deadline)) {
+        env->now = MAX(env->now, lane->done_at);
+        complete_write(env, lane);
         return true;
     }
     env->now = MAX(env->now, timer->deadline);
@@ -242,11 +257,12 @@ void disk_env_kill(struct env *env)
         disarm(env, env->timers[0]);
     while (!list_is_empty(&env->tasks))
         env_task_cancel(env, CONTAINER_OF(env->tasks.next, struct env_task, link));
-    while (!list_is_empty(&env->writes)) {
-        struct env_write *write = first_write(env);
-        list_remove(&write->link);
-        write->on_done(write->ctx, ST_IO);
-    }
+    for (size_t i = 0; i < ARRAY_COUNT(env->lanes); i++)
+        while (!list_is_empty(&env->lanes[i].writes)) {
+            struct env_write *write = first_write(&env->lanes[i]);
+            list_remove(&write->link);
+            write->on_done(write->ctx, ST_IO);
+        }
     disk_files_end_life(env);
     env->fail_op = env->die_op = env->lie_op = 0;
     env->is_dead = false;

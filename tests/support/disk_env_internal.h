@@ -45,6 +45,13 @@ struct disk_change {
     struct disk_node *node;
 };
 
+/* Writes started and not completed, oldest first; in the cache as soon as they are first. */
+struct disk_lane {
+    struct list writes; /* of struct env_write */
+    time_us done_at;
+    time_us duration;
+};
+
 enum disk_verdict { DISK_GO_ON, DISK_FAIL, DISK_DIE, DISK_LIE };
 
 struct env_file {
@@ -61,9 +68,7 @@ struct env {
     struct env_timer **timers;
     size_t timers_count, timers_capacity;
     struct list tasks;
-    struct list writes; /* of struct env_write, in flight, oldest first */
-    time_us write_done_at;
-    bool is_write_sent; /* the oldest one has reached the cache */
+    struct disk_lane lanes[2]; /* [is_background] */
 
     struct disk_node *nodes;
     struct disk_names cached, durable;

@@ -27,6 +27,14 @@ struct node {
     size_t submitted_count, cancelled_count;
     struct node_request last; /* copy of the newest one submitted; its command is in last_command */
     struct buf last_command;
+    struct list waits;             /* for snapshots, not answered */
+    enum status snapshot_status;   /* what they are told */
+    struct snapshot_info snapshot; /* the one there is */
+    struct buf snapshot_file;      /* its bytes */
+    size_t snapshot_readable;      /* of these; the disk fails behind them */
+    bool is_snapshot_cut;          /* … or is found to end there */
+    size_t files_open_count;
+    struct node_progress progress;
     size_t verified_count;
     enum status verified_status;
 };
@@ -64,12 +72,26 @@ static inline struct node_request *node_double_at(struct node *node, size_t inde
     return CONTAINER_OF(item, struct node_request, link);
 }
 
+static inline void node_double_take_snapshot(struct node *node)
+{
+    while (!list_is_empty(&node->waits)) {
+        struct node_snapshot_wait *wait =
+            CONTAINER_OF(node->waits.next, struct node_snapshot_wait, link);
+        list_remove(&wait->link);
+        wait->on_done(wait->ctx, node->snapshot_status, &node->snapshot);
+    }
+}
+
 static inline void node_double_on_task(void *ctx)
 {
     struct node *node = ctx;
     while (!node->holds && node->requests_count != 0)
         node_double_answer(node, node_double_at(node, 0));
+    if (!node->holds)
+        node_double_take_snapshot(node);
 }
+
+static struct node *node_double_newest; /* whose files snapfile_open opens */
 
 /* Member 1 of three, leading in term 7. */
 static inline struct node *node_double_new(struct env *env)
@@ -94,7 +116,10 @@ static inline struct node *node_double_new(struct env *env)
     list_init(&node->requests);
     env_task_init(&node->answer_task, node_double_on_task, node);
     buf_init(&node->last_command, SIZE_MAX);
+    buf_init(&node->snapshot_file, SIZE_MAX);
+    list_init(&node->waits);
     node->is_ready = true;
+    node_double_newest = node;
     return node;
 }
 
@@ -103,6 +128,8 @@ static inline void node_double_free(struct node *node)
     env_task_cancel(node->env, &node->answer_task);
     kv_free(node->kv);
     buf_release(&node->last_command);
+    buf_release(&node->snapshot_file);
+    REQUIRE(list_is_empty(&node->waits) && node->files_open_count == 0);
     mem_free(node);
 }
 
@@ -190,6 +217,18 @@ bool node_is_ready(const struct node *node)
     return node->is_ready;
 }
 
+enum status node_resolve_peer(const struct node *node, const struct address *typed,
+                              struct address *out_address, struct errtext *error)
+{
+    return node_resolve_http(node, 1, typed, out_address, error);
+}
+
+uint64_t node_identity(const struct node *node)
+{
+    (void)node;
+    return 1;
+}
+
 enum status node_resolve_http(const struct node *node, node_id id, const struct address *typed,
                               struct address *out_address, struct errtext *error)
 {
@@ -216,6 +255,60 @@ size_t node_peer_stats(const struct node *node, struct peer_stats *out_stats, si
     return 2;
 }
 
+void node_snapshot_await(struct node *node, struct node_snapshot_wait *wait)
+{
+    REQUIRE(wait->index <= node->applied);
+    list_push_back(&node->waits, &wait->link);
+    env_task_post(node->env, &node->answer_task);
+}
+
+void node_snapshot_cancel(struct node_snapshot_wait *wait)
+{
+    list_remove(&wait->link);
+}
+
+void node_progress(const struct node *node, struct node_progress *out_progress)
+{
+    *out_progress = node->progress;
+}
+
+/* ---- storage/snapfile.h ---- */
+
+enum status snapfile_open(struct env *env, struct entry_id last, struct snapfile **out_file,
+                          struct errtext *error)
+{
+    struct node *node = node_double_newest;
+    REQUIRE(node->env == env);
+    if (!entry_id_equal(last, node->snapshot.last))
+        return ST_NOT_FOUND;
+    node->files_open_count++;
+    *out_file = (struct snapfile *)node;
+    return ST_OK;
+}
+
+uint64_t snapfile_bytes(const struct snapfile *file)
+{
+    return ((const struct node *)file)->snapshot_file.count;
+}
+
+enum status snapfile_read(struct snapfile *file, uint64_t offset, void *out, size_t count,
+                          size_t *out_count)
+{
+    const struct node *node = (const struct node *)file;
+    if (offset + count > node->snapshot_readable && !node->is_snapshot_cut)
+        return ST_IO;
+    count = MIN(count, (size_t)(node->snapshot_readable - offset));
+    memcpy(out, node->snapshot_file.data + offset, count);
+    *out_count = count;
+    return ST_OK;
+}
+
+void snapfile_close(struct snapfile *file)
+{
+    if (file != NULL)
+        ((struct node *)file)->files_open_count--;
+}
+
 /* ---- raft.h, of the raft that node_raft gives ---- */
 
 void raft_view(const struct raft *raft, struct raft_view *out_view)
@@ -234,7 +327,8 @@ size_t raft_peers(const struct raft *raft, struct raft_peer_view *out_peers, siz
     const struct node *node = (const struct node *)raft;
     out_peers[0] = (struct raft_peer_view){
         .id = 2, .is_voter = true, .state = "stream", .match = node->applied, .next = 9};
-    out_peers[1] = (struct raft_peer_view){.id = 3, .state = "probe", .next = 1};
+    out_peers[1] =
+        (struct raft_peer_view){.id = 3, .state = "probe", .next = 1, .snapshot_bytes = 5000};
     return 2;
 }
 

@@ -49,52 +49,111 @@ static const struct rig_record *next_entry_record(struct wal_rig *rig)
     return NULL;
 }
 
+/* Recovery begins with this entry; those before it must be such as compaction could give up. */
+static void begin_at(struct wal_rig *rig, struct entry_id id)
+{
+    for (;;) {
+        const struct rig_record *record = next_entry_record(rig);
+        if (record == NULL)
+            return;
+        if (entry_id_equal(record->id, id)) {
+            rig->records_seen--;
+            return;
+        }
+        rig->entries_gone++;
+        if (record->id.index >= rig->first_kept)
+            rig->was_wrong = true;
+    }
+}
+
 static void on_entry(void *ctx, struct entry *entry)
 {
     struct wal_rig *rig = ctx;
+    if (rig->entries_seen++ == 0)
+        begin_at(rig, entry->id);
     const struct rig_record *record = next_entry_record(rig);
-    rig->entries_seen++;
     if (record == NULL || !entry_id_equal(record->id, entry->id) ||
         record->checksum != entry->checksum || record->data_bytes != entry->data_bytes)
         rig->was_wrong = true;
 }
 
+/* What the records up to some point come to. */
+struct state {
+    struct hard_state hard_state;
+    struct entry_id last, marked;
+    raft_index base, commit;
+    size_t entries_count;
+    raft_index highest; /* of all entries */
+};
+
+static void take_record(struct state *state, const struct rig_record *record)
+{
+    state->commit = record->commit;
+    if (record->is_entry) {
+        state->last = record->id;
+        state->entries_count++;
+        state->highest = MAX(state->highest, record->id.index);
+    } else if (record->is_mark) {
+        state->marked = record->id;
+        if (record->begins_anew) {
+            state->last = record->id;
+            state->base = record->id.index;
+        }
+    } else {
+        state->hard_state = record->hard_state;
+    }
+}
+
 /* The state after the first `count` records becomes the model's. */
 static void rewind_to(struct wal_rig *rig, size_t count)
 {
+    struct state state = {0};
+    for (size_t i = 0; i < count; i++)
+        take_record(&state, &rig->records[i]);
     rig->records_count = count;
     rig->acked_count = count;
-    rig->hard_state = (struct hard_state){0};
-    rig->last = (struct entry_id){0};
-    rig->commit = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (rig->records[i].is_entry)
-            rig->last = rig->records[i].id;
-        else
-            rig->hard_state = rig->records[i].hard_state;
-        rig->commit = rig->records[i].commit;
-    }
+    rig->hard_state = state.hard_state;
+    rig->last = state.last;
+    rig->marked = state.marked;
+    rig->base = state.base;
+    rig->commit = state.commit;
+}
+
+static bool is_as_found(const struct wal_rig *rig, const struct state *state)
+{
+    const struct wal_recovered *found = &rig->recovered;
+    bool are_entries_right = state->entries_count == rig->entries_gone + rig->entries_seen;
+    if (rig->entries_seen == 0)
+        are_entries_right = state->entries_count == 0 || state->highest < rig->first_kept;
+    return are_entries_right && entry_id_equal(found->last, state->last) &&
+           entry_id_equal(found->snapshot, state->marked) &&
+           found->hard_state.term == state->hard_state.term &&
+           found->hard_state.vote == state->hard_state.vote;
 }
 
 /* The largest number of records after which the state is as found; SIZE_MAX: none. */
 static size_t find_recovered(const struct wal_rig *rig)
 {
-    const struct wal_recovered *found = &rig->recovered;
-    struct hard_state hard_state = {0};
-    struct entry_id last = {0};
-    size_t entries = 0, matching = SIZE_MAX;
+    struct state state = {0};
+    size_t matching = SIZE_MAX;
     for (size_t count = 0; count <= rig->records_count; count++) {
-        if (count > 0 && rig->records[count - 1].is_entry) {
-            last = rig->records[count - 1].id;
-            entries++;
-        } else if (count > 0) {
-            hard_state = rig->records[count - 1].hard_state;
-        }
-        if (entries == rig->entries_seen && entry_id_equal(found->last, last) &&
-            found->hard_state.term == hard_state.term && found->hard_state.vote == hard_state.vote)
+        if (count > 0)
+            take_record(&state, &rig->records[count - 1]);
+        if (is_as_found(rig, &state))
             matching = count;
     }
     return matching;
+}
+
+/* Everything from the entry on that had to be kept can be read, and nothing from before a log that
+ * began anew. */
+static bool is_first_right(const struct wal_rig *rig, raft_index first)
+{
+    if (rig->last.index == rig->base)
+        return first == 0;
+    if (first == 0)
+        return rig->last.index < rig->first_kept;
+    return first > rig->base && first <= MAX(rig->first_kept, rig->base + 1);
 }
 
 /* What recovery found is the state after some number of records, not fewer than were acknowledged.
@@ -111,7 +170,7 @@ static bool accept_recovered(struct wal_rig *rig)
         return false;
     rewind_to(rig, count);
     rig->commit = MAX(rig->commit, found->commit);
-    return true;
+    return is_first_right(rig, found->first);
 }
 
 enum status wal_rig_open(struct wal_rig *rig)
@@ -120,6 +179,7 @@ enum status wal_rig_open(struct wal_rig *rig)
     struct wal_callbacks callbacks = {.on_durable = on_durable, .on_failed = on_failed, .ctx = rig};
     rig->entries_seen = 0;
     rig->records_seen = 0;
+    rig->entries_gone = 0;
     rig->was_wrong = false;
     rig->appends_count = 0;
     rig->sequence_durable = 0;
@@ -181,6 +241,16 @@ static void add_record(struct wal_rig *rig, struct rig_record record)
     rig->records[rig->records_count++] = record;
 }
 
+static void note_sequence(struct wal_rig *rig, uint64_t sequence)
+{
+    if (rig->appends_count == rig->appends_capacity) {
+        rig->appends_capacity = rig->appends_capacity * 2 + 64;
+        rig->appends = mem_realloc(rig->appends, rig->appends_capacity * sizeof *rig->appends);
+    }
+    rig->appends[rig->appends_count++] =
+        (struct rig_append){.sequence = sequence, .records_end = rig->records_count};
+}
+
 static void note_append(struct wal_rig *rig, const struct hard_state *hard_state,
                         struct entry *const *entries, size_t count, uint64_t sequence)
 {
@@ -196,12 +266,7 @@ static void note_append(struct wal_rig *rig, const struct hard_state *hard_state
                                             .data_bytes = entries[i]->data_bytes,
                                             .commit = rig->commit});
     }
-    if (rig->appends_count == rig->appends_capacity) {
-        rig->appends_capacity = rig->appends_capacity * 2 + 64;
-        rig->appends = mem_realloc(rig->appends, rig->appends_capacity * sizeof *rig->appends);
-    }
-    rig->appends[rig->appends_count++] =
-        (struct rig_append){.sequence = sequence, .records_end = rig->records_count};
+    note_sequence(rig, sequence);
 }
 
 enum status wal_rig_append(struct wal_rig *rig, const struct hard_state *hard_state,
@@ -241,6 +306,82 @@ enum status wal_rig_append_random(struct wal_rig *rig, struct prng *prng)
         rig->commit += prng_below(prng, rig->last.index - rig->commit);
     return wal_rig_append(rig, has_hard_state ? &hard_state : NULL, first, count,
                           sizes[prng_below(prng, ARRAY_COUNT(sizes))]);
+}
+
+/* Whether the model's log has this very entry. */
+static bool is_held(const struct wal_rig *rig, struct entry_id id)
+{
+    bool is_held = false;
+    for (size_t i = 0; i < rig->records_count; i++) {
+        const struct rig_record *record = &rig->records[i];
+        if (record->is_entry && record->id.index <= id.index)
+            is_held = entry_id_equal(record->id, id);
+        else if (record->is_mark)
+            is_held = entry_id_equal(record->id, id) || (is_held && !record->begins_anew);
+    }
+    return is_held;
+}
+
+enum status wal_rig_mark(struct wal_rig *rig, struct entry_id snapshot)
+{
+    bool begins_anew = !is_held(rig, snapshot);
+    uint64_t sequence;
+    enum status status = wal_mark(rig->wal, snapshot, &sequence);
+    if (status != ST_OK)
+        return status;
+    rig->commit = MAX(rig->commit, snapshot.index);
+    rig->marked = snapshot;
+    if (begins_anew) {
+        rig->last = snapshot;
+        rig->base = snapshot.index;
+    }
+    add_record(rig, (struct rig_record){.is_mark = true,
+                                        .begins_anew = begins_anew,
+                                        .id = snapshot,
+                                        .commit = rig->commit});
+    note_sequence(rig, sequence);
+    return ST_OK;
+}
+
+/* The entry of this index, as appended last. */
+static struct entry_id newest_id(const struct wal_rig *rig, raft_index index)
+{
+    struct entry_id id = {0};
+    for (size_t i = 0; i < rig->records_count; i++)
+        if (rig->records[i].is_entry && rig->records[i].id.index == index)
+            id = rig->records[i].id;
+    return id;
+}
+
+enum status wal_rig_mark_random(struct wal_rig *rig, struct prng *prng)
+{
+    raft_index oldest = MAX(rig->marked.index, rig->base) + 1;
+    if (prng_below(prng, 4) != 0 && rig->commit >= oldest) {
+        raft_index index = oldest + prng_below(prng, rig->commit - oldest + 1);
+        return wal_rig_mark(rig, newest_id(rig, index)); /* its own */
+    }
+    if (prng_below(prng, 4) == 0 && rig->marked.index > 0)
+        return wal_rig_mark(rig, rig->marked); /* once more */
+    struct hard_state hard_state = {.term = rig->hard_state.term + 1};
+    raft_index behind = MAX(rig->last.index, rig->commit) + 3 - rig->commit;
+    struct entry_id fetched = {hard_state.term, rig->commit + 1 + prng_below(prng, behind)};
+    enum status status = wal_rig_append(rig, &hard_state, (struct entry_id){0}, 0, 0);
+    return status == ST_OK ? wal_rig_mark(rig, fetched) : status;
+}
+
+struct entry_id wal_rig_durable_mark(const struct wal_rig *rig)
+{
+    struct entry_id marked = {0};
+    for (size_t i = 0; i < rig->acked_count; i++)
+        if (rig->records[i].is_mark)
+            marked = rig->records[i].id;
+    return marked;
+}
+
+void wal_rig_compact(struct wal_rig *rig, raft_index first_kept)
+{
+    rig->first_kept = MAX(rig->first_kept, first_kept);
+    wal_compact(rig->wal, first_kept);
 }
 
 bool wal_rig_settle(struct wal_rig *rig)
@@ -296,15 +437,26 @@ const char *wal_rig_compare(struct wal_rig *rig, struct prng *prng)
 {
     REQUIRE(rig->appends_count == 0);
     struct entry *entry;
+    struct wal_stats stats;
     size_t count = 0;
+    wal_stats(rig->wal, &stats);
+    if (!is_first_right(rig, stats.first))
+        return "the log begins with another entry than it may";
     if (wal_read(rig->wal, rig->last.index + 1, 1, &entry, 1, &count, &rig->error) != ST_NOT_FOUND)
         return "an entry behind the last was read";
+    if (wal_read(rig->wal, MAX(stats.first, 1) - 1, 1, &entry, 1, &count, &rig->error) !=
+        ST_NOT_FOUND)
+        return "an entry before the first was read";
+    if (stats.first == 0)
+        return NULL;
     const struct rig_record **newest = newest_records(rig);
     const char *wrong = NULL;
-    for (raft_index index = 1; index <= rig->last.index && wrong == NULL; index += count)
+    for (raft_index index = stats.first; index <= rig->last.index && wrong == NULL; index += count)
         wrong = read_some(rig, prng, index, newest, &count);
-    for (int i = 0; i < 10 && wrong == NULL && rig->last.index > 0; i++)
-        wrong = read_some(rig, prng, 1 + prng_below(prng, rig->last.index), newest, &count);
+    for (int i = 0; i < 10 && wrong == NULL; i++)
+        wrong =
+            read_some(rig, prng, stats.first + prng_below(prng, rig->last.index - stats.first + 1),
+                      newest, &count);
     mem_free(newest);
     return wrong;
 }

@@ -1,7 +1,8 @@
 /* Wal rig: a log on a disk env, next to a model of all that was ever asked of it.
  *
- * The model is a list of records in the order of wal_append. What recovery finds must be a prefix
- * of it that holds every acknowledged record: nothing acknowledged is lost, nothing is invented. */
+ * The model is a list of records in the order of wal_append and wal_mark. What recovery finds must
+ * be a prefix of it that holds every acknowledged record: nothing acknowledged is lost, nothing is
+ * invented. Of its front may be missing what compaction was allowed to give up. */
 #ifndef MINIKV_TESTS_SUPPORT_WAL_RIG_H
 #define MINIKV_TESTS_SUPPORT_WAL_RIG_H
 
@@ -10,8 +11,9 @@
 #include "support/disk_env.h"
 
 struct rig_record {
-    bool is_entry;
-    struct entry_id id;
+    bool is_entry, is_mark;
+    bool begins_anew;   /* of a mark */
+    struct entry_id id; /* of an entry or a mark */
     uint32_t checksum;
     uint32_t data_bytes;
     struct hard_state hard_state;
@@ -41,9 +43,12 @@ struct wal_rig {
 
     /* Where the model stands. */
     struct hard_state hard_state;
-    struct entry_id last;
+    struct entry_id last, marked;
+    raft_index base; /* the log has begun anew behind this */
     raft_index commit;
+    raft_index first_kept;             /* the highest that compaction was asked for */
     size_t entries_seen, records_seen; /* during recovery */
+    size_t entries_gone;               /* in front of the first one that recovery gave */
     bool was_wrong;                    /* recovery gave a record that was never appended */
 };
 
@@ -66,6 +71,12 @@ enum status wal_rig_append(struct wal_rig *rig, const struct hard_state *hard_st
                            struct entry_id first, size_t count, size_t data_bytes);
 /* Anything a follower or leader may do: entries, a new term, a conflict. */
 enum status wal_rig_append_random(struct wal_rig *rig, struct prng *prng);
+enum status wal_rig_mark(struct wal_rig *rig, struct entry_id snapshot);
+/* The mark of a snapshot of its own, or of one that was fetched. */
+enum status wal_rig_mark_random(struct wal_rig *rig, struct prng *prng);
+/* The last mark that is durable; {0,0}: none. */
+struct entry_id wal_rig_durable_mark(const struct wal_rig *rig);
+void wal_rig_compact(struct wal_rig *rig, raft_index first_kept);
 /* Steps until all that was appended is durable; false when the log or the process died first. */
 bool wal_rig_settle(struct wal_rig *rig);
 

@@ -8,6 +8,7 @@ import threading
 
 from cluster import EXIT_CORRUPT, EXIT_LOCKED, Cluster, eventually
 from http_client import Client, Connection, encode, identity
+from living import LivingCluster, Steady
 from test_cli import FAILURE, OK, USAGE, minikv
 from testing import report
 
@@ -205,3 +206,33 @@ def test_what_is_no_data_directory_is_refused():
         another.kill_all()
         mixed = minikv("audit", one.nodes[0].data, another.nodes[0].data)
         assert mixed.code == USAGE and "of another cluster" in mixed.err, mixed
+
+
+def test_logs_that_begin_behind_a_snapshot_are_proven_from_there():
+    with LivingCluster(3, ["--snapshot-bytes", "65536"]).start() as cluster:
+        with Steady(cluster.nodes, value_bytes=20_000) as load:
+            eventually(lambda: load.errors or all(
+                segments(n)[0] > "%s/wal/%016x.log" % (n.data, 1) for n in cluster.nodes),
+                "the logs have lost their fronts", 30, every=0.05)
+            cluster.leader().kill()
+            load.wait_more(20)
+            for node in cluster.nodes:
+                if not node.is_running:
+                    node.start()
+            joined = cluster.join()
+            load.wait_more(20)
+        cluster.wait_ready()
+        load.assert_truth(joined)
+        for node in cluster.nodes:
+            node.kill()
+
+        told = audit(cluster)
+        assert told.code == OK and "proven" in told.text, told
+        assert "behind its snapshot at index" in told.text, told
+        nodes = audit(cluster, "-o", "json").json["nodes"]
+        assert all(n["snapshot_index"] > 2 and n["writes"] > 0 for n in nodes), nodes
+
+        for path in glob.glob(joined.data + "/snap/*.snap"):
+            os.unlink(path)
+        told = audit(cluster)
+        assert told.code == EXIT_CORRUPT and "missing or damaged" in told.err, told

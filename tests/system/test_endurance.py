@@ -17,9 +17,9 @@ DEADLINE_SECONDS = 90
 SEED = count_from_environment("MINIKV_TEST_SEED", random.SystemRandom().randrange(2**31))
 
 
-def endure(killer, count, kills):
+def endure(killer, count, kills, flags=()):
     print(f"MINIKV_TEST_SEED={SEED}")
-    with Cluster(3).start() as cluster:
+    with Cluster(3, flags).start() as cluster:
         result = drill.run_part(cluster, killer, "endurance", count, kills, SEED,
                                 scaled(DEADLINE_SECONDS))
 
@@ -45,3 +45,9 @@ def test_each_increment_counts_once_while_leaders_are_killed():
 @limit(120)
 def test_each_increment_counts_once_while_all_nodes_are_killed_at_once():
     endure(drill.kill_everything, RESTARTED_INCREMENTS, CLUSTER_KILLS)
+
+
+@alone
+@limit(120)
+def test_each_increment_counts_once_while_logs_are_cut_behind_snapshots():
+    endure(drill.kill_leaders, INCREMENTS, LEADER_KILLS, ["--snapshot-bytes", "65536"])

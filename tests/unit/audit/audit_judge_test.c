@@ -346,6 +346,92 @@ static void an_allotted_id_must_have_been_allotted_and_not_closed(void **state)
     court_close(&court);
 }
 
+/* ---- a log that begins behind a snapshot ---- */
+
+static void apply(struct kv *kv, raft_index index, const struct command *command)
+{
+    struct buf encoded;
+    struct kv_result result;
+    buf_init(&encoded, LIMIT_COMMAND_BYTES);
+    command_encode(command, &encoded);
+    struct proposal proposal = {.stamp_us = FIXTURE_SECOND, .command = buf_bytes(&encoded)};
+    kv_apply(kv, (struct entry_id){1, index}, &proposal, &result);
+    assert_int_equal(result.status, ST_OK);
+    buf_release(&encoded);
+}
+
+/* A state in which client "c" has carried out 7 and sealed 8, and a session has been opened. */
+static struct kv *base_of_court(struct court *court)
+{
+    struct kv *kv = kv_new(&(struct kv_options){0});
+    struct command put = put_of("c", 7);
+    struct command seal = {.op = COMMAND_SEAL, .identity = put_of("c", 8).identity};
+    struct command open = {.op = COMMAND_OPEN_SESSION, .nonce = 9};
+    apply(kv, 1, &put);
+    apply(kv, 2, &seal);
+    apply(kv, 3, &open);
+    court->index = 3;
+    audit_judge_begin(court->judge, kv);
+    return kv;
+}
+
+static void what_the_snapshot_remembers_may_not_be_carried_out_again(void **state)
+{
+    (void)state;
+    struct court court;
+    struct kv *kv = base_of_court(court_open(&court));
+
+    raft_index first = hear_put(&court, "c", 7, CHANGED);
+    (void)hear_put(&court, "c", 8, CHANGED);
+    (void)hear_put(&court, "c", 9, CHANGED);
+
+    assert_int_equal(court.report.violations_count, 2);
+    assert_int_equal(court.report.findings[0].kind, AUDIT_TWICE);
+    assert_int_equal(court.report.findings[0].index, first);
+    assert_string_equal(court.report.findings[0].text,
+                        "carried out a second time; the first was at 3");
+    assert_int_equal(court.report.findings[1].kind, AUDIT_UNSEALED);
+    court_close(&court);
+    kv_free(kv);
+}
+
+static void a_repetition_of_what_the_snapshot_remembers_is_none_of_nothing(void **state)
+{
+    (void)state;
+    struct court court;
+    struct kv *kv = base_of_court(court_open(&court));
+    struct kv_result same = {.status = ST_OK, .is_replayed = true, .mod_revision = 2};
+    struct kv_result other = {.status = ST_OK, .is_replayed = true, .mod_revision = 99};
+
+    (void)hear_put(&court, "c", 7, same);
+    assert_int_equal(court.report.violations_count, 0);
+    (void)hear_put(&court, "c", 7, other);
+    (void)hear_put(&court, "c", 6, same);
+
+    assert_int_equal(court.report.violations_count, 2);
+    assert_int_equal(court.report.findings[0].kind, AUDIT_ANSWER);
+    assert_int_equal(court.report.findings[1].kind, AUDIT_INVENTED);
+    court_close(&court);
+    kv_free(kv);
+}
+
+static void a_session_from_before_the_snapshot_counts_as_open(void **state)
+{
+    (void)state;
+    struct court court;
+    char id[LIMIT_CLIENT_ID_BYTES + 1], later[LIMIT_CLIENT_ID_BYTES + 1];
+    struct kv *kv = base_of_court(court_open(&court));
+
+    (void)hear_put(&court, session_format_id(3, 9, id), 1, CHANGED);
+    assert_int_equal(court.report.violations_count, 0);
+    (void)hear_put(&court, session_format_id(4, 9, later), 1, CHANGED);
+
+    assert_int_equal(court.report.violations_count, 1);
+    assert_int_equal(court.report.findings[0].kind, AUDIT_UNOPENED);
+    court_close(&court);
+    kv_free(kv);
+}
+
 static void more_findings_than_fit_are_counted(void **state)
 {
     (void)state;
@@ -377,6 +463,9 @@ int main(void)
         cmocka_unit_test(an_answer_of_before_shows_that_nothing_was_forgotten),
         cmocka_unit_test(an_allotted_id_is_never_excused),
         cmocka_unit_test(an_allotted_id_must_have_been_allotted_and_not_closed),
+        cmocka_unit_test(what_the_snapshot_remembers_may_not_be_carried_out_again),
+        cmocka_unit_test(a_repetition_of_what_the_snapshot_remembers_is_none_of_nothing),
+        cmocka_unit_test(a_session_from_before_the_snapshot_counts_as_open),
         cmocka_unit_test(more_findings_than_fit_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,6 +166,25 @@ static void a_write_may_have_an_identity_of_its_own(void **state)
     assert_refused(READ("get", "k", "--client", "c", "--sequence", "1"), "does not go with get");
 }
 
+static void a_restore_says_which_node_of_which_cluster(void **state)
+{
+    (void)state;
+    const struct line *line =
+        READ("restore", "file", "dir", "--id", "3", "--initial-cluster", "3=h:1,4=h:2");
+
+    assert_int_equal(line->status, ST_OK);
+    assert_int_equal(line->cli.node, 3);
+    assert_string_equal(line->cli.initial, "3=h:1,4=h:2");
+    assert_refused(READ("restore", "f", "d", "--id", "0"), "--id: \"0\" is not a number from 1");
+    assert_refused(READ("restore", "f", "d", "--id", "4294967296"), "is not a number from 1");
+    assert_refused(READ("restore", "f", "d", "--initial-cluster", ""), "--initial-cluster");
+    assert_refused(READ("restore", "f", "d", "e"), "usage: minikv restore");
+    assert_refused(READ("backup"), "usage: minikv backup");
+    assert_refused(READ("backup", "f", "--id", "3"), "--id does not go with backup");
+    assert_refused(READ("members", "--watch"), "--watch does not go with members");
+    assert_true(READ("status", "-w")->cli.watches);
+}
+
 static void an_identity_is_an_id_and_a_number(void **state)
 {
     (void)state;
@@ -201,6 +220,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_met_with_the_nearest_name),
         cmocka_unit_test(a_command_takes_only_what_goes_with_it),
         cmocka_unit_test(a_write_may_have_an_identity_of_its_own),
+        cmocka_unit_test(a_restore_says_which_node_of_which_cluster),
         cmocka_unit_test(an_identity_is_an_id_and_a_number),
         cmocka_unit_test(without_a_command_there_is_help),
     };

@@ -141,11 +141,13 @@ static void status_shows_peers_on_the_leader_only(void **state)
     (void)snprintf(wanted, sizeof wanted,
                    "{\"id\":1,\"role\":\"leader\",\"term\":7,\"leader\":1,\"commit_index\":2,"
                    "\"applied_index\":1,\"last_index\":3,\"revision\":%llu,"
-                   "\"digest\":\"%016llx\",\"peers\":["
+                   "\"digest\":\"%016llx\",\"clock_ms\":1700000001000,"
+                   "\"snapshot\":{\"index\":0,\"bytes\":0,\"taking\":null,\"fetching\":null},"
+                   "\"peers\":["
                    "{\"id\":2,\"voter\":true,\"match\":1,\"next\":9,\"state\":\"stream\",\"lag\":2,"
-                   "\"up\":true},"
+                   "\"snapshot_bytes\":0,\"up\":true},"
                    "{\"id\":3,\"voter\":false,\"match\":0,\"next\":1,\"state\":\"probe\",\"lag\":3,"
-                   "\"up\":false}]}\n",
+                   "\"snapshot_bytes\":5000,\"up\":false}]}\n",
                    (unsigned long long)stats.revision, (unsigned long long)kv_digest(kv));
     assert_has(ask(rig, "GET /v1/raft/status HTTP/1.1\r\n" H "\r\n"), wanted);
 
@@ -154,6 +156,35 @@ static void status_shows_peers_on_the_leader_only(void **state)
     const char *reply = ask(rig, "GET /v1/raft/status HTTP/1.1\r\n" H "\r\n");
     assert_has(reply, "\"role\":\"pre-candidate\",\"term\":7,\"leader\":0,");
     assert_has(reply, ",\"peers\":[]}\n");
+}
+
+static void status_tells_how_far_a_snapshot_is(void **state)
+{
+    struct rig *rig = *state;
+    rig->node->progress = (struct node_progress){.newest = {{.term = 3, .index = 90}, 12345},
+                                                 .is_taking = true,
+                                                 .taken_bytes = 10,
+                                                 .taking_bytes = 400,
+                                                 .is_fetching = true,
+                                                 .fetched = {.term = 4, .index = 200},
+                                                 .source = 2,
+                                                 .fetched_bytes = 70,
+                                                 .fetching_bytes = 900};
+
+    assert_has(ask(rig, "GET /v1/raft/status HTTP/1.1\r\n" H "\r\n"),
+               "\"snapshot\":{\"index\":90,\"bytes\":12345,\"taking\":{\"bytes\":10,\"of\":400},"
+               "\"fetching\":{\"index\":200,\"from\":2,\"bytes\":70,\"of\":900}}");
+
+    const char *metrics = ask(rig, "GET /metrics HTTP/1.1\r\n" H "\r\n");
+    assert_has(metrics, "\nminikv_snapshot_index 90\n");
+    assert_has(metrics, "\nminikv_snapshot_bytes 12345\n");
+    assert_has(metrics, "\nminikv_snapshot_taking_bytes 400\n");
+    assert_has(metrics, "\nminikv_snapshot_taken_bytes 10\n");
+    assert_has(metrics, "\nminikv_snapshot_fetching_bytes 900\n");
+    assert_has(metrics, "\nminikv_snapshot_fetched_bytes 70\n");
+    assert_has(metrics, "\nminikv_members{role=\"voter\"} 3\n");
+    assert_has(metrics, "\nminikv_members{role=\"learner\"} 0\n");
+    assert_has(metrics, "\nprocess_max_fds ");
 }
 
 static void identity_health_and_version_are_answered_locally(void **state)
@@ -251,6 +282,7 @@ int main(void)
         RIG_TEST(handing_over_is_submitted_as_internal_and_answers_204),
         RIG_TEST(handing_over_to_nobody_is_refused_before_the_node),
         RIG_TEST(status_shows_peers_on_the_leader_only),
+        RIG_TEST(status_tells_how_far_a_snapshot_is),
         RIG_TEST(identity_health_and_version_are_answered_locally),
         RIG_TEST(a_node_that_is_not_ready_says_why),
         RIG_TEST(metrics_count_requests_by_route_method_and_code),

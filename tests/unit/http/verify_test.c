@@ -98,7 +98,7 @@ static void an_answer_cut_short_is_none(void **state)
 static void no_more_than_four_kibibytes_are_read(void **state)
 {
     struct rig *rig = *state;
-    static char reply[LIMIT_VERIFY_BYTES + 1];
+    static char reply[LIMIT_ASK_BYTES + 1];
     begin(rig);
     memset(reply, 'x', sizeof reply);
     memcpy(reply, "HTTP/1.1 200 OK\r\n\r\n", 19);

@@ -10,11 +10,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "support/golden.h"
 #include "support/wal_rig.h"
 
 #define GOLDEN_DIR TEST_SOURCE_DIR "/golden"
 #define SEGMENT    "0000000000000001.log"
+#define SNAPSHOT   "0000000000000003-0000000000000001.snap"
 
 enum { OUTPUT_BYTES_MAX = 1024 * 1024 };
 
@@ -141,6 +143,45 @@ static void a_missing_segment_is_shown(void **state)
     buf_release(&segment);
 }
 
+/* Compaction takes segments from the front; what is left is a log only with a mark. */
+static void a_log_without_its_first_segments_is_damaged_without_a_mark(void **state)
+{
+    struct buf segment, output;
+    read_segment(&segment);
+    segment.data[32] = 3; /* a header of segment 3, behind entry 40 */
+    segment.data[88] = 40;
+    store_u32(segment.data, crc32c(0, bytes_of(segment.data + 4, 4096 - 4)));
+    remove_file(SEGMENT);
+    remove_file("0000000000000002.log");
+    write_file("0000000000000003.log", bytes_of(segment.data, 4096));
+
+    (void)run(directory, "wal .", &output);
+    assert_non_null(strstr(buf_text(&output), "DAMAGED"));
+    buf_release(&output);
+    remove_file("0000000000000003.log");
+    buf_release(&segment);
+}
+
+static void a_snapshot_is_shown_with_its_state(void **state)
+{
+    assert_says(GOLDEN_DIR, "snapshot --keys snapshot", "inspect/snapshot.txt", EXIT_CODE_OK);
+    assert_says(GOLDEN_DIR, "snapshot --brief snapshot/" SNAPSHOT, "inspect/snapshot-brief.txt",
+                EXIT_CODE_OK);
+}
+
+static void a_damaged_snapshot_is_shown(void **state)
+{
+    struct buf snapshot;
+    buf_init(&snapshot, OUTPUT_BYTES_MAX);
+    assert_true(golden_read_file(GOLDEN_DIR "/snapshot/" SNAPSHOT, &snapshot));
+    snapshot.data[4096 + 100] ^= 1;
+    write_file(SNAPSHOT, buf_bytes(&snapshot));
+
+    assert_says(directory, "snapshot " SNAPSHOT, "inspect/snapshot-damaged.txt", EXIT_CODE_CORRUPT);
+    remove_file(SNAPSHOT);
+    buf_release(&snapshot);
+}
+
 static void meta_is_shown(void **state)
 {
     assert_says(GOLDEN_DIR, "meta meta", "inspect/meta.txt", EXIT_CODE_OK);
@@ -162,7 +203,8 @@ static void what_cannot_be_read_is_said(void **state)
 
 static void a_malformed_command_line_is_refused(void **state)
 {
-    static const char *const lines[] = {"", "wal", "frobnicate x", "limits x", "--frob", "meta"};
+    static const char *const lines[] = {"",       "wal",  "frobnicate x", "limits x",
+                                        "--frob", "meta", "snapshot"};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         struct buf output;
         assert_int_equal(run(directory, lines[i], &output), EXIT_CODE_USAGE);
@@ -177,6 +219,7 @@ static void help_names_every_command(void **state)
     assert_int_equal(run(directory, "--help", &output), EXIT_CODE_OK);
     const char *text = buf_text(&output);
     assert_non_null(strstr(text, "wal PATH"));
+    assert_non_null(strstr(text, "snapshot PATH"));
     assert_non_null(strstr(text, "meta PATH"));
     assert_non_null(strstr(text, "limits"));
     buf_release(&output);
@@ -267,6 +310,9 @@ int main(void)
         cmocka_unit_test(damage_is_shown_and_what_follows_it_as_well),
         cmocka_unit_test(a_damaged_header_is_shown),
         cmocka_unit_test(inspect_and_recovery_agree_on_damage),
+        cmocka_unit_test(a_log_without_its_first_segments_is_damaged_without_a_mark),
+        cmocka_unit_test(a_snapshot_is_shown_with_its_state),
+        cmocka_unit_test(a_damaged_snapshot_is_shown),
         cmocka_unit_test(meta_is_shown),
         cmocka_unit_test(damaged_meta_is_shown),
         cmocka_unit_test(what_cannot_be_read_is_said),

@@ -148,6 +148,19 @@ static void a_transfer_is_these_bytes(void **state)
     assert_encodes_to(&command, "01 0a 00 00  03000000");
 }
 
+static void the_commands_of_members_are_these_bytes(void **state)
+{
+    (void)state;
+    struct command join = {
+        .op = COMMAND_JOIN, .member = 4, .peer = address_from("h:7000"), .member_identity = 0x1122};
+    struct command leave = {.op = COMMAND_REMOVE, .member = 4};
+    struct command promote = {.op = COMMAND_PROMOTE, .member = 0x7fffffff};
+
+    assert_encodes_to(&join, "01 0b 00 00  04000000  06000000 683a37303030  2211000000000000");
+    assert_encodes_to(&leave, "01 0c 00 00  04000000");
+    assert_encodes_to(&promote, "01 0d 00 00  ffffff7f");
+}
+
 /* ---- there and back ---- */
 
 static struct bytes random_bytes(struct prng *prng, uint8_t *out, size_t count_min,
@@ -171,8 +184,9 @@ static struct client_identity random_identity(struct prng *prng, enum command_op
 {
     struct client_identity identity = {.kind = (enum client_kind)prng_below(prng, 2)};
     bool needs_one = op == COMMAND_CLOSE_SESSION || op == COMMAND_SEAL;
-    if (op == COMMAND_OPEN_SESSION || op == COMMAND_EXPIRE_SESSIONS ||
-        (!needs_one && prng_below(prng, 2) == 0))
+    bool has_none = op == COMMAND_OPEN_SESSION || op == COMMAND_EXPIRE_SESSIONS ||
+                    op == COMMAND_JOIN || op == COMMAND_REMOVE || op == COMMAND_PROMOTE;
+    if (has_none || (!needs_one && prng_below(prng, 2) == 0))
         return (struct client_identity){0};
     if (op == COMMAND_CLOSE_SESSION)
         identity.kind = CLIENT_ID;
@@ -208,11 +222,18 @@ static void random_body(struct prng *prng, struct command *command, struct room 
     case COMMAND_ANNOUNCE:
     case COMMAND_REGISTER:
     case COMMAND_TRANSFER:
+    case COMMAND_JOIN:
+    case COMMAND_REMOVE:
+    case COMMAND_PROMOTE:
         command->member = 1 + (node_id)prng_below(prng, NODE_ID_MAX);
         if (command->op == COMMAND_ANNOUNCE && prng_below(prng, 4) != 0)
             command->http = address_from(addresses[prng_below(prng, 4)]);
         if (command->op == COMMAND_REGISTER)
             command->member_identity = prng_next(prng) | 1;
+        if (command->op == COMMAND_JOIN) {
+            command->peer = address_from(addresses[prng_below(prng, 4)]);
+            command->member_identity = prng_below(prng, 2) * prng_next(prng);
+        }
         return;
     case COMMAND_OPEN_SESSION:
         command->nonce = prng_next(prng);
@@ -228,7 +249,7 @@ static void random_body(struct prng *prng, struct command *command, struct room 
 
 static struct command random_command(struct prng *prng, struct room *room)
 {
-    struct command command = {.op = (enum command_op)(1 + prng_below(prng, COMMAND_TRANSFER))};
+    struct command command = {.op = (enum command_op)(1 + prng_below(prng, COMMAND_PROMOTE))};
     command.identity = random_identity(prng, command.op, room);
     random_body(prng, &command, room);
     return command;
@@ -248,6 +269,7 @@ static void assert_commands_equal(const struct command *a, const struct command 
     assert_int_equal(a->by, b->by);
     assert_int_equal(a->member, b->member);
     assert_true(address_equal(&a->http, &b->http));
+    assert_true(address_equal(&a->peer, &b->peer));
     assert_int_equal(a->member_identity, b->member_identity);
     assert_int_equal(a->nonce, b->nonce);
     assert_int_equal(a->cutoff_us, b->cutoff_us);
@@ -374,7 +396,7 @@ static void what_is_no_command_is_refused(void **state)
         {"00 02 00 00 01000000 6b", ST_FORMAT}, /* version */
         {"02 02 00 00 01000000 6b", ST_FORMAT},
         {"01 00 00 00 01000000 6b", ST_FORMAT}, /* op */
-        {"01 0b 00 00 01000000 6b", ST_FORMAT},
+        {"01 0e 00 00 01000000 6b", ST_FORMAT},
         {"01 02 05 00 01000000 6b", ST_FORMAT},                  /* condition */
         {"01 03 02 00 01000000 6e 0100000000000000", ST_FORMAT}, /* … of an op without one */
         {"01 05 01 00 03000000 2211000000000000", ST_FORMAT},    /* … */
@@ -415,6 +437,17 @@ static void what_is_no_command_is_refused(void **state)
         {"01 04 00 00 01000000 04000000 613a3031", ST_FORMAT},             /* a:01 */
         {"01 04 00 00 01000000 0a000000 687474703a2f2f613a31", ST_FORMAT}, /* http://a:1 */
         {"01 05 00 00 03000000 0000000000000000", ST_FORMAT},              /* identity 0 */
+        {"01 0b 00 00 01000000 03000000 613a31 0000000000000000", ST_OK},  /* … not told */
+        {"01 0b 00 00 01000000 03000000 613a31 00000000000000", ST_SHORT},
+        {"01 0b 00 00 01000000 00000000 0000000000000000", ST_LIMIT},           /* no address */
+        {"01 0b 00 00 01000000 48000000 0000000000000000", ST_LIMIT},           /* one of 72 */
+        {"01 0b 00 00 01000000 04000000 613a3031 0000000000000000", ST_FORMAT}, /* a:01 */
+        {"01 0b 00 00 00000000 03000000 613a31 0000000000000000", ST_FORMAT},   /* member 0 */
+        {"01 0c 00 00 01000000", ST_OK},
+        {"01 0c 00 00 00000000", ST_FORMAT},
+        {"01 0d 00 00 01000000", ST_OK},
+        {"01 0d 01 00 01000000", ST_FORMAT},
+        {"01 0c 00 01 00 61 0100000000000000 0000000000000000 01000000", ST_FORMAT}, /* identity */
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -448,7 +481,7 @@ static void peeking_sees_commands_only(void **state)
     assert_int_equal(command_peek(bytes_of(NULL, 0)), 0);
     assert_int_equal(command_peek(bytes_of("\x01", 1)), 0);
     assert_int_equal(command_peek(bytes_of("\x01\x00", 2)), 0);
-    assert_int_equal(command_peek(bytes_of("\x01\x0b", 2)), 0);
+    assert_int_equal(command_peek(bytes_of("\x01\x0e", 2)), 0);
     assert_int_equal(command_peek(bytes_of("\x02\x01", 2)), 0);
     assert_int_equal(command_peek(bytes_of("\x01\x05", 2)), COMMAND_REGISTER);
     assert_int_equal(command_peek_key(bytes_of("\x01\x02\x00\x00\xff\xff\xff\xff", 8)).count, 0);
@@ -487,7 +520,7 @@ static void any_other_request_has_another_fingerprint(void **state)
                           .value = BYTES_LITERAL("v"),
                           .condition = CONDITION_REVISION,
                           .condition_revision = 3};
-    struct command variants[14];
+    struct command variants[19];
     for (size_t i = 0; i < ARRAY_COUNT(variants); i++)
         variants[i] = put;
     variants[1].op = COMMAND_DELETE;
@@ -505,6 +538,12 @@ static void any_other_request_has_another_fingerprint(void **state)
     variants[12] =
         (struct command){.op = COMMAND_ANNOUNCE, .member = 1, .http = address_from("a:1")};
     variants[13] = (struct command){.op = COMMAND_TRANSFER, .member = 1};
+    variants[14] = (struct command){.op = COMMAND_REMOVE, .member = 1};
+    variants[15] = (struct command){.op = COMMAND_PROMOTE, .member = 1};
+    variants[16] = (struct command){.op = COMMAND_JOIN, .member = 1, .peer = address_from("a:1")};
+    variants[17] = (struct command){.op = COMMAND_JOIN, .member = 1, .peer = address_from("a:2")};
+    variants[18] = variants[17];
+    variants[18].member_identity = 1;
 
     for (size_t i = 0; i < ARRAY_COUNT(variants); i++)
         for (size_t j = 0; j < i; j++)
@@ -532,6 +571,9 @@ static void every_op_has_a_name(void **state)
     assert_string_equal(command_op_name(COMMAND_EXPIRE_SESSIONS), "expire-sessions");
     assert_string_equal(command_op_name(COMMAND_SEAL), "seal");
     assert_string_equal(command_op_name(COMMAND_TRANSFER), "transfer");
+    assert_string_equal(command_op_name(COMMAND_JOIN), "join");
+    assert_string_equal(command_op_name(COMMAND_REMOVE), "remove");
+    assert_string_equal(command_op_name(COMMAND_PROMOTE), "promote");
 }
 
 int main(void)
@@ -546,6 +588,7 @@ int main(void)
         cmocka_unit_test(an_incr_with_an_idempotency_key_is_these_bytes),
         cmocka_unit_test(the_commands_of_sessions_are_these_bytes),
         cmocka_unit_test(a_transfer_is_these_bytes),
+        cmocka_unit_test(the_commands_of_members_are_these_bytes),
         cmocka_unit_test(every_command_comes_back_as_it_was),
         cmocka_unit_test(every_truncation_is_short_and_leaves_the_output_alone),
         cmocka_unit_test(what_decodes_encodes_to_the_same_bytes),

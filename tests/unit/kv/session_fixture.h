@@ -22,6 +22,33 @@ static inline void table_free(struct table *table)
     sessions_free(table->sessions);
 }
 
+/* All that a moment of a table has: their count, then one by one, as the state has it. */
+static inline void sessions_encode_all(struct tree_view view, struct buf *out)
+{
+    struct tree_cursor cursor;
+    const struct tree_item *session;
+    buf_put_u64(out, view.items_count);
+    (void)tree_find(view, bytes_of(NULL, 0), &cursor);
+    while ((session = tree_next(&cursor)) != NULL)
+        session_encode(session, out);
+}
+
+static inline enum status sessions_load_all(struct sessions *sessions, struct bytes in)
+{
+    struct cursor cursor = cursor_of(in);
+    uint64_t count = cursor_u64(&cursor);
+    enum status status = sessions_load_begin(sessions, count);
+    for (uint64_t i = 0; i < count && status == ST_OK; i++) {
+        size_t bytes = session_encoded_bytes(cursor.rest);
+        if (bytes > cursor.rest.count)
+            return ST_SHORT;
+        status = sessions_load(sessions, cursor_take(&cursor, bytes));
+    }
+    if (status == ST_OK && !cursor_is_done(&cursor))
+        status = ST_FORMAT;
+    return status == ST_OK ? sessions_load_end(sessions) : status;
+}
+
 static inline struct client_identity identity_of(const char *client, uint64_t sequence,
                                                  uint64_t acked)
 {

@@ -190,17 +190,43 @@ static void a_flag_without_its_value_is_refused(void **state)
     assert_refused(LOAD("start"), "\"start\" is no option");
 }
 
-static void later_features_are_refused_and_not_ignored(void **state)
+static void a_node_that_joins_needs_a_member_and_no_list_of_all(void **state)
 {
     (void)state;
     char *variables[] = {(char *)(uintptr_t) "MINIKV_JOIN=127.0.0.1:8081", NULL};
 
-    assert_refused(LOAD("--join", "127.0.0.1:8081"), "--join: not supported in version");
-    assert_refused(load_with(variables, NULL), "MINIKV_JOIN: not supported in version");
-    assert_refused(LOAD("--snapshot-bytes", "1000"), "only 67108864");
-    struct load *load = LOAD("--snapshot-bytes=67108864", "--join", "");
+    struct load *load = LOAD("--id", "4", "--join", "10.0.0.1:8081,10.0.0.2:8081", "--listen-peer",
+                             "10.0.0.4:7001");
     assert_int_equal(load->status, ST_OK);
+    assert_int_equal(load->options.seeds_count, 2);
+    assert_string_equal(load->options.seeds[1].host, "10.0.0.2");
+    assert_int_equal(load->options.initial.members_count, 0);
+    assert_string_equal(load->options.advertise_peer.host, "10.0.0.4");
     options_release(&load->options);
+
+    load = load_with(variables, NULL);
+    assert_int_equal(load->status, ST_OK);
+    assert_int_equal(load->options.seeds_count, 1);
+    options_release(&load->options);
+
+    assert_refused(LOAD("--join", "127.0.0.1:8081", "--initial-cluster", "1=127.0.0.1:7001"),
+                   "--join and --initial-cluster contradict each other");
+    assert_refused(LOAD("--join", ":8081"), "--join: \":8081\" names no host");
+    assert_refused(LOAD("--join", "127.0.0.1"), "--join: \"127.0.0.1\" is no address");
+}
+
+static void snapshots_have_a_size_and_a_pace_within_bounds(void **state)
+{
+    (void)state;
+    struct load *load = LOAD("--snapshot-bytes=1048576", "--snapshot-rate=2000000");
+    assert_int_equal(load->status, ST_OK);
+    assert_int_equal(load->options.snapshot_bytes, 1048576);
+    assert_int_equal(load->options.snapshot_rate, 2000000);
+    options_release(&load->options);
+
+    assert_refused(LOAD("--snapshot-bytes", "0"), "--snapshot-bytes");
+    assert_refused(LOAD("--snapshot-bytes", "64M"), "--snapshot-bytes");
+    assert_refused(LOAD("--snapshot-rate", "1"), "--snapshot-rate");
 }
 
 static void the_time_that_clients_are_remembered_has_a_unit(void **state)
@@ -401,7 +427,8 @@ int main(void)
         cmocka_unit_test(variables_of_others_are_left_alone),
         cmocka_unit_test(a_malformed_value_is_refused_with_its_place),
         cmocka_unit_test(a_flag_without_its_value_is_refused),
-        cmocka_unit_test(later_features_are_refused_and_not_ignored),
+        cmocka_unit_test(a_node_that_joins_needs_a_member_and_no_list_of_all),
+        cmocka_unit_test(snapshots_have_a_size_and_a_pace_within_bounds),
         cmocka_unit_test(the_time_that_clients_are_remembered_has_a_unit),
         cmocka_unit_test(the_initial_cluster_is_read_and_checked),
         cmocka_unit_test(contradicting_addresses_are_refused),

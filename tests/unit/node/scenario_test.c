@@ -3,8 +3,9 @@
  *
  *      seed N                   of the world, before start (default 1)
  *      ttl MS                   how long clients are remembered, before start (default 24 h)
- *      clock N PERCENT AHEAD    of machine N, which is off: speed, and how many seconds its wall
+ *      clock N PERCENT AHEAD    of machine N: its speed, and how many seconds its wall
  *                               clock is ahead
+ *      snapshots BYTES          of log, after which one is taken, before start
  *      start COUNT [silent]     boots nodes 1 … COUNT; silent: they announce nothing
  *      run MS                   lets time pass
  *      until leader [N]         runs until a node (node N) leads and has heard so from all it can
@@ -19,6 +20,8 @@
  *      transfer N ID [FLAG…]    asks at node N that node ID lead
  *      get N KEY                a linearizable read at node N
  *      cut A B / heal A B       one direction, from A to B; bytes stay on the way
+ *      partition SHAPE N…       only the links of this shape between these machines, in this order:
+ *                               whole, alone, halves, bridge, star, chain, ring
  *      reset A B                ends the links between two nodes; what was on the way is lost
  *      crash N / boot N / pause N / resume N
  *      fill N COUNT BYTES       COUNT puts of values of that size at once, counted, not traced
@@ -28,6 +31,11 @@
  *      directory N ID           what node N knows of member ID's client address
  *      wipe N                   an empty disk for machine N, which is off
  *      slow N MS                each sync of machine N takes so much longer
+ *      fresh N                  boots node N with an empty directory, to join
+ *      join N ID                asks at node N that node ID be taken in at its address
+ *      remove N ID / promote N ID
+ *      members N                who belongs to the cluster, as node N has applied it
+ *      snapshot N               whether node N has one, and how many it has installed
  *      stop N                   an orderly stop; traced when it is done
  *      ready                    which nodes say that they are ready
  *      stats N                  the forwarder's figures of node N
@@ -65,6 +73,9 @@ struct scene {
     unsigned count;
     bool is_silent;
     time_us session_ttl;
+    uint64_t snapshot_bytes;
+    uint64_t cluster_id;
+    bool has_joined[NODES_MAX + 1]; /* these do not count as founders */
     struct buf trace;
     unsigned calls_count;
     unsigned filled_ok_count, filled_none_count, filled_maybe_count;
@@ -111,8 +122,16 @@ static void on_fatal(void *ctx, enum status status)
 static void boot(struct scene *scene, unsigned id)
 {
     struct replica *replica = &scene->replicas[id];
-    struct node_options options = world_node_options(id, scene->count, !scene->is_silent);
+    unsigned founders = scene->has_joined[id] ? id : scene->count;
+    struct node_options options = world_node_options(id, founders, !scene->is_silent);
     options.session_ttl = scene->session_ttl;
+    options.snapshot_bytes = scene->snapshot_bytes;
+    if (scene->has_joined[id]) {
+        options.joins = true;
+        options.cluster_id = scene->cluster_id;
+        options.hint = world_node_options(1, scene->count, true).initial;
+        options.initial = (struct config){0};
+    }
 
     struct node_callbacks callbacks = {.ctx = replica, .on_fatal = on_fatal, .on_view = on_view};
     struct errtext error = {0};
@@ -123,6 +142,7 @@ static void boot(struct scene *scene, unsigned id)
     enum status status = node_open(replica->env, &options, &callbacks, &replica->node, &error);
     if (status != ST_OK)
         fail_msg("node %u: %s", id, error.text);
+    scene->cluster_id = node_view(replica->node)->cluster_id;
 }
 
 static void run_ms(struct scene *scene, unsigned long ms)
@@ -364,7 +384,7 @@ static void check_encoding(const struct kv *kv)
 static void compare(struct scene *scene)
 {
     const struct node *first = NULL;
-    for (unsigned i = 1; i <= scene->count; i++) {
+    for (unsigned i = 1; i <= NODES_MAX; i++) {
         const struct node *node = scene->replicas[i].node;
         if (node == NULL)
             continue;
@@ -541,6 +561,58 @@ static bool play_session(struct scene *scene, const char *line)
     return true;
 }
 
+static void trace_members(struct scene *scene, unsigned at)
+{
+    const struct config *config = kv_config(node_kv(scene->replicas[at].node));
+    buf_printf(&scene->trace, "n%u knows as members", at);
+    for (uint32_t i = 0; i < config->members_count; i++)
+        buf_printf(&scene->trace, "%s n%u%s", i == 0 ? "" : ",", config->members[i].id,
+                   config->members[i].is_voter ? "" : " (learner)");
+    buf_put_text(&scene->trace, "\n");
+}
+
+static void trace_snapshot(struct scene *scene, unsigned at)
+{
+    struct node_progress progress;
+    struct node_stats stats;
+    node_progress(scene->replicas[at].node, &progress);
+    node_stats(scene->replicas[at].node, &stats);
+    buf_printf(&scene->trace, "n%u has %s snapshot and has installed %llu\n", at,
+               progress.newest.last.index != 0 ? "a" : "no",
+               (unsigned long long)stats.installs_count);
+}
+
+static bool play_member(struct scene *scene, const char *line)
+{
+    unsigned at = 0, id = 0;
+    struct command command = {0};
+    if (sscanf(line, "join %u %u", &at, &id) == 2) {
+        command.op = COMMAND_JOIN;
+        command.peer = world_node_options(id, id, true).listen_peer;
+        if (scene->replicas[id].node != NULL)
+            command.member_identity = node_identity(scene->replicas[id].node);
+    } else if (sscanf(line, "remove %u %u", &at, &id) == 2) {
+        command.op = COMMAND_REMOVE;
+    } else if (sscanf(line, "promote %u %u", &at, &id) == 2) {
+        command.op = COMMAND_PROMOTE;
+    } else if (sscanf(line, "members %u", &at) == 1) {
+        trace_members(scene, at);
+        return true;
+    } else if (sscanf(line, "snapshot %u", &at) == 1) {
+        trace_snapshot(scene, at);
+        return true;
+    } else if (sscanf(line, "fresh %u", &id) == 1) {
+        scene->has_joined[id] = true;
+        boot(scene, id);
+        return true;
+    } else {
+        return false;
+    }
+    command.member = id;
+    submit(scene, line, &command, at, "");
+    return true;
+}
+
 static bool play_more(struct scene *scene, const char *line)
 {
     unsigned a = 0, b = 0, c = 0;
@@ -570,6 +642,27 @@ static bool play_more(struct scene *scene, const char *line)
     return true;
 }
 
+/* "partition chain 2 3 1 4 5": who stands next to whom. */
+static void partition(struct scene *scene, const char *words)
+{
+    static const char *const shapes[WORLD_SHAPES_COUNT] = {
+        [WORLD_SHAPE_WHOLE] = "whole",   [WORLD_SHAPE_ALONE] = "alone",
+        [WORLD_SHAPE_HALVES] = "halves", [WORLD_SHAPE_BRIDGE] = "bridge",
+        [WORLD_SHAPE_STAR] = "star",     [WORLD_SHAPE_CHAIN] = "chain",
+        [WORLD_SHAPE_RING] = "ring"};
+    char copy[256], *save = NULL;
+    unsigned machines[NODES_MAX], count = 0, shape = 0;
+    (void)snprintf(copy, sizeof copy, "%s", words);
+    const char *word = strtok_r(copy, " ", &save);
+    while (shape < WORLD_SHAPES_COUNT && strcmp(word, shapes[shape]) != 0)
+        shape++;
+    while ((word = strtok_r(NULL, " ", &save)) != NULL && count < NODES_MAX)
+        machines[count++] = (unsigned)strtoul(word, NULL, 10);
+    if (shape == WORLD_SHAPES_COUNT || count != scene->count)
+        fail_msg("no shape of all machines: %s", words);
+    world_partition(scene->world, (enum world_shape)shape, machines, count);
+}
+
 static bool play_fault(struct scene *scene, const char *line)
 {
     unsigned a = 0, b = 0;
@@ -579,6 +672,8 @@ static bool play_fault(struct scene *scene, const char *line)
         world_cut(scene->world, a, b, false);
     else if (sscanf(line, "reset %u %u", &a, &b) == 2)
         world_reset_links(scene->world, a, b);
+    else if (strncmp(line, "partition ", strlen("partition ")) == 0)
+        partition(scene, line + strlen("partition "));
     else if (sscanf(line, "crash %u", &a) == 1)
         crash(scene, a);
     else if (sscanf(line, "boot %u", &a) == 1)
@@ -613,6 +708,8 @@ static void play(struct scene *scene, const char *line)
     } else if (sscanf(line, "clock %u %u %lu", &a, &b, &ahead) == 3) {
         make_world(scene);
         world_clock(scene->world, a, b, ahead * 1000 * TIME_US_PER_MS);
+    } else if (sscanf(line, "snapshots %u", &a) == 1) {
+        scene->snapshot_bytes = a;
     } else if (sscanf(line, "start %u %15s", &a, word) >= 1) {
         make_world(scene);
         scene->count = a;
@@ -629,14 +726,14 @@ static void play(struct scene *scene, const char *line)
     } else if (strcmp(line, "compare") == 0) {
         compare(scene);
     } else if (!play_request(scene, line) && !play_fault(scene, line) &&
-               !play_session(scene, line) && !play_more(scene, line)) {
+               !play_session(scene, line) && !play_member(scene, line) && !play_more(scene, line)) {
         fail_msg("unknown command: %s", line);
     }
 }
 
 static void close_scene(struct scene *scene)
 {
-    for (unsigned i = 1; i <= scene->count; i++)
+    for (unsigned i = 1; i <= NODES_MAX; i++)
         if (scene->replicas[i].node != NULL)
             crash(scene, i);
     assert_int_equal(scene->calls_count, 0); /* every request was answered exactly once */

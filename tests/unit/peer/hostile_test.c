@@ -68,7 +68,7 @@ static void frames_that_have_no_place_before_the_hello_close_the_link(void **sta
     guest_open(&guest);
     struct message message = heartbeat(2, 1, 1);
 
-    for (enum frame_type type = FRAME_WELCOME; type <= FRAME_BYE; type++) {
+    for (enum frame_type type = FRAME_WELCOME; type <= FRAME_TYPE_LAST; type++) {
         guest_connect(&guest, false);
         if (type == FRAME_MESSAGE)
             put_message(&guest.out, &message);
@@ -83,8 +83,8 @@ static void frames_that_have_no_place_before_the_hello_close_the_link(void **sta
 
 static void frames_that_have_no_place_after_the_hello_close_the_link(void **state)
 {
-    static const enum frame_type types[] = {FRAME_HELLO, FRAME_WELCOME, FRAME_REFUSE, FRAME_REFUSED,
-                                            FRAME_PONG};
+    static const enum frame_type types[] = {FRAME_HELLO,   FRAME_WELCOME, FRAME_REFUSE,
+                                            FRAME_REFUSED, FRAME_PONG,    FRAME_CHUNK};
     struct guest guest;
     guest_open(&guest);
 

@@ -50,10 +50,19 @@ struct test_node {
     uint64_t envelopes_count;
     uint64_t envelope_from_incarnation;
     uint64_t hellos_count;
+    struct snapshot_fetch fetch_seen; /* the newest of on_fetch */
+    uint64_t fetches_count;
+    struct snapshot_chunk chunk_seen; /* the newest of on_chunk; its bytes are in `pieces` */
+    uint64_t chunks_count;
+    struct buf pieces;             /* bytes of all chunks, one after the other */
     struct welcome welcome_seen;   /* the newest of on_link */
     struct welcome welcome_answer; /* for on_hello */
     enum refusal refusal_answer;
     enum status envelope_answer; /* ST_OK: taken; else what is refused with */
+    /* What a test does then; may be NULL. */
+    void (*on_fetch)(struct test_node *node, node_id from, const struct snapshot_fetch *fetch);
+    void (*on_chunk)(struct test_node *node, node_id from, const struct snapshot_chunk *chunk);
+    bool is_deaf; /* started without callbacks for fetches and chunks */
 };
 
 static inline void node_on_message(void *ctx, const struct message *message,
@@ -78,7 +87,7 @@ static inline void node_on_envelope(void *ctx, node_id from, uint64_t incarnatio
     node->envelope_from_incarnation = incarnation;
     buf_put(&node->commands, envelope->command);
     if (node->envelope_answer != ST_OK)
-        peers_refuse(node->peers, from,
+        peers_refuse(node->peers, from, incarnation,
                      &(struct envelope_refusal){.term = envelope->term,
                                                 .number = envelope->number,
                                                 .status = node->envelope_answer});
@@ -117,6 +126,27 @@ static inline enum refusal node_on_hello(void *ctx, const struct hello *hello,
     return node->refusal_answer;
 }
 
+static inline void node_on_fetch(void *ctx, node_id from, const struct snapshot_fetch *fetch)
+{
+    struct test_node *node = ctx;
+    node->fetches_count++;
+    node->fetch_seen = *fetch;
+    if (node->on_fetch != NULL)
+        node->on_fetch(node, from, fetch);
+}
+
+static inline void node_on_chunk(void *ctx, node_id from, const struct snapshot_chunk *chunk)
+{
+    struct test_node *node = ctx;
+    assert_int_equal(chunk->unpacked_bytes, 0);
+    node->chunks_count++;
+    node->chunk_seen = *chunk;
+    node->chunk_seen.bytes = bytes_of(NULL, chunk->bytes.count);
+    buf_put(&node->pieces, chunk->bytes);
+    if (node->on_chunk != NULL)
+        node->on_chunk(node, from, chunk);
+}
+
 static inline struct address local_address(uint16_t port)
 {
     struct address address = {.host = "127.0.0.1", .port = port};
@@ -130,7 +160,9 @@ static inline void node_start(struct test_node *node)
                                         .on_envelope = node_on_envelope,
                                         .on_refusal = node_on_refusal,
                                         .on_link = node_on_link,
-                                        .on_hello = node_on_hello};
+                                        .on_hello = node_on_hello,
+                                        .on_fetch = node->is_deaf ? NULL : node_on_fetch,
+                                        .on_chunk = node->is_deaf ? NULL : node_on_chunk};
     struct errtext error = {.text = ""};
     if (peers_open(node->env, &node->options, &callbacks, &node->peers, &error) != ST_OK)
         fail_msg("%s", error.text);
@@ -149,6 +181,7 @@ static inline void node_init(struct test_node *node, struct env *env, node_id id
     buf_init(&node->trace, MIB);
     buf_init(&node->commands, 64 * MIB);
     buf_init(&node->refusals, MIB);
+    buf_init(&node->pieces, 64 * MIB);
 }
 
 static inline void node_release(struct test_node *node)
@@ -158,6 +191,7 @@ static inline void node_release(struct test_node *node)
     buf_release(&node->trace);
     buf_release(&node->commands);
     buf_release(&node->refusals);
+    buf_release(&node->pieces);
 }
 
 /* Whether the trace ends with these items. */

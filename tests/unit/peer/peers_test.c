@@ -118,9 +118,25 @@ static void a_refusal_for_a_node_that_is_not_connected_is_dropped(void **state)
     struct test_node *node = fixture_start(&fixture, 1);
     struct envelope_refusal refusal = {.term = 1, .number = 1, .status = ST_BUSY};
 
-    peers_refuse(node->peers, 2, &refusal);
+    peers_refuse(node->peers, 2, 7002, &refusal);
     run_for(&fixture, MILLISECONDS(5));
 
+    fixture_close(&fixture);
+}
+
+/* Its numbers begin anew: what the first process asked for must not answer the second. */
+static void a_refusal_for_an_earlier_process_does_not_reach_the_present_one(void **state)
+{
+    struct fixture fixture;
+    fixture_open_pair(&fixture);
+    struct envelope_refusal late = {.term = 1, .number = 1, .status = ST_ADDRESS_MISMATCH};
+    struct envelope_refusal own = {.term = 1, .number = 2, .status = ST_FENCED};
+
+    peers_refuse(fixture.nodes[2].peers, 1, 7001 + 1000, &late);
+    peers_refuse(fixture.nodes[2].peers, 1, 7001, &own);
+    UNTIL(&fixture, fixture.nodes[1].refusals.count >= 9);
+
+    assert_string_equal(buf_text(&fixture.nodes[1].refusals), "2 fenced;");
     fixture_close(&fixture);
 }
 
@@ -385,6 +401,7 @@ int main(void)
         cmocka_unit_test(envelopes_arrive_with_the_incarnation_of_their_sender),
         cmocka_unit_test(a_refusal_travels_back_to_the_sender),
         cmocka_unit_test(a_refusal_for_a_node_that_is_not_connected_is_dropped),
+        cmocka_unit_test(a_refusal_for_an_earlier_process_does_not_reach_the_present_one),
         cmocka_unit_test(a_command_is_not_forwarded_without_a_welcomed_link),
         cmocka_unit_test(the_welcome_tells_what_the_other_side_answered),
         cmocka_unit_test(pings_measure_the_round_trip),

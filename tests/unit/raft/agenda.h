@@ -2,7 +2,7 @@
 #ifndef MINIKV_TESTS_UNIT_RAFT_AGENDA_H
 #define MINIKV_TESTS_UNIT_RAFT_AGENDA_H
 
-#include "unit/raft/world.h"
+#include "unit/raft/world_disk.h"
 
 enum { AGENDA_MAX = 65536 };
 
@@ -11,7 +11,9 @@ enum happening_type {
     HAPPENING_SYNC,
     HAPPENING_LOAD,
     HAPPENING_APPLY,
-    HAPPENING_LINK
+    HAPPENING_LINK,
+    HAPPENING_INSTALL,
+    HAPPENING_SNAPSHOT
 };
 
 struct happening {
@@ -26,6 +28,7 @@ struct happening {
             uint64_t epoch; /* of the link */
         };
         struct raft_load load;
+        struct entry_id offered;
         struct {
             node_id peer;
             bool is_up, is_dead;

@@ -83,6 +83,65 @@ static void no_change_before_an_entry_of_the_own_term_is_committed(void **state)
     assert_int_equal(bench->status, ST_OK);
 }
 
+static void whether_a_change_is_open_can_be_asked(void **state)
+{
+    struct bench *bench = *state;
+    bench_open(bench, (struct bench_setup){0});
+    assert_false(raft_change_open(bench->raft)); /* no leader */
+    bench_elect(bench);
+    assert_false(raft_change_open(bench->raft)); /* nothing of its own is committed (FAULTS M1) */
+    bench_sync(bench);
+    bench_receive(bench, append_accept(2, 2, 2, 0));
+    assert_true(raft_change_open(bench->raft));
+
+    struct config config = bench_config(3, 1);
+    bench_propose_config(bench, &config);
+    assert_false(raft_change_open(bench->raft)); /* FAULTS M2 */
+    bench_sync(bench);
+    bench_receive(bench, append_accept(2, 2, 3, 0));
+    assert_true(raft_change_open(bench->raft));
+    bench_receive(bench, append_empty(3, 9, FIRST, 1));
+
+    assert_false(raft_change_open(bench->raft));
+}
+
+/* Not its word, nor that of one that is no member any more. */
+static void a_learners_acknowledgement_commits_nothing(void **state)
+{
+    struct bench *bench = *state;
+    bench_open(bench, (struct bench_setup){.voters_count = 3, .learners_count = 2});
+    bench_lead(bench);
+    bench_propose(bench, 8);
+    bench_sync(bench);
+
+    bench_receive(bench, append_accept(4, 2, 3, 0));
+    bench_receive(bench, append_accept(5, 2, 3, 0));
+    bench_receive(bench, append_accept(6, 2, 3, 0));
+    assert_int_equal(bench->ready.commit, 2);
+    bench_receive(bench, append_accept(3, 2, 3, 0));
+
+    assert_int_equal(bench->ready.commit, 3);
+}
+
+static void an_address_that_changes_leaves_votes_as_they_are(void **state) /* FAULTS M15 */
+{
+    struct bench *bench = *state;
+    bench_open(bench, (struct bench_setup){.voters_count = 3, .learners_count = 1});
+    bench_lead(bench);
+    struct config config = bench_config(3, 1);
+    config.members[3].peer.port = 7001;
+
+    bench_propose_config(bench, &config);
+
+    assert_int_equal(bench->status, ST_OK);
+    assert_int_equal(voters_count(bench), 3);
+    assert_int_equal(config_find(raft_config(bench->raft), 4)->peer.port, 7001);
+    struct raft_peer_view peer = {0};
+    assert_string_equal(peer_state(bench, 4, &peer), "stream"); /* what is known of it stays */
+    assert_int_equal(peer.match, 2);
+    assert_false(peer.is_voter);
+}
+
 static void a_change_of_more_than_one_voter_is_refused(void **state)
 {
     struct bench *bench = *state;
@@ -358,6 +417,9 @@ int main(void)
         BENCH_TEST(a_change_counts_from_the_moment_it_is_appended),
         BENCH_TEST(one_change_at_a_time),
         BENCH_TEST(no_change_before_an_entry_of_the_own_term_is_committed),
+        BENCH_TEST(whether_a_change_is_open_can_be_asked),
+        BENCH_TEST(a_learners_acknowledgement_commits_nothing),
+        BENCH_TEST(an_address_that_changes_leaves_votes_as_they_are),
         BENCH_TEST(a_change_of_more_than_one_voter_is_refused),
         BENCH_TEST(the_last_voter_stays),
         BENCH_TEST(a_refused_change_refuses_its_whole_batch),

@@ -16,7 +16,10 @@ struct plan {
     uint32_t loss, doubling; /* per mille */
     time_us delay_max, sync_max, lateness;
     uint32_t crash, cut, change, transfer, read, propose, pause, campaign; /* per mille a beat */
-    uint32_t stall; /* per mille of the writes */
+    uint32_t stall;     /* per mille of the writes */
+    uint32_t compact;   /* per mille a beat */
+    uint32_t unfetched; /* per mille of the offers: nothing comes of them */
+    time_us fetch_max;
     time_us length;
 };
 
@@ -32,6 +35,10 @@ struct cluster {
     time_us synced_at[REPLICAS_MAX];
     uint64_t commands_count;
     raft_index read_answered[REPLICAS_MAX]; /* the newest answer */
+    struct {
+        uint64_t fetching, taking; /* the life in which one is under way */
+    } snapshots[REPLICAS_MAX];
+    uint64_t installs_count, takes_count, offers_count;
 };
 
 /* ---- chance ---- */
@@ -143,6 +150,37 @@ static inline void on_commit(struct world *world, struct replica *replica)
                                                      .life = replica->life});
 }
 
+/* The node fetches one at a time, at its own pace; what it then has may be late. */
+static inline void on_offer(struct world *world, struct replica *replica,
+                            const struct raft_offer *offer)
+{
+    struct cluster *cluster = (struct cluster *)(void *)world;
+    uint64_t *fetching = &cluster->snapshots[replica->id - 1].fetching;
+    cluster->offers_count++;
+    if (*fetching == replica->life + 1 || chance(cluster, cluster->plan.unfetched))
+        return;
+    *fetching = replica->life + 1;
+    agenda_push(&cluster->agenda,
+                (struct happening){.at = world->now + 100 + below(cluster, cluster->plan.fetch_max),
+                                   .type = HAPPENING_INSTALL,
+                                   .replica = replica,
+                                   .life = replica->life,
+                                   .offered = offer->last});
+}
+
+static inline void on_wanted(struct world *world, struct replica *replica)
+{
+    struct cluster *cluster = (struct cluster *)(void *)world;
+    uint64_t *taking = &cluster->snapshots[replica->id - 1].taking;
+    if (*taking == replica->life + 1)
+        return;
+    *taking = replica->life + 1;
+    agenda_push(&cluster->agenda, (struct happening){.at = world->now + 50 + below(cluster, 20000),
+                                                     .type = HAPPENING_SNAPSHOT,
+                                                     .replica = replica,
+                                                     .life = replica->life});
+}
+
 static inline void tell_link(struct cluster *cluster, struct replica *replica, node_id peer,
                              bool is_up, bool is_dead)
 {
@@ -175,6 +213,31 @@ static inline void crash(struct cluster *cluster, struct replica *replica)
     for (size_t i = 0; i < cluster->world.replicas_count; i++)
         if (i != replica->id - 1)
             reset_link(cluster, i, replica->id - 1, false, true);
+}
+
+/* A snapshot of what is applied, or was a moment ago; of the log before it some is kept. */
+static inline void take_snapshot(struct cluster *cluster, struct replica *replica, bool is_newest)
+{
+    if (replica->applied == 0)
+        return;
+    raft_index room = replica->applied - MAX(replica->snapshot.last.index, (raft_index)1);
+    raft_index age = is_newest ? 0 : below(cluster, MIN(room, (raft_index)20) + 1);
+    cluster->takes_count++;
+    replica_take_snapshot(replica, replica->applied - age,
+                          chance(cluster, 500) ? 0 : below(cluster, 40));
+}
+
+/* The power may fail when the file is there and the log knows nothing of it. */
+static inline void install(struct cluster *cluster, struct replica *replica, struct entry_id last)
+{
+    cluster->snapshots[replica->id - 1].fetching = 0;
+    cluster->installs_count++;
+    if (chance(cluster, cluster->plan.crash * 4)) {
+        replica_save_snapshot(replica, last);
+        crash(cluster, replica);
+    } else {
+        replica_install(replica, last);
+    }
 }
 
 static inline void restart(struct cluster *cluster, struct replica *replica)
@@ -257,6 +320,13 @@ static inline void happen(struct cluster *cluster, struct happening happening)
                            (struct raft_event){.type = RAFT_EVENT_LINK,
                                                .link = {happening.link.peer, happening.link.is_up,
                                                         happening.link.is_dead}});
+        break;
+    case HAPPENING_INSTALL:
+        install(cluster, replica, happening.offered);
+        break;
+    case HAPPENING_SNAPSHOT:
+        cluster->snapshots[replica->id - 1].taking = 0;
+        take_snapshot(cluster, replica, true);
         break;
     }
 }
@@ -345,6 +415,8 @@ static inline void cluster_open(struct cluster *cluster, size_t replicas_count,
     world->on_read = on_read;
     world->on_load = on_load;
     world->on_commit = on_commit;
+    world->on_offer = on_offer;
+    world->on_wanted = on_wanted;
     world->on_fail = say_seed;
 }
 
@@ -355,7 +427,8 @@ static inline void cluster_free(struct cluster *cluster)
     mem_free(cluster);
 }
 
-/* Members 1 … voters_count vote; of the others the first learners_count learn. All start now. */
+/* Members 1 … voters_count vote; of the others the first learners_count learn. All start now. Their
+ * configuration is the first entry of their logs, or what these begin behind. */
 static inline void form_cluster(struct cluster *cluster, size_t voters_count, size_t learners_count)
 {
     node_id ids[REPLICAS_MAX];
@@ -373,6 +446,9 @@ static inline void form_cluster(struct cluster *cluster, size_t voters_count, si
                        (struct hard_state){.term = is_member});
     }
     entry_unref(first);
+    bool is_founded = chance(cluster, 500);
+    for (size_t i = 0; i < voters_count + learners_count && is_founded; i++)
+        replica_found(&cluster->world.replicas[i]);
     for (size_t i = 0; i < count; i++)
         restart(cluster, &cluster->world.replicas[i]);
 }

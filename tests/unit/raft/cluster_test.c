@@ -5,6 +5,9 @@
  * members, hand leadership over. world.h checks after every step. Liveness phase: all is healed; a
  * write and reads at every member must go through within a bound.
  *
+ * All along logs are compacted, and whoever needs what is gone gets a snapshot: late, twice, or
+ * never, and the power may fail while it is put in place.
+ *
  *      MINIKV_RAFT_SEED=n    the first seed (default: a new one each run, printed)
  *      MINIKV_RAFT_SEEDS=n   how many (default 200) */
 #include <setjmp.h>
@@ -57,6 +60,17 @@ static void propose(struct cluster *cluster, struct replica *replica)
     (void)replica_propose(replica, entries, count);
 }
 
+/* One that has some of the log. With none it would vote for nobody (FAULTS M10). */
+static bool has_log(const struct replica *leader, node_id id)
+{
+    struct raft_peer_view peers[LIMIT_MEMBERS];
+    size_t count = raft_peers(leader->raft, peers, LIMIT_MEMBERS);
+    for (size_t i = 0; i < count; i++)
+        if (peers[i].id == id)
+            return peers[i].match > 0;
+    return id == leader->id;
+}
+
 /* Adds, removes, promotes or demotes one member; the core may refuse. */
 static void change(struct cluster *cluster, struct replica *replica)
 {
@@ -72,7 +86,7 @@ static void change(struct cluster *cluster, struct replica *replica)
     }
     if (member == NULL || chance(cluster, 500)) {
         struct config one = world_config(&id, 1);
-        one.members[0].is_voter = member == NULL ? chance(cluster, 500) : !member->is_voter;
+        one.members[0].is_voter = member != NULL && !member->is_voter && has_log(replica, id);
         enum status status = config_add(&config, &one.members[0]);
         REQUIRE(status == ST_OK);
     }
@@ -92,6 +106,8 @@ static void act(struct cluster *cluster)
         cut_links(cluster);
     if (chance(cluster, plan->cut * 3))
         heal_links(cluster);
+    if (chance(cluster, plan->compact) && replica->raft != NULL)
+        take_snapshot(cluster, replica, false);
     if (chance(cluster, plan->pause))
         cluster->paused_until[replica->id - 1] = cluster->world.now + below(cluster, 3 * ELECTION);
 
@@ -118,6 +134,8 @@ static void heal(struct cluster *cluster)
     memset(cluster->read_answered, 0, sizeof cluster->read_answered);
     cluster->world.load_count = 200;
     cluster->plan.loss = cluster->plan.doubling = cluster->plan.stall = 0;
+    cluster->plan.crash = cluster->plan.unfetched = 0;
+    cluster->plan.fetch_max = MIN(cluster->plan.fetch_max, (time_us)20000);
     cluster->plan.delay_max = MIN(cluster->plan.delay_max, (time_us)5000);
     cluster->plan.sync_max = MIN(cluster->plan.sync_max, (time_us)5000);
     heal_links(cluster);
@@ -194,6 +212,9 @@ static void draw_plan(struct cluster *cluster)
     plan->transfer = (uint32_t)pick(cluster, rates, 4);
     plan->campaign = (uint32_t)pick(cluster, rates, 4);
     plan->stall = (uint32_t)pick(cluster, (const time_us[]){0, 0, 5, 50}, 4);
+    plan->compact = (uint32_t)pick(cluster, (const time_us[]){0, 5, 30, 200}, 4);
+    plan->unfetched = (uint32_t)pick(cluster, (const time_us[]){0, 0, 300}, 3);
+    plan->fetch_max = pick(cluster, delays, ARRAY_COUNT(delays));
     plan->propose = 250;
     plan->read = 400;
     plan->length = 1500000 + below(cluster, 2500000);
@@ -220,9 +241,11 @@ static void run_seed(uint64_t seed)
     if (getenv("MINIKV_RAFT_VERBOSE") != NULL)
         fprintf(stderr,
                 "seed %" PRIu64 ": %zu replicas, %s, committed %" PRIu64
-                ", leaders %zu, reads %" PRIu64 " (%" PRIu64 " refused), lived in %" PRIu64 " ms\n",
+                ", leaders %zu, reads %" PRIu64 " (%" PRIu64 " refused), snapshots %" PRIu64
+                ", offers %" PRIu64 ", installs %" PRIu64 ", lived in %" PRIu64 " ms\n",
                 seed, world->replicas_count, cluster->plan.has_links ? "links" : "datagrams",
                 world->committed, world->leaders_count, world->reads_done, world->reads_refused,
+                cluster->takes_count, cluster->offers_count, cluster->installs_count,
                 (world->now - cluster->plan.length) / 1000);
     cluster_free(cluster);
 }

@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "raft/raft.h"
+#include "types/proposal.h"
 
 #define MS(count) ((time_us)(count)*TIME_US_PER_MS)
 
@@ -66,8 +67,9 @@ static inline struct entry *bench_config_entry(struct bench *bench, const struct
     struct buf text;
     buf_init(&text, 4096);
     config_encode(config, &text);
-    struct entry *entry = bench_entry(bench, ENTRY_CONFIG, text.count);
-    memcpy(entry->data, text.data, text.count);
+    struct entry *entry = bench_entry(bench, ENTRY_CONFIG, PROPOSAL_HEADER_BYTES + text.count);
+    memset(entry->data, 0, PROPOSAL_HEADER_BYTES); /* nobody has asked */
+    memcpy(entry->data + PROPOSAL_HEADER_BYTES, text.data, text.count);
     buf_release(&text);
     return entry;
 }

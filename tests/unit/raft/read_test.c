@@ -288,6 +288,23 @@ static void a_follower_asks_its_leader_and_answers_once(void **state)
     assert_answered(bench, 1, 8);
 }
 
+/* The numbers of a new process begin anew: the answer to one of its former life may carry any. */
+static void an_answer_to_a_former_life_answers_nothing(void **state) /* FAULTS C2 */
+{
+    struct bench *bench = *state;
+    bench_open(bench, (struct bench_setup){0});
+    bench_follow(bench, 2);
+    bench_read(bench, 1);
+    struct message late = index_reply(1, 2, false, 3);
+    late.read_index_reply.id.incarnation--;
+
+    bench_receive(bench, late);
+    assert_int_equal(bench->ready.reads_count, 0);
+
+    bench_receive(bench, index_reply(1, 2, false, 8));
+    assert_answered(bench, 1, 8);
+}
+
 static void a_refusal_of_the_leader_is_passed_on(void **state)
 {
     struct bench *bench = *state;
@@ -416,6 +433,7 @@ int main(void)
         BENCH_TEST(a_deposed_leader_refuses_all_that_wait),
         BENCH_TEST(what_waits_is_bounded),
         BENCH_TEST(a_follower_asks_its_leader_and_answers_once),
+        BENCH_TEST(an_answer_to_a_former_life_answers_nothing),
         BENCH_TEST(a_refusal_of_the_leader_is_passed_on),
         BENCH_TEST(without_a_leader_a_read_is_refused),
         BENCH_TEST(what_was_asked_is_refused_when_the_leader_is_another),

@@ -386,7 +386,7 @@ static void an_answer_to_an_earlier_load_is_dropped(void **state)
     assert_int_equal(bench->ready.loads[0].first, 2); /* asked anew */
 }
 
-static void a_log_that_begins_behind_what_was_asked_for_is_sent_from_its_beginning(void **state)
+static void a_log_that_begins_behind_what_was_asked_for_makes_a_snapshot_wanted(void **state)
 {
     struct bench *bench = *state;
     open_with_evicted(bench);
@@ -401,8 +401,9 @@ static void a_log_that_begins_behind_what_was_asked_for_is_sent_from_its_beginni
                                                      .entries = &entry,
                                                      .entries_count = 1}});
 
-    assert_int_equal(append_to(bench, 2)->append.prev.index, 1);
-    assert_int_equal(append_to(bench, 2)->append.entries_count, 1);
+    assert_string_equal(peer_state(bench, 2, NULL), "snapshot");
+    assert_true(bench->ready.snapshot_wanted);
+    assert_null(append_to(bench, 2));
 }
 
 int main(void)
@@ -429,7 +430,7 @@ int main(void)
         BENCH_TEST(loaded_entries_that_got_lost_are_loaded_again),
         BENCH_TEST(a_disk_that_had_nothing_is_asked_again_with_the_heartbeat),
         BENCH_TEST(an_answer_to_an_earlier_load_is_dropped),
-        BENCH_TEST(a_log_that_begins_behind_what_was_asked_for_is_sent_from_its_beginning),
+        BENCH_TEST(a_log_that_begins_behind_what_was_asked_for_makes_a_snapshot_wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
 #ifndef MINIKV_TESTS_UNIT_RAFT_SCENARIO_H
 #define MINIKV_TESTS_UNIT_RAFT_SCENARIO_H
 
-#include "unit/raft/world.h"
+#include "unit/raft/world_disk.h"
 
 enum { WORDS_MAX = 64, QUEUE_MAX = 4096 };
 
@@ -14,6 +14,8 @@ struct scenario {
     bool is_cut[REPLICAS_MAX + 1][REPLICAS_MAX + 1];
     bool is_disk_held[REPLICAS_MAX + 1];
     struct raft_load loads[REPLICAS_MAX + 1]; /* waiting for the disk; first 0: none */
+    struct entry_id offers[REPLICAS_MAX + 1]; /* the newest snapshot that was offered to each */
+    bool is_wanting[REPLICAS_MAX + 1];        /* a snapshot, since its newest one */
     uint64_t commands_count;
     struct config config;
     struct buf *trace;
@@ -66,6 +68,20 @@ static void on_load(struct world *world, struct replica *replica, const struct r
     buf_printf(of(world)->trace, "%u loads from %" PRIu64 " for %u\n", replica->id, load->first,
                load->peer);
     of(world)->loads[replica->id] = *load;
+}
+
+static void on_offer(struct world *world, struct replica *replica, const struct raft_offer *offer)
+{
+    buf_printf(of(world)->trace, "%u is offered %" PRIu64 "/%" PRIu64 " by %u\n", replica->id,
+               offer->last.term, offer->last.index, offer->from);
+    of(world)->offers[replica->id] = offer->last;
+}
+
+static void on_wanted(struct world *world, struct replica *replica)
+{
+    if (!of(world)->is_wanting[replica->id])
+        buf_printf(of(world)->trace, "%u wants a snapshot\n", replica->id);
+    of(world)->is_wanting[replica->id] = true;
 }
 
 static void on_view(struct world *world, struct replica *replica)
@@ -148,8 +164,19 @@ static void deliver_one(struct scenario *scenario, struct packet *packet)
         replica_deliver(replica, packet);
 }
 
+/* Only the first entries of an append, as a leader whose message was full would have sent it. */
+static void trim_append(struct packet *packet, uint32_t entries_max)
+{
+    struct message *message = &packet->message;
+    if (message->type != MESSAGE_APPEND)
+        return;
+    while (message->append.entries_count > entries_max)
+        entry_unref(packet->entries[--message->append.entries_count]);
+}
+
 /* The packets queued now, on one link or (0) all. */
-static void deliver_queued(struct scenario *scenario, node_id from, node_id to)
+static void deliver_queued(struct scenario *scenario, node_id from, node_id to,
+                           uint32_t entries_max)
 {
     struct packet *packets[QUEUE_MAX];
     size_t count = scenario->queue_count;
@@ -163,8 +190,10 @@ static void deliver_queued(struct scenario *scenario, node_id from, node_id to)
         else
             scenario->queue[scenario->queue_count++] = packets[i];
     }
-    for (size_t i = 0; i < due_count; i++)
+    for (size_t i = 0; i < due_count; i++) {
+        trim_append(packets[i], entries_max);
         deliver_one(scenario, packets[i]);
+    }
 }
 
 static bool finish_disks(struct scenario *scenario)
@@ -194,7 +223,7 @@ static bool finish_disks(struct scenario *scenario)
 static void run(struct scenario *scenario)
 {
     while (finish_disks(scenario) || scenario->queue_count > 0)
-        deliver_queued(scenario, 0, 0);
+        deliver_queued(scenario, 0, 0, UINT32_MAX);
 }
 
 static struct replica *next_due(struct scenario *scenario)
@@ -228,6 +257,62 @@ static void tick(struct scenario *scenario, struct replica *replica)
 {
     scenario->world.now = MAX(scenario->world.now, replica->deadline);
     (void)replica_step(replica, (struct raft_event){.type = RAFT_EVENT_TICK});
+}
+
+/* "deliver 1 2 [entries=N]" */
+static void deliver(struct scenario *scenario, const struct words *words)
+{
+    uint64_t entries_max = words->count > 3 ? number_of(words->at[3] + strlen("entries=")) : 4096;
+    deliver_queued(scenario, (node_id)number_of(words->at[1]), (node_id)number_of(words->at[2]),
+                   (uint32_t)entries_max);
+}
+
+static bool is_vote_between(const struct message *message, node_id candidate, node_id voter)
+{
+    bool is_asked = message->type == MESSAGE_PRE_VOTE || message->type == MESSAGE_VOTE;
+    bool is_told = message->type == MESSAGE_PRE_VOTE_REPLY || message->type == MESSAGE_VOTE_REPLY;
+    return (is_asked && message->from == candidate && message->to == voter) ||
+           (is_told && message->from == voter && message->to == candidate);
+}
+
+/* What is queued between the candidate and these voters about votes; false: nothing. */
+static bool deliver_votes(struct scenario *scenario, node_id candidate, const struct words *words)
+{
+    for (size_t i = 0; i < scenario->queue_count; i++) {
+        struct packet *packet = scenario->queue[i];
+        for (size_t j = 3; j < words->count; j++) {
+            if (!is_vote_between(&packet->message, candidate, (node_id)number_of(words->at[j])))
+                continue;
+            memmove(&scenario->queue[i], &scenario->queue[i + 1],
+                    (--scenario->queue_count - i) * sizeof(struct packet *));
+            deliver_one(scenario, packet);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void drop_queued(struct scenario *scenario)
+{
+    while (scenario->queue_count > 0)
+        packet_free(scenario->queue[--scenario->queue_count]);
+}
+
+/* "elect 1 by 2 3": 1 campaigns and only these hear of it. Nothing but votes moves; all else that
+ * is on its way, from before or meanwhile, is lost. */
+static void elect(struct scenario *scenario, const struct words *words)
+{
+    struct replica *candidate = replica_of(scenario, words->at[1]);
+    REQUIRE(words->count > 3);
+    drop_queued(scenario);
+    (void)replica_step(candidate, (struct raft_event){.type = RAFT_EVENT_CAMPAIGN});
+    do {
+        replica_sync(candidate, candidate->writes_count);
+        for (size_t i = 3; i < words->count; i++)
+            replica_sync(replica_of(scenario, words->at[i]),
+                         replica_of(scenario, words->at[i])->writes_count);
+    } while (deliver_votes(scenario, candidate->id, words));
+    drop_queued(scenario);
 }
 
 /* "cut 1 2" both ways, "cut 1" from everyone; the same for heal, where "heal" is all. */
@@ -276,6 +361,8 @@ static void open_cluster(struct scenario *scenario, struct words *words)
     world->on_load = on_load;
     world->on_view = on_view;
     world->on_commit = on_commit;
+    world->on_offer = on_offer;
+    world->on_wanted = on_wanted;
     world->on_fail = say_scenario;
     scenario->config = config_of(words, 1);
 }
@@ -327,6 +414,18 @@ static void start(struct scenario *scenario, struct replica *replica)
     replica_start(replica, 0, 7);
 }
 
+/* "found 1 2": disks as founding nodes have them; the configuration is no entry of their logs. */
+static void found_some(struct scenario *scenario, const struct words *words)
+{
+    for (size_t i = 1; i < words->count; i++) {
+        struct replica *replica = replica_of(scenario, words->at[i]);
+        struct entry *first = history_entry(scenario, 1, 1);
+        replica_format(replica, &first, 1, (struct hard_state){.term = 1});
+        replica_found(replica);
+        entry_unref(first);
+    }
+}
+
 static void start_some(struct scenario *scenario, const struct words *words)
 {
     for (size_t i = 1; i < words->count; i++)
@@ -364,6 +463,29 @@ static void tell_link(struct scenario *scenario, const struct words *words)
     (void)replica_step(replica_of(scenario, words->at[1]), event);
 }
 
+/* "snapshot 1 [keep=N]" */
+static void take_snapshot(struct scenario *scenario, const struct words *words)
+{
+    struct replica *replica = replica_of(scenario, words->at[1]);
+    raft_index kept = words->count > 2 ? number_of(words->at[2] + strlen("keep=")) : 0;
+    scenario->is_wanting[replica->id] = false;
+    replica_take_snapshot(replica, replica->applied, kept);
+}
+
+/* "install 2 [crash]" */
+static void install(struct scenario *scenario, const struct words *words)
+{
+    struct replica *replica = replica_of(scenario, words->at[1]);
+    struct entry_id last = scenario->offers[replica->id];
+    REQUIRE(last.index != 0);
+    if (words->count > 2) {
+        replica_save_snapshot(replica, last);
+        replica_crash(replica, 0);
+    } else {
+        replica_install(replica, last);
+    }
+}
+
 static void transfer(struct scenario *scenario, const struct words *words)
 {
     struct raft_event event = {.type = RAFT_EVENT_TRANSFER};
@@ -371,10 +493,12 @@ static void transfer(struct scenario *scenario, const struct words *words)
     put_status(scenario, replica_step(replica_of(scenario, words->at[1]), event));
 }
 
-static void put_states(struct scenario *scenario)
+/* "state [1]" */
+static void put_states(struct scenario *scenario, const struct words *words)
 {
     for (size_t i = 0; i < scenario->world.replicas_count; i++) {
-        if (scenario->world.replicas[i].raft == NULL)
+        bool is_asked = words->count < 2 || number_of(words->at[1]) == i + 1;
+        if (scenario->world.replicas[i].raft == NULL || !is_asked)
             continue;
         raft_format(scenario->world.replicas[i].raft, scenario->trace);
         buf_put_text(scenario->trace, "\n");

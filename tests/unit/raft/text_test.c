@@ -77,6 +77,17 @@ static void a_read_is_named_by_its_number(void **state)
     assert_text(&message, "1>2 t3 timeout-now");
 }
 
+static void an_offer_names_the_snapshot(void **state)
+{
+    (void)state;
+    struct message message = {.type = MESSAGE_SNAPSHOT, .from = 1, .to = 2, .term = 3};
+    message.snapshot.last = (struct entry_id){2, 90};
+    message.snapshot.commit = 95;
+    assert_text(&message, "1>2 t3 snapshot last 2/90 commit 95");
+    message.snapshot.read_round = 7;
+    assert_text(&message, "1>2 t3 snapshot last 2/90 commit 95 round 7");
+}
+
 static void the_state_fits_a_line_with_a_leaders_peers(void **state)
 {
     (void)state;
@@ -108,6 +119,7 @@ int main(void)
         cmocka_unit_test(an_append_names_its_first_and_last_entry),
         cmocka_unit_test(an_answer_to_an_append_says_how_far_or_where_not),
         cmocka_unit_test(a_read_is_named_by_its_number),
+        cmocka_unit_test(an_offer_names_the_snapshot),
         cmocka_unit_test(the_state_fits_a_line_with_a_leaders_peers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

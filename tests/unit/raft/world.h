@@ -8,7 +8,7 @@
  *      R1  at most one leader in a term                    R2  state machine safety: what one
  *      R4  log matching                                        replica commits at an index, all do
  *      R18 leader completeness                             R6  term and vote survive
- *      R17 nothing leaves before what it rests on is on disk
+ *      R17 nothing leaves before what it rests on is on disk; snapshots hold what is committed
  *      R19 what is committed is on the disks of a majority
  *      R20 a read's index is at least all that was committed when it was asked */
 #ifndef MINIKV_TESTS_UNIT_RAFT_WORLD_H
@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "raft/raft.h"
 #include "raft/text.h"
+#include "types/proposal.h"
 
 enum { REPLICAS_MAX = 7, WORLD_INDEX_MAX = 6000, WORLD_TERM_MAX = 6000, WORLD_READS_MAX = 4096 };
 
@@ -35,7 +36,15 @@ struct disk_write { /* all of it survives a crash, or nothing */
     struct entry **entries;
     size_t entries_count;
     raft_index commit;
+    struct entry_id mark; /* a snapshot that the log is to go on from; index 0: none */
     uint64_t number;
+};
+
+/* A state that replicas can begin from: all there is to it here is where it was taken. */
+struct world_snapshot {
+    struct entry_id last; /* index 0: none */
+    struct config config; /* in force there */
+    bool is_file;         /* else it is what a founding node begins with, and nobody can fetch it */
 };
 
 struct held_packet {
@@ -55,8 +64,9 @@ struct replica {
 
     /* on disk */
     struct hard_state hard_state;
-    struct entry *disk[WORLD_INDEX_MAX + 1]; /* by index */
-    raft_index disk_last, disk_commit;
+    struct entry *disk[WORLD_INDEX_MAX + 1]; /* by index, from disk_first on */
+    raft_index disk_first, disk_last, disk_commit;
+    struct world_snapshot snapshot; /* the newest */
     /* on its way there */
     struct disk_write writes[512];
     size_t writes_count;
@@ -95,6 +105,8 @@ struct world {
     void (*on_load)(struct world *world, struct replica *replica, const struct raft_load *load);
     void (*on_view)(struct world *world, struct replica *replica);
     void (*on_commit)(struct world *world, struct replica *replica);
+    void (*on_offer)(struct world *world, struct replica *replica, const struct raft_offer *offer);
+    void (*on_wanted)(struct world *world, struct replica *replica);
     void (*on_fail)(void); /* says which run it was */
 };
 
@@ -137,8 +149,9 @@ static inline struct entry *world_config_entry(const struct config *config)
     struct buf text;
     buf_init(&text, 4096);
     config_encode(config, &text);
-    struct entry *entry = entry_new(ENTRY_CONFIG, text.count);
-    memcpy(entry->data, text.data, text.count);
+    struct entry *entry = entry_new(ENTRY_CONFIG, PROPOSAL_HEADER_BYTES + text.count);
+    memset(entry->data, 0, PROPOSAL_HEADER_BYTES); /* nobody has asked */
+    memcpy(entry->data + PROPOSAL_HEADER_BYTES, text.data, text.count);
     buf_release(&text);
     return entry;
 }
@@ -208,10 +221,18 @@ static inline bool is_on_majority(const struct world *world, const struct config
     return copies_count >= voters_count / 2 + 1;
 }
 
-/* R2, R19. */
+/* A snapshot holds what is committed, and nothing else (FAULTS P7). */
+static inline void check_snapshot(struct world *world, struct entry_id last)
+{
+    WORLD_CHECK(world, last.index >= 1 && last.index <= world->committed);
+    WORLD_CHECK(world, entry_id_equal(world->indexes[last.index].committed->id, last));
+}
+
+/* R2, R19. What a snapshot stands for has been committed by others. */
 static inline void check_commit(struct world *world, struct replica *replica, raft_index commit)
 {
     WORLD_CHECK(world, commit >= replica->commit);
+    replica->commit = MIN(commit, MAX(replica->commit, replica->snapshot.last.index));
     for (raft_index i = replica->commit + 1; i <= commit; i++) {
         struct entry *entry = raft_entry(replica->raft, i);
         WORLD_CHECK(world, entry != NULL);
@@ -259,8 +280,11 @@ static inline void check_packet(const struct replica *replica, const struct mess
     WORLD_CHECK(world, is_ahead || message->term <= replica->hard_state.term);
     if (message->term != replica->hard_state.term)
         return;
-    if (message->type == MESSAGE_VOTE || message->type == MESSAGE_APPEND)
+    bool is_leaders = message->type == MESSAGE_APPEND || message->type == MESSAGE_SNAPSHOT;
+    if (message->type == MESSAGE_VOTE || is_leaders)
         WORLD_CHECK(world, replica->hard_state.vote == replica->id);
+    if (message->type == MESSAGE_SNAPSHOT)
+        check_snapshot(world, message->snapshot.last);
     if (message->type == MESSAGE_APPEND) {
         raft_term prev_term = message->append.prev.term;
         for (uint32_t i = 0; i < message->append.entries_count; i++) {
@@ -274,6 +298,8 @@ static inline void check_packet(const struct replica *replica, const struct mess
         return;
 
     raft_index match = message->append_reply.match;
+    if (match <= replica->snapshot.last.index)
+        return;
     WORLD_CHECK(world, match <= replica->disk_last);
     const struct replica *leader = &world->replicas[message->to - 1];
     struct raft_view view;
@@ -360,6 +386,10 @@ static inline void carry_out(struct replica *replica, const struct raft_ready *r
     }
     for (size_t i = 0; i < ready->loads_count; i++)
         world->on_load(world, replica, &ready->loads[i]);
+    if (ready->has_offer && world->on_offer != NULL)
+        world->on_offer(world, replica, &ready->offer);
+    if (ready->snapshot_wanted && world->on_wanted != NULL)
+        world->on_wanted(world, replica);
     if (ready->view_changed && world->on_view != NULL)
         world->on_view(world, replica);
     if (has_more && world->on_commit != NULL)
@@ -376,201 +406,6 @@ static inline enum status replica_step(struct replica *replica, struct raft_even
         WORLD_CHECK(replica->world, ready.deadline > replica->world->now);
     carry_out(replica, &ready);
     return status;
-}
-
-static inline void replica_deliver(struct replica *replica, struct packet *packet)
-{
-    if (replica->raft != NULL)
-        (void)replica_step(
-            replica, (struct raft_event){.type = RAFT_EVENT_MESSAGE, .message = &packet->message});
-    packet_free(packet);
-}
-
-static inline void disk_append(struct replica *replica, struct entry *entry)
-{
-    raft_index index = entry->id.index;
-    WORLD_CHECK(replica->world, index >= 1 && index <= replica->disk_last + 1);
-    check_entry(replica->world, entry, index == 1 ? 0 : replica->disk[index - 1]->id.term);
-    for (raft_index i = index; i <= replica->disk_last; i++)
-        entry_unref(replica->disk[i]);
-    replica->disk[index] = entry_ref(entry);
-    replica->disk_last = index;
-}
-
-/* The oldest queued write reaches the disk; returns its last entry, or {0}. */
-static inline struct entry_id disk_finish_write(struct replica *replica)
-{
-    struct disk_write write = replica->writes[0];
-    struct entry_id last = {0};
-    replica->writes_count--;
-    memmove(replica->writes, replica->writes + 1, replica->writes_count * sizeof write);
-    if (write.has_hard_state)
-        replica->hard_state = write.hard_state;
-    for (size_t i = 0; i < write.entries_count; i++) {
-        disk_append(replica, write.entries[i]);
-        last = write.entries[i]->id;
-        entry_unref(write.entries[i]);
-    }
-    mem_free(write.entries);
-    replica->disk_commit = MAX(replica->disk_commit, write.commit);
-    WORLD_CHECK(replica->world, replica->disk_commit <= replica->disk_last);
-    replica->writes_done = write.number;
-    return last;
-}
-
-/* The next `count` writes reach the disk, reported once for all. */
-static inline void replica_sync(struct replica *replica, size_t count)
-{
-    struct entry_id durable = {0};
-    for (size_t i = 0; i < count; i++) {
-        struct entry_id last = disk_finish_write(replica);
-        durable = last.index != 0 ? last : durable;
-    }
-    release_held(replica);
-    if (durable.index != 0)
-        (void)replica_step(replica,
-                           (struct raft_event){.type = RAFT_EVENT_DURABLE, .durable = durable});
-}
-
-static inline void replica_apply(struct replica *replica, raft_index index)
-{
-    replica->applied = index;
-    (void)replica_step(replica, (struct raft_event){.type = RAFT_EVENT_APPLIED, .applied = index});
-}
-
-static inline void replica_answer_load(struct replica *replica, struct raft_load load)
-{
-    struct raft_event event = {.type = RAFT_EVENT_LOADED, .loaded.peer = load.peer};
-    if (load.first <= replica->disk_last) {
-        size_t count = MIN(replica->world->load_count, replica->disk_last - load.first + 1);
-        event.loaded.entries = &replica->disk[load.first];
-        event.loaded.entries_count = count;
-    }
-    if (load.first > 1 && load.first <= replica->disk_last)
-        event.loaded.prev = replica->disk[load.first - 1]->id;
-    (void)replica_step(replica, event);
-}
-
-static inline enum status replica_propose(struct replica *replica, struct entry **entries,
-                                          size_t entries_count)
-{
-    enum status status =
-        replica_step(replica, (struct raft_event){.type = RAFT_EVENT_PROPOSE,
-                                                  .propose = {entries, entries_count}});
-    for (size_t i = 0; i < entries_count; i++)
-        entry_unref(entries[i]);
-    return status;
-}
-
-static inline void replica_read(struct replica *replica)
-{
-    struct world *world = replica->world;
-    WORLD_CHECK(world, world->reads_count + 1 < WORLD_READS_MAX);
-    uint64_t number = ++world->reads_count;
-    world->read_floors[number] = world->committed;
-    struct read_id id = {.incarnation = replica->id, .number = number};
-    (void)replica_step(replica, (struct raft_event){.type = RAFT_EVENT_READ, .read = id});
-}
-
-/* `writes_kept` of the queued writes survive. */
-static inline void replica_crash(struct replica *replica, size_t writes_kept)
-{
-    for (size_t i = 0; i < writes_kept; i++)
-        (void)disk_finish_write(replica);
-    for (size_t i = 0; i < replica->writes_count; i++) {
-        for (size_t j = 0; j < replica->writes[i].entries_count; j++)
-            entry_unref(replica->writes[i].entries[j]);
-        mem_free(replica->writes[i].entries);
-    }
-    for (size_t i = 0; i < replica->held_count; i++)
-        packet_free(replica->held[i].packet);
-    replica->writes_count = replica->held_count = 0;
-    replica->writes_done = replica->writes_number;
-    raft_free(replica->raft);
-    replica->raft = NULL;
-    replica->deadline = TIME_NEVER;
-    replica->term_seen = replica->hard_state.term; /* R6: never less than what it promised */
-    replica->life++;
-}
-
-static inline void config_at(const struct replica *replica, raft_index index, struct config *out)
-{
-    *out = (struct config){0};
-    for (raft_index i = 1; i <= index; i++) {
-        if (replica->disk[i]->type != ENTRY_CONFIG)
-            continue;
-        enum status status = config_decode(entry_data(replica->disk[i]), out);
-        REQUIRE(status == ST_OK);
-    }
-}
-
-/* Starts from what is on disk, with only what follows `base` in memory; steps a first tick. */
-static inline void replica_start(struct replica *replica, raft_index base, uint64_t seed)
-{
-    struct world *world = replica->world;
-    REQUIRE(replica->raft == NULL);
-    REQUIRE(base <= replica->disk_commit);
-    struct raft_start start = {.hard_state = replica->hard_state,
-                               .commit = replica->disk_commit,
-                               .entries = &replica->disk[base + 1],
-                               .entries_count = replica->disk_last - base,
-                               .now = world->now};
-    if (base > 0)
-        start.base = replica->disk[base]->id;
-    config_at(replica, base, &start.config);
-    for (raft_index i = 1; i <= replica->disk_commit; i++)
-        WORLD_CHECK(world, replica->disk[i] == world->indexes[i].committed);
-    replica->options.self = replica->id;
-    replica->options.seed = seed;
-    replica->raft = raft_new(&replica->options, &start);
-    replica->commit = start.commit;
-    replica->applied = base;
-    (void)replica_step(replica, (struct raft_event){.type = RAFT_EVENT_TICK});
-}
-
-/* A disk as bootstrap leaves it, or with a history of terms; entry 1 is the configuration. */
-static inline void replica_format(struct replica *replica, struct entry **entries,
-                                  size_t entries_count, struct hard_state hard_state)
-{
-    for (size_t i = 0; i < entries_count; i++)
-        disk_append(replica, entries[i]);
-    replica->disk_commit = MIN((size_t)1, entries_count);
-    replica->hard_state = hard_state;
-    if (entries_count > 0) {
-        replica->world->indexes[1].committed = entries[0];
-        replica->world->committed = MAX(replica->world->committed, (raft_index)1);
-    }
-}
-
-static inline void world_init(struct world *world, size_t replicas_count,
-                              const struct raft_options *options)
-{
-    world->replicas_count = replicas_count;
-    world->load_count = 3;
-    world->replicas = mem_alloc_array(REPLICAS_MAX, sizeof *world->replicas);
-    world->indexes = mem_alloc_array(WORLD_INDEX_MAX + 1, sizeof *world->indexes);
-    world->leaders = mem_alloc_array(WORLD_TERM_MAX + 1, sizeof *world->leaders);
-    world->read_floors = mem_alloc_array(WORLD_READS_MAX, sizeof *world->read_floors);
-    for (size_t i = 0; i < REPLICAS_MAX; i++)
-        world->replicas[i] = (struct replica){
-            .world = world, .id = (node_id)(i + 1), .options = *options, .deadline = TIME_NEVER};
-}
-
-static inline void world_release(struct world *world)
-{
-    for (size_t i = 0; i < world->replicas_count; i++) {
-        struct replica *replica = &world->replicas[i];
-        replica_crash(replica, 0);
-        for (raft_index j = 1; j <= replica->disk_last; j++)
-            entry_unref(replica->disk[j]);
-    }
-    for (size_t i = 0; i <= WORLD_INDEX_MAX; i++)
-        for (size_t j = 0; j < world->indexes[i].count; j++)
-            entry_unref(world->indexes[i].entries[j]);
-    mem_free(world->replicas);
-    mem_free(world->indexes);
-    mem_free(world->leaders);
-    mem_free(world->read_floors);
 }
 
 #endif

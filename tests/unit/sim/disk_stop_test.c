@@ -100,6 +100,38 @@ static void writes_complete_in_order_each_after_its_time(void **state)
     world_free(world);
 }
 
+static void writes_in_the_background_are_in_order_and_hold_up_no_other(void **state)
+{
+    struct world *world = new_world(1);
+    struct env *env = world_boot(world, 1);
+    struct env_file *file = make_durable(env, "a"), *log = make_durable(env, "b");
+    struct pending pending[4];
+    unsigned done_count = 0;
+    time_us began = world_now(world);
+    world_slow_disk(world, 1, 5000);
+
+    for (unsigned i = 0; i < 3; i++) {
+        pending[i] = (struct pending){.world = world, .done_count = &done_count};
+        pending[i].write = (struct env_write){.on_done = on_done,
+                                              .ctx = &pending[i],
+                                              .file = file,
+                                              .bytes = pattern(1),
+                                              .is_background = true};
+        env_write_start(env, &pending[i].write);
+    }
+    start(env, &pending[3], world, log, pattern(1), &done_count);
+    run(world);
+
+    assert_in_range(pending[3].done_at - began, 5100, 5200);
+    for (unsigned i = 0; i < 3; i++)
+        assert_in_range(pending[i].done_at - began, 5100 * (i + 1), 5200 * (i + 1));
+    assert_true(pending[0].number < pending[1].number && pending[1].number < pending[2].number);
+    world_crash(world, 1);
+    env_file_close(file);
+    env_file_close(log);
+    world_free(world);
+}
+
 static void a_write_that_no_one_completed_ends_with_its_world(void **state)
 {
     struct world *world = new_world(1);
@@ -261,6 +293,7 @@ int main(void)
         cmocka_unit_test(a_disk_restored_is_what_was_durable_when_it_was_copied),
         cmocka_unit_test(a_wiped_disk_is_empty),
         cmocka_unit_test(writes_complete_in_order_each_after_its_time),
+        cmocka_unit_test(writes_in_the_background_are_in_order_and_hold_up_no_other),
         cmocka_unit_test(a_write_that_no_one_completed_ends_with_its_world),
         cmocka_unit_test(slow_syncs_take_longer),
         cmocka_unit_test(a_machine_stops_at_any_operation_and_a_replaced_file_is_old_or_new),

@@ -23,14 +23,27 @@ static uint64_t mixed(uint64_t seed, uint64_t salt)
     return seed * 0x9e3779b97f4a7c15u + salt;
 }
 
-/* Appends and lets time pass, until all is done or something ends it. */
+/* Gives up what the last durable mark allows, or less. */
+static void compact(struct wal_rig *rig, struct prng *prng)
+{
+    raft_index first_kept = wal_rig_durable_mark(rig).index + 1;
+    if (prng_below(prng, 3) == 0)
+        first_kept = 1 + prng_below(prng, first_kept);
+    wal_rig_compact(rig, first_kept);
+}
+
+/* Appends, marks, gives up the oldest segments and lets time pass, until all is done or something
+ * ends it. */
 static void work(struct wal_rig *rig, struct prng *prng, int appends_count)
 {
     for (int i = 0; i < appends_count; i++) {
         if (rig->failures_count > 0 || disk_env_is_dead(rig->env))
             return;
-        enum status status = wal_rig_append_random(rig, prng);
+        enum status status = prng_below(prng, 6) == 0 ? wal_rig_mark_random(rig, prng)
+                                                      : wal_rig_append_random(rig, prng);
         assert_true(status == ST_OK || rig->failures_count > 0);
+        if (prng_below(prng, 4) == 0)
+            compact(rig, prng);
         for (uint64_t steps = prng_below(prng, 6); steps > 0; steps--)
             (void)disk_env_step(rig->env);
         if (prng_below(prng, 12) == 0)
@@ -152,7 +165,8 @@ static bool survive_error(uint64_t seed, uint64_t op, enum status error)
     assert_true(rig.failures_count <= 1);
     if (rig.failures_count == 1) {
         assert_true(rig.failure == error || rig.failure == ST_IO);
-        assert_int_equal(wal_rig_append(&rig, NULL, (struct entry_id){9, 1}, 1, 10), ST_IO);
+        struct entry_id next = {9, rig.last.index + 1};
+        assert_int_equal(wal_rig_append(&rig, NULL, next, 1, 10), ST_IO);
         size_t acked_count = rig.acked_count;
         disk_env_run(rig.env, 10 * RIG_IDLE_SEAL_US);
         assert_int_equal(rig.acked_count, acked_count);

@@ -552,6 +552,7 @@ static void fill_segments(uint64_t segments_count)
 static void a_missing_segment_is_damage(void **state)
 {
     static const char *const paths[] = {SEGMENT_1, SEGMENT_2};
+    static const char *const named[] = {SEGMENT_2, SEGMENT_2}; /* the oldest that is left, or it */
     for (size_t i = 0; i < 2; i++) {
         start(1);
         fill_segments(3);
@@ -560,7 +561,7 @@ static void a_missing_segment_is_damage(void **state)
         uint32_t digest = disk_env_digest(rig.env);
 
         assert_int_equal(wal_rig_open(&rig), ST_CORRUPT);
-        assert_non_null(strstr(rig.error.text, paths[i]));
+        assert_non_null(strstr(rig.error.text, named[i]));
         assert_int_equal(disk_env_digest(rig.env), digest);
         finish();
     }
@@ -595,7 +596,7 @@ static void names_that_are_no_segments_are_left_alone(void **state)
     finish();
 }
 
-/* As recycling will do: the spare is full of frames of a former life, with the very numbers that
+/* As recycling does: the spare is full of frames of a former life, with the very numbers that
  * are to come, so that only the salt tells them apart. */
 static void stale_frames_of_a_spare_are_never_taken_for_new_ones(void **state)
 {

@@ -82,6 +82,8 @@ static void what_is_printed_to_run_it_again_is_what_was_run(void **state)
                              .duration = 1234 * TIME_US_PER_MS,
                              .operations_max = 17,
                              .clients_count = 2,
+                             .has_customers = true,
+                             .customers_count = 0,
                              .has_faults = true,
                              .faults = 1u << FAULT_TORN | 1u << FAULT_ROT};
 
@@ -92,6 +94,8 @@ static void what_is_printed_to_run_it_again_is_what_was_run(void **state)
     assert_int_equal(options.pins.duration, pins.duration);
     assert_int_equal(options.pins.operations_max, pins.operations_max);
     assert_int_equal(options.pins.clients_count, pins.clients_count);
+    assert_true(options.pins.has_customers);
+    assert_int_equal(options.pins.customers_count, 0);
     assert_int_equal(options.pins.faults, pins.faults);
 }
 

@@ -3,11 +3,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "base/prng.h"
 #include "types/member.h"
+#include "types/proposal.h"
 
 static struct member member_of(node_id id, bool is_voter)
 {
@@ -174,6 +176,37 @@ static void configurations_out_of_shape_are_refused(void **state)
     }
 }
 
+/* An entry's configuration stands behind the request that asked for it; every shorter one is
+ * refused. */
+static void a_configuration_entry_says_who_asked_and_then_who_belongs(void **state)
+{
+    static const node_id ids[] = {3, 1, 2};
+    struct config config = config_of(ids, 3), out;
+    struct buf encoded;
+    buf_init(&encoded, 4096);
+    config_encode(&config, &encoded);
+    struct proposal head = {.origin = {2, 77, 5}, .stamp_us = 1000};
+    for (size_t count = 0; count <= encoded.count; count++) {
+        struct entry *entry = entry_new(ENTRY_CONFIG, PROPOSAL_HEADER_BYTES + count);
+        proposal_encode_header(&head, entry->data);
+        memcpy(entry->data + PROPOSAL_HEADER_BYTES, encoded.data, count);
+        struct proposal proposal;
+
+        assert_int_equal(entry_config(entry, &out), count == encoded.count ? ST_OK : ST_SHORT);
+        assert_int_equal(proposal_decode(entry_data(entry), &proposal), ST_OK);
+        assert_int_equal(proposal.origin.number, 5);
+        entry_unref(entry);
+    }
+
+    assert_int_equal(out.members_count, 3);
+    assert_int_equal(config_cluster_id(&out), config_cluster_id(&config));
+    struct entry *bare = entry_new(ENTRY_CONFIG, PROPOSAL_HEADER_BYTES - 1);
+    memset(bare->data, 0, PROPOSAL_HEADER_BYTES - 1);
+    assert_int_equal(entry_config(bare, &out), ST_SHORT);
+    entry_unref(bare);
+    buf_release(&encoded);
+}
+
 static void the_cluster_id_depends_on_every_member(void **state)
 {
     static const node_id ids[] = {3, 1, 2}, same[] = {1, 2, 3}, fewer[] = {1, 2};
@@ -211,6 +244,44 @@ static void cluster_ids_use_all_their_bits(void **state)
     assert_true(differences_or == UINT32_MAX);
 }
 
+static void members_are_read_as_people_type_them(void **state)
+{
+    static const struct {
+        const char *text, *words;
+    } bad[] = {{"", "is not id=address"},
+               {"1", "\"1\" is not id=address"},
+               {"=h:1", "is not id=address"},
+               {"0=h:1", "is not id=address"},
+               {"-1=h:1", "is not id=address"},
+               {"1 =h:1", "is not id=address"},
+               {"4294967296=h:1", "is not id=address"},
+               {"1=h:1,", "\"\" is not id=address"},
+               {"1=h", "is no address"},
+               {"1=:1", "other nodes cannot dial"},
+               {"1=0.0.0.0:1", "other nodes cannot dial"},
+               {"1=h:1,2=h:1", "members 1 and 2 have the same address h:1"},
+               {"1=h:1,1=h:2", "member 1 is named twice"},
+               {"1=127.0.0.1:1,2=h:1", "member 1 is at 127.0.0.1"},
+               {"1=h:1,2=h:2,3=h:3,4=h:4,5=h:5,6=h:6,7=h:7,8=h:8,9=h:9,10=h:10", "more than 9"}};
+    struct config config = {.members_count = 77};
+    struct errtext error;
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        assert_int_equal(config_parse(bad[i].text, &config, &error), ST_BAD_REQUEST);
+        if (strstr(error.text, bad[i].words) == NULL)
+            fail_msg("%s: got \"%s\", want \"%s\"", bad[i].text, error.text, bad[i].words);
+        assert_int_equal(config.members_count, 77); /* written only on success */
+    }
+
+    assert_int_equal(config_parse("7=H:1,2=[::1]:2,3=http://h:3/", &config, &error),
+                     ST_BAD_REQUEST); /* ::1 is another machine's own */
+    assert_int_equal(config_parse("7=H:1,2=[fe80::1]:2,3=http://h:3/", &config, &error), ST_OK);
+    assert_int_equal(config.members_count, 3);
+    assert_int_equal(config.members[0].id, 2);
+    assert_int_equal(config.members[2].id, 7);
+    assert_string_equal(config.members[2].peer.host, "h");
+    assert_int_equal(config_voters_count(&config), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,7 +291,9 @@ int main(void)
         cmocka_unit_test(a_configuration_comes_out_as_it_went_in),
         cmocka_unit_test(what_decodes_encodes_to_the_same_bytes),
         cmocka_unit_test(configurations_out_of_shape_are_refused),
+        cmocka_unit_test(a_configuration_entry_says_who_asked_and_then_who_belongs),
         cmocka_unit_test(the_cluster_id_depends_on_every_member),
+        cmocka_unit_test(members_are_read_as_people_type_them),
         cmocka_unit_test(cluster_ids_use_all_their_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,13 @@
 
 #include "base/mem.h"
 
-enum { WRITES = 200, WRITE_BYTES = 4096, CHAIN = 100 };
+enum {
+    WRITES = 200,
+    WRITE_BYTES = 4096,
+    CHAIN = 100,
+    LARGE_WRITES = 8,
+    LARGE_BYTES = 4 * 1024 * 1024
+};
 
 struct probe {
     struct env *env;
@@ -188,6 +194,56 @@ static void each_failure_is_reported_to_its_own_write(void **state)
     fixture_close(&fixture);
 }
 
+/* The large ones are started first and are still under way when the small one is done. */
+static void writes_in_the_background_are_in_order_and_hold_up_no_other(void **state)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, is_on_thread(state));
+    struct env_file *log = fixture_create(&fixture, "log");
+    struct env_file *large = fixture_create(&fixture, "large");
+    uint8_t *bytes = mem_alloc(LARGE_BYTES);
+    struct probe probes[LARGE_WRITES], small = probe_of(&fixture, log, BYTES_LITERAL("small"));
+    completed_total = 0;
+
+    for (size_t i = 0; i < LARGE_WRITES; i++) {
+        probes[i] = probe_of(&fixture, large, bytes_of(bytes, LARGE_BYTES));
+        probes[i].write.offset = i * LARGE_BYTES;
+        probes[i].write.is_background = true;
+        start(&probes[i]);
+    }
+    start(&small);
+    RUN_UNTIL(&fixture, probes[LARGE_WRITES - 1].is_done);
+
+    assert_int_equal(small.status, ST_OK);
+    assert_true(small.order > 0 && small.order < probes[LARGE_WRITES - 1].order);
+    for (size_t i = 0; i < LARGE_WRITES; i++) {
+        assert_int_equal(probes[i].status, ST_OK);
+        assert_true(i == 0 || probes[i].order > probes[i - 1].order);
+    }
+    uint64_t size = 0;
+    assert_int_equal(env_file_size(large, &size), ST_OK);
+    assert_int_equal(size, (uint64_t)LARGE_WRITES * LARGE_BYTES);
+    env_file_close(log);
+    env_file_close(large);
+    mem_free(bytes);
+    fixture_close(&fixture);
+}
+
+static void a_write_in_the_background_completes_when_the_env_is_freed(void **state)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, is_on_thread(state));
+    struct env_file *file = fixture_create(&fixture, "large");
+    struct probe probe = probe_of(&fixture, file, BYTES_LITERAL("last"));
+    probe.write.is_background = true;
+    start(&probe);
+
+    fixture_close(&fixture);
+
+    assert_true(probe.is_done);
+    assert_int_equal(probe.status, ST_OK);
+}
+
 struct batch {
     struct probe first;
     struct probe second;
@@ -240,6 +296,10 @@ int main(void)
         cmocka_unit_test_prestate(an_empty_write_is_a_sync, on_thread),
         cmocka_unit_test(each_failure_is_reported_to_its_own_write),
         cmocka_unit_test_prestate(each_failure_is_reported_to_its_own_write, on_thread),
+        cmocka_unit_test(writes_in_the_background_are_in_order_and_hold_up_no_other),
+        cmocka_unit_test_prestate(writes_in_the_background_are_in_order_and_hold_up_no_other,
+                                  on_thread),
+        cmocka_unit_test(a_write_in_the_background_completes_when_the_env_is_freed),
         cmocka_unit_test(the_loop_writes_after_the_tasks_of_the_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* Messages and envelopes: what decodes encodes to the same bytes, and what is out of shape does
- * not decode. */
+/* Messages, envelopes, pieces of snapshots: what decodes encodes to the same bytes, and what is out
+ * of shape does not decode. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,16 +64,49 @@ static enum status decode_refused(struct bytes bytes)
     return status;
 }
 
+static enum status decode_fetch(struct bytes bytes)
+{
+    struct snapshot_fetch fetch;
+    struct buf again;
+    enum status status = snapshot_fetch_decode(bytes, &fetch);
+    if (status != ST_OK)
+        return status;
+    buf_init(&again, LIMIT_FRAME_BYTES);
+    snapshot_fetch_encode(&fetch, &again);
+    assert_true(bytes_equal(buf_bytes(&again), bytes));
+    buf_release(&again);
+    return ST_OK;
+}
+
+static enum status decode_chunk(struct bytes bytes)
+{
+    struct snapshot_chunk chunk;
+    struct buf again;
+    enum status status = snapshot_chunk_decode(bytes, &chunk);
+    if (status != ST_OK)
+        return status;
+    buf_init(&again, LIMIT_FRAME_BYTES);
+    snapshot_chunk_encode(&chunk, &again);
+    assert_true(bytes_equal(buf_bytes(&again), bytes));
+    buf_release(&again);
+    return ST_OK;
+}
+
 static enum status decode_body(enum frame_type type, struct bytes body)
 {
     if (type == FRAME_MESSAGE)
         return decode_message(body);
+    if (type == FRAME_FETCH)
+        return decode_fetch(body);
+    if (type == FRAME_CHUNK)
+        return decode_chunk(body);
     return type == FRAME_FORWARD ? decode_forward(body) : decode_refused(body);
 }
 
 static bool has_codec(enum frame_type type)
 {
-    return type == FRAME_MESSAGE || type == FRAME_FORWARD || type == FRAME_REFUSED;
+    return type == FRAME_MESSAGE || type == FRAME_FORWARD || type == FRAME_REFUSED ||
+           type == FRAME_FETCH || type == FRAME_CHUNK;
 }
 
 /* Calls `check` with type and body of each sample that this codec is for. */
@@ -113,7 +146,8 @@ static void check_cuts(const char *name, enum frame_type type, struct bytes body
         memcpy(copy, body.data, cut);
         enum status status = decode_body(type, bytes_of(copy, cut));
         mem_free(copy);
-        bool is_item_end = status == ST_OK && type != FRAME_MESSAGE; /* fewer items, all whole */
+        bool has_items = type == FRAME_FORWARD || type == FRAME_REFUSED;
+        bool is_item_end = status == ST_OK && has_items; /* fewer items, all whole */
         if (status != ST_SHORT && !is_item_end)
             fail_msg("%s cut to %zu bytes: %s", name, cut, status_info(status)->name);
     }
@@ -337,6 +371,32 @@ static void nobody_campaigns_in_a_term_below_its_own_log(void **state)
     assert_int_equal(status_of(&message, NULL), ST_FORMAT);
 }
 
+static void an_offer_is_of_a_snapshot_that_the_leader_knows_to_be_committed(void **state)
+{
+    struct message good = {.type = MESSAGE_SNAPSHOT, .from = 1, .to = 2, .term = 5}, bad;
+    good.snapshot.last = id(4, 10);
+    good.snapshot.bytes = 1;
+    good.snapshot.commit = 10;
+
+    assert_int_equal(status_of(&good, NULL), ST_OK);
+    bad = good, bad.snapshot.last = id(5, 10), bad.snapshot.read_round = UINT64_MAX;
+    assert_int_equal(status_of(&bad, NULL), ST_OK);
+    bad = good, bad.snapshot.last = id(6, 10);
+    assert_int_equal(status_of(&bad, NULL), ST_FORMAT);
+    bad = good, bad.snapshot.last = id(0, 10);
+    assert_int_equal(status_of(&bad, NULL), ST_FORMAT);
+    bad = good, bad.snapshot.last = id(0, 0);
+    assert_int_equal(status_of(&bad, NULL), ST_FORMAT);
+    bad = good, bad.snapshot.commit = 9;
+    assert_int_equal(status_of(&bad, NULL), ST_FORMAT);
+    bad = good, bad.snapshot.commit = UINT64_MAX;
+    assert_int_equal(status_of(&bad, NULL), ST_FORMAT);
+    bad = good, bad.snapshot.bytes = 0;
+    assert_int_equal(status_of(&bad, NULL), ST_FORMAT);
+    bad = good, bad.snapshot.bytes = UINT64_MAX;
+    assert_int_equal(status_of(&bad, NULL), ST_FORMAT);
+}
+
 static void unknown_types_and_flags_are_refused(void **state)
 {
     struct message message = {.type = MESSAGE_TIMEOUT_NOW, .from = 1, .to = 2, .term = 5};
@@ -446,6 +506,7 @@ int main(void)
         cmocka_unit_test(the_address_of_the_leader_is_in_its_one_form),
         cmocka_unit_test(ids_terms_and_indexes_have_ranges),
         cmocka_unit_test(nobody_campaigns_in_a_term_below_its_own_log),
+        cmocka_unit_test(an_offer_is_of_a_snapshot_that_the_leader_knows_to_be_committed),
         cmocka_unit_test(unknown_types_and_flags_are_refused),
         cmocka_unit_test(an_envelope_has_all_its_fields),
         cmocka_unit_test(a_command_beyond_the_limit_is_refused_by_its_length),

@@ -31,11 +31,11 @@ static void frames_come_out_as_they_went_in(void **state)
     struct bytes body, rest;
     size_t count;
     buf_init(&buf, FRAME_BYTES_MAX);
-    for (unsigned i = FRAME_HELLO; i <= FRAME_BYE; i++)
+    for (unsigned i = FRAME_HELLO; i <= FRAME_TYPE_LAST; i++)
         put_frame(&buf, (enum frame_type)i, i % 2 ? "body" : "");
 
     rest = buf_bytes(&buf);
-    for (unsigned i = FRAME_HELLO; i <= FRAME_BYE; i++) {
+    for (unsigned i = FRAME_HELLO; i <= FRAME_TYPE_LAST; i++) {
         assert_int_equal(next(rest, FRAME_BYTES_MAX, &type, &body, &count), ST_OK);
         assert_int_equal(type, i);
         assert_true(bytes_equal_text(body, i % 2 ? "body" : ""));
@@ -112,7 +112,7 @@ static void each_kind_of_damage_has_its_status(void **state)
     assert_int_equal(next(in, buf.count, &type, &body, &count), ST_CORRUPT);
     buf.data[8] = 0;
     assert_int_equal(next(in, buf.count, &type, &body, &count), ST_FORMAT);
-    buf.data[8] = FRAME_BYE + 1;
+    buf.data[8] = FRAME_TYPE_LAST + 1;
     assert_int_equal(next(in, buf.count, &type, &body, &count), ST_FORMAT);
     buf.data[8] = FRAME_MESSAGE;
     buf.data[11] = 1;

@@ -3,6 +3,7 @@
 #define MINIKV_TESTS_UNIT_WIRE_WIRE_SAMPLES_H
 
 #include "wire/codec.h"
+#include "wire/fetch.h"
 #include "wire/frame.h"
 #include "wire/hello.h"
 
@@ -159,6 +160,16 @@ static inline void sample_timeout_now(struct buf *out)
     sample_message(&message, NULL, out);
 }
 
+static inline void sample_snapshot(struct buf *out)
+{
+    struct message message = {.type = MESSAGE_SNAPSHOT, .from = 1, .to = 2, .term = 8};
+    message.snapshot.last = (struct entry_id){.term = 7, .index = 1000};
+    message.snapshot.bytes = 1234567;
+    message.snapshot.commit = 1002;
+    message.snapshot.read_round = 6;
+    sample_message(&message, NULL, out);
+}
+
 static inline void sample_forward(struct buf *out)
 {
     struct envelope envelope = {.cluster_id = 0x1122334455667788u,
@@ -205,6 +216,57 @@ static inline void sample_bye(struct buf *out)
     frame_end(out, frame_begin(out, FRAME_BYE));
 }
 
+static inline void sample_fetch(struct buf *out)
+{
+    size_t begin = frame_begin(out, FRAME_FETCH);
+    snapshot_fetch_encode(&(struct snapshot_fetch){.number = 7,
+                                                   .snapshot = {.term = 7, .index = 1000},
+                                                   .offset = 131072,
+                                                   .bytes_max = LIMIT_SNAPSHOT_CHUNK_BYTES},
+                          out);
+    frame_end(out, begin);
+}
+
+/* "here" with these bytes; without any, `state`. */
+static inline void sample_any_chunk(enum chunk_state state, uint32_t unpacked_bytes,
+                                    struct bytes bytes, struct buf *out)
+{
+    struct snapshot_chunk chunk = {.number = 7,
+                                   .snapshot = {.term = 7, .index = 1000},
+                                   .offset = 131072,
+                                   .state = state,
+                                   .total = state == CHUNK_HERE ? 1234567 : 0,
+                                   .unpacked_bytes = unpacked_bytes,
+                                   .bytes = bytes};
+    size_t begin = frame_begin(out, FRAME_CHUNK);
+    snapshot_chunk_encode(&chunk, out);
+    frame_end(out, begin);
+}
+
+static inline void sample_chunk(struct buf *out)
+{
+    sample_any_chunk(CHUNK_HERE, 0, BYTES_LITERAL("as it is"), out);
+}
+
+/* Of the text "key value " over and over, as zstd packs it. */
+static inline void sample_chunk_packed(struct buf *out)
+{
+    sample_any_chunk(CHUNK_HERE, 48,
+                     BYTES_LITERAL("\x28\xb5\x2f\xfd\x20\x30\x85\x00\x00\x50\x6b\x65\x79\x20\x76"
+                                   "\x61\x6c\x75\x65\x20\x01\x00\xfb\x14\x24"),
+                     out);
+}
+
+static inline void sample_chunk_gone(struct buf *out)
+{
+    sample_any_chunk(CHUNK_GONE, 0, BYTES_LITERAL(""), out);
+}
+
+static inline void sample_chunk_busy(struct buf *out)
+{
+    sample_any_chunk(CHUNK_BUSY, 0, BYTES_LITERAL(""), out);
+}
+
 static const struct sample samples[] = {
     {"hello", sample_hello},
     {"welcome", sample_welcome},
@@ -221,11 +283,17 @@ static const struct sample samples[] = {
     {"read_index_reply", sample_read_index_reply},
     {"read_index_refusal", sample_read_index_refusal},
     {"timeout_now", sample_timeout_now},
+    {"snapshot", sample_snapshot},
     {"forward", sample_forward},
     {"refused", sample_refused},
     {"ping", sample_ping},
     {"pong", sample_pong},
     {"bye", sample_bye},
+    {"fetch", sample_fetch},
+    {"chunk", sample_chunk},
+    {"chunk_packed", sample_chunk_packed},
+    {"chunk_gone", sample_chunk_gone},
+    {"chunk_busy", sample_chunk_busy},
 };
 
 #endif

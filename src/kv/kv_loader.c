@@ -1,0 +1,286 @@
+/* A state out of bytes of any kind, in pieces of any size (docs/formats/state.md).
+ *
+ * The bytes are a row of records; what the next one is follows from those before it. A record that
+ * is whole within a piece is taken from there; of one that is not, what is there is kept until the
+ * rest has come. */
+#include "base/limits.h"
+#include "base/mem.h"
+#include "kv/kv_internal.h"
+#include "kv/state_format.h"
+
+enum load_record {
+    LOAD_HEAD,
+    LOAD_MEMBER,
+    LOAD_ITEMS_COUNT,
+    LOAD_ITEM,
+    LOAD_SESSIONS_COUNT,
+    LOAD_SESSION,
+    LOAD_DIGEST,
+    LOAD_END
+};
+
+struct kv_loader {
+    struct kv *kv;         /* owned */
+    struct buf begun;      /* owned: the beginning of the next record */
+    enum load_record next; /* what it is */
+    uint64_t left_count;   /* of members, items or sessions, the next one included */
+    enum status status;    /* what it has come to */
+};
+
+struct kv_loader *kv_loader_new(const struct kv_options *options)
+{
+    struct kv_loader *loader = mem_alloc(sizeof *loader);
+    loader->kv = kv_new(options);
+    buf_init(&loader->begun, LIMIT_KEY_BYTES + LIMIT_VALUE_BYTES + KIB);
+    return loader;
+}
+
+void kv_loader_free(struct kv_loader *loader)
+{
+    if (loader == NULL)
+        return;
+    kv_free(loader->kv);
+    buf_release(&loader->begun);
+    mem_free(loader);
+}
+
+const struct kv *kv_loader_state(const struct kv_loader *loader)
+{
+    return loader->kv;
+}
+
+/* ---- how long records are ---- */
+
+/* At least, as long as it is more than there are. What is over its limit counts no further: it is
+ * refused for that. */
+static size_t item_bytes(struct bytes in)
+{
+    size_t bytes = 36;
+    if (in.count < bytes)
+        return bytes;
+    uint32_t key_bytes = load_u32(in.data + bytes - 4);
+    if (key_bytes == 0 || key_bytes > LIMIT_KEY_BYTES)
+        return bytes;
+    bytes += key_bytes + 4;
+    if (in.count < bytes)
+        return bytes;
+    uint32_t value_bytes = load_u32(in.data + bytes - 4);
+    return value_bytes > LIMIT_VALUE_BYTES ? bytes : bytes + value_bytes;
+}
+
+static size_t record_bytes(enum load_record record, struct bytes in)
+{
+    switch (record) {
+    case LOAD_HEAD:
+        return STATE_HEAD_BYTES;
+    case LOAD_MEMBER:
+        return directory_member_bytes(in);
+    case LOAD_ITEM:
+        return item_bytes(in);
+    case LOAD_SESSION:
+        return session_encoded_bytes(in);
+    case LOAD_ITEMS_COUNT:
+    case LOAD_SESSIONS_COUNT:
+    case LOAD_DIGEST:
+        return 8;
+    case LOAD_END:
+        return 1; /* of what should not be there */
+    }
+    UNREACHABLE();
+}
+
+/* ---- what is in them ---- */
+
+/* Counted records follow, or none; then `after`. */
+static void expect(struct kv_loader *loader, enum load_record record, uint64_t count)
+{
+    loader->next = count != 0 ? record : (enum load_record)(record + 1);
+    loader->left_count = count;
+}
+
+/* K1: the revision is that of a change, and each change was an entry of its own. */
+static enum status take_head(struct kv_loader *loader, struct cursor *in)
+{
+    struct kv *kv = loader->kv;
+    if (cursor_u8(in) != STATE_VERSION)
+        return ST_FORMAT;
+    kv->applied.term = cursor_u64(in);
+    kv->applied.index = cursor_u64(in);
+    kv->revision = cursor_u64(in);
+    kv->stamp_us = cursor_u64(in);
+    uint32_t members_count = cursor_u32(in);
+    if (kv->revision < KV_REVISION_FIRST || kv->revision - KV_REVISION_FIRST > kv->applied.index)
+        return ST_FORMAT;
+    if (members_count > LIMIT_MEMBERS)
+        return ST_LIMIT;
+    expect(loader, LOAD_MEMBER, members_count);
+    return ST_OK;
+}
+
+/* K2: nothing in it is younger than the state. */
+static bool is_possible(const struct kv *kv, const struct kv_item *content)
+{
+    return content->create_revision > KV_REVISION_FIRST &&
+           content->create_revision <= content->mod_revision &&
+           content->mod_revision <= kv->revision && content->version >= 1 &&
+           content->version - 1 <= content->mod_revision - content->create_revision &&
+           (content->version == 1) == (content->mod_revision == content->create_revision);
+}
+
+/* K3. False: `record` ends where a length is over its limit, for item_bytes. */
+static bool decode_item(struct bytes record, struct kv_item *out_content)
+{
+    const uint8_t *at = record.data;
+    uint32_t key_bytes = load_u32(at + 32);
+    if (key_bytes == 0 || key_bytes > LIMIT_KEY_BYTES)
+        return false;
+    uint32_t value_bytes = load_u32(at + 36 + key_bytes);
+    if (value_bytes > LIMIT_VALUE_BYTES)
+        return false;
+    REQUIRE(record.count == STATE_ITEM_BYTES + key_bytes + value_bytes);
+    *out_content = (struct kv_item){.key = bytes_of(at + 36, key_bytes),
+                                    .value = bytes_of(at + 40 + key_bytes, value_bytes),
+                                    .create_revision = load_u64(at),
+                                    .mod_revision = load_u64(at + 8),
+                                    .version = load_u64(at + 16),
+                                    .lease = load_u64(at + 24)};
+    return true;
+}
+
+static enum status take_item(struct kv *kv, struct bytes record)
+{
+    struct kv_item content;
+    if (!decode_item(record, &content))
+        return ST_LIMIT;
+
+    /* Each key above all before it: also that it is there once. */
+    struct tree_cursor end;
+    const struct tree_item *last = tree_last(tree_view(kv->tree), &end);
+    if ((last != NULL && bytes_compare(tree_item_key(last), content.key) >= 0) ||
+        !is_possible(kv, &content))
+        return ST_FORMAT;
+    struct item *item = item_new(&content);
+    tree_put_at(kv->tree, &end, &item->tree);
+    kv->items_hash += item->hash;
+    kv->state_bytes += item_state_bytes(content.key.count, content.value.count);
+    return ST_OK;
+}
+
+static enum status take_sessions_count(struct kv_loader *loader, uint64_t count)
+{
+    enum status status = sessions_load_begin(loader->kv->sessions, count);
+    expect(loader, LOAD_SESSION, count);
+    return status;
+}
+
+/* Sessions are used by entries up to the applied one, and by log time up to now. */
+static enum status end_sessions(struct kv *kv)
+{
+    struct sessions_stats stats;
+    enum status status = sessions_load_end(kv->sessions);
+    sessions_stats(kv->sessions, &stats);
+    if (status == ST_OK &&
+        (stats.newest_use_index > kv->applied.index || stats.newest_use_us > kv->stamp_us))
+        status = ST_FORMAT;
+    return status;
+}
+
+static enum status take_digest(struct kv_loader *loader, uint64_t digest)
+{
+    enum status status = end_sessions(loader->kv);
+    loader->next = LOAD_END;
+    if (status == ST_OK && digest != kv_digest(loader->kv))
+        status = ST_CORRUPT;
+    return status;
+}
+
+static enum status take_record(struct kv_loader *loader, struct bytes record)
+{
+    struct cursor in = cursor_of(record);
+    switch (loader->next) {
+    case LOAD_HEAD:
+        return take_head(loader, &in);
+    case LOAD_MEMBER:
+        expect(loader, LOAD_MEMBER, loader->left_count - 1);
+        return directory_load(&loader->kv->directory, record);
+    case LOAD_ITEMS_COUNT:
+        expect(loader, LOAD_ITEM, cursor_u64(&in));
+        return ST_OK;
+    case LOAD_ITEM:
+        expect(loader, LOAD_ITEM, loader->left_count - 1);
+        return take_item(loader->kv, record);
+    case LOAD_SESSIONS_COUNT:
+        return take_sessions_count(loader, cursor_u64(&in));
+    case LOAD_SESSION:
+        expect(loader, LOAD_SESSION, loader->left_count - 1);
+        return sessions_load(loader->kv->sessions, record);
+    case LOAD_DIGEST:
+        return take_digest(loader, cursor_u64(&in));
+    case LOAD_END:
+        return ST_FORMAT;
+    }
+    UNREACHABLE();
+}
+
+/* ---- pieces ---- */
+
+static struct bytes take_front(struct bytes *piece, size_t count)
+{
+    struct bytes front = bytes_of(piece->data, count);
+    *piece = bytes_of(piece->data + count, piece->count - count);
+    return front;
+}
+
+/* Goes on with a record of which a part came before. */
+static enum status feed_begun(struct kv_loader *loader, struct bytes *piece)
+{
+    struct buf *begun = &loader->begun;
+    size_t missing_count = record_bytes(loader->next, buf_bytes(begun)) - begun->count;
+    buf_put(begun, take_front(piece, MIN(missing_count, piece->count)));
+    INVARIANT(!begun->is_full);
+    if (record_bytes(loader->next, buf_bytes(begun)) != begun->count)
+        return ST_OK;
+    enum status status = take_record(loader, buf_bytes(begun));
+    buf_reset(begun);
+    return status;
+}
+
+static enum status feed_piece(struct kv_loader *loader, struct bytes *piece)
+{
+    size_t count = record_bytes(loader->next, *piece);
+    if (count <= piece->count)
+        return take_record(loader, take_front(piece, count));
+    buf_put(&loader->begun, take_front(piece, piece->count));
+    return ST_OK;
+}
+
+enum status kv_loader_feed(struct kv_loader *loader, struct bytes piece)
+{
+    while (loader->status == ST_OK && piece.count != 0)
+        loader->status =
+            loader->begun.count != 0 ? feed_begun(loader, &piece) : feed_piece(loader, &piece);
+    return loader->status;
+}
+
+enum status kv_loader_finish(struct kv_loader *loader, struct kv **out_kv)
+{
+    enum status status = loader->status;
+    if (status == ST_OK && loader->next != LOAD_END)
+        status = ST_SHORT;
+    if (status == ST_OK) {
+        *out_kv = loader->kv;
+        loader->kv = NULL;
+    }
+    kv_loader_free(loader);
+    return status;
+}
+
+enum status kv_decode(struct bytes in, const struct kv_options *options, struct kv **out_kv)
+{
+    struct kv_loader *loader = kv_loader_new(options);
+    enum status status = kv_loader_feed(loader, in);
+    if (status == ST_OK)
+        return kv_loader_finish(loader, out_kv);
+    kv_loader_free(loader);
+    return status;
+}

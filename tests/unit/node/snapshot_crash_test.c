@@ -1,0 +1,165 @@
+/* A node dies in the middle of any operation of its disk while snapshots are taken, marked,
+ * compacted behind, fetched and put in place, and while all that is read back at a start. Each time
+ * it comes back, all nodes agree, and what clients were told is so.
+ *
+ * TRIALS=N in the environment: every Nth operation (1: all of them). */
+#include "trial_rig.h"
+
+static unsigned stride(unsigned usual)
+{
+    const char *text = getenv("TRIALS");
+    return text != NULL ? (unsigned)strtoul(text, NULL, 10) : usual;
+}
+
+static const enum world_stop STOPS[] = {WORLD_STOP_KILL, WORLD_STOP_CRASH, WORLD_STOP_POWER_OFF};
+
+static void tell(const char *what, uint64_t seed, uint64_t number)
+{
+    if (getenv("TRIALS_TELL") != NULL)
+        print_message("%s: seed %llu, operation %llu\n", what, (unsigned long long)seed,
+                      (unsigned long long)number);
+}
+
+/* The machine stops in the middle of the operation that is so many ahead. */
+static void crash_in(struct trial *trial, unsigned machine, uint64_t number)
+{
+    world_crash_at_io(trial->world, machine, world_io_count(trial->world, machine) + number,
+                      STOPS[number / 3 % ARRAY_COUNT(STOPS)]);
+}
+
+/* ---- taking ---- */
+
+static bool crash_while_taking(uint64_t number)
+{
+    struct trial trial;
+    unsigned machine = 1 + (unsigned)(number % 3);
+    tell("taking", number, number);
+    trial_open(&trial, 3, number);
+    crash_in(&trial, machine, number);
+
+    trial_work(&trial, 40);
+
+    bool has_stopped = trial.stops_count > 0;
+    trial_settle(&trial);
+    assert_true(trial_newest(&trial, machine).last.index > 0);
+    trial_close(&trial);
+    return has_stopped;
+}
+
+static void a_node_that_dies_while_it_takes_snapshots_loses_nothing(void **state)
+{
+    (void)state;
+    unsigned trials_count = 0;
+
+    for (uint64_t number = 1; crash_while_taking(number); number += stride(19))
+        trials_count++;
+
+    assert_true(trials_count > 10);
+}
+
+/* ---- installing ---- */
+
+/* Node 3 was away for so long that it gets a snapshot when it comes back. */
+static void open_with_node_3_behind(struct trial *trial, uint64_t seed)
+{
+    trial_open(trial, 3, seed);
+    trial->value_bytes = 16 * KIB;
+    trial_work(trial, 4);
+    trial_settle(trial);
+    trial_stop(trial, 3, WORLD_STOP_CRASH);
+    trial_work(trial, 40);
+    assert_true(trial_log_first(trial, 1) > 40);
+    for (unsigned id = 1; id <= 2; id++) { /* what is in memory could feed it, too */
+        trial_stop(trial, id, WORLD_STOP_CRASH);
+        trial_boot(trial, id);
+    }
+    trial_settle(trial);
+}
+
+static bool crash_while_installing(unsigned machine, uint64_t number)
+{
+    struct trial trial;
+    tell("installing", number, number);
+    open_with_node_3_behind(&trial, number);
+
+    crash_in(&trial, machine, number);
+    trial_boot(&trial, 3);
+    trial_work(&trial, 16);
+
+    bool has_stopped = trial.stops_count > 0;
+    trial_settle(&trial);
+    assert_true(trial_newest(&trial, 3).last.index > 40);
+    if (!has_stopped)
+        assert_int_equal(trial_installs(&trial, 3), 1);
+    trial_close(&trial);
+    return has_stopped;
+}
+
+static void a_node_that_dies_while_it_installs_a_snapshot_loses_nothing(void **state)
+{
+    (void)state;
+    unsigned trials_count = 0;
+
+    for (uint64_t number = 1; crash_while_installing(3, number); number += stride(8))
+        trials_count++;
+
+    assert_true(trials_count > 10);
+}
+
+static void a_node_that_dies_while_another_one_fetches_from_it_loses_nothing(void **state)
+{
+    (void)state;
+    unsigned trials_count = 0;
+
+    for (uint64_t number = 1; crash_while_installing(1, number); number += stride(13))
+        trials_count++;
+
+    assert_true(trials_count > 5);
+}
+
+/* ---- starting ---- */
+
+static bool crash_while_starting(uint64_t number)
+{
+    struct trial trial;
+    tell("starting", number, number);
+    trial_open(&trial, 3, number);
+    trial_work(&trial, 30);
+    trial_stop(&trial, 2, STOPS[number % ARRAY_COUNT(STOPS)]);
+
+    for (unsigned i = 0; i < 3; i++) { /* three times in a row */
+        crash_in(&trial, 2, number + i);
+        trial.boots_again = false;
+        trial_boot(&trial, 2);
+        trial_run(&trial, 100);
+        if (trial.nodes[2] != NULL)
+            trial_stop(&trial, 2, WORLD_STOP_CRASH);
+    }
+    trial.boots_again = true;
+    world_crash_at_io(trial.world, 2, 0, WORLD_STOP_CRASH);
+    trial_boot(&trial, 2);
+    trial_work(&trial, 4);
+
+    trial_settle(&trial);
+    trial_close(&trial);
+    return number < 24;
+}
+
+static void a_node_that_dies_again_and_again_while_it_starts_loses_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t number = 1; crash_while_starting(number); number += stride(2))
+        ;
+}
+
+int main(void)
+{
+    diag_set_level(getenv("TRIALS_TELL") != NULL ? DIAG_INFO : DIAG_ERROR);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_node_that_dies_while_it_takes_snapshots_loses_nothing),
+        cmocka_unit_test(a_node_that_dies_while_it_installs_a_snapshot_loses_nothing),
+        cmocka_unit_test(a_node_that_dies_while_another_one_fetches_from_it_loses_nothing),
+        cmocka_unit_test(a_node_that_dies_again_and_again_while_it_starts_loses_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
