@@ -236,7 +236,8 @@ void judge(struct swarm *swarm)
     model_init(&model);
     if (follow_log(swarm, &model)) {
         const struct kv *kv = compare_states(swarm, &model);
-        check_directory(swarm, kv);
+        if (kv != NULL)
+            check_directory(swarm, kv);
         for (size_t i = 0; i < swarm->operations_count && !swarm_is_violated(swarm); i++)
             if (swarm->operations[i]->kind == OPERATION_OWN ||
                 swarm->operations[i]->kind == OPERATION_LAST)

@@ -119,7 +119,11 @@ bool members_are_settled(const struct swarm *swarm)
         bool has_more = site->truth.configs_count > 0 &&
                         site->truth.configs[site->truth.configs_count - 1].index > known;
         bool is_learner = member != NULL && !member->is_voter;
-        if (may_leave(site) || is_learner || has_more ||
+        /* what it goes by may be older, or not yet committed */
+        bool is_apart = site->node != NULL && members_has(swarm, i) &&
+                        config_voters_count(raft_config(node_raft(site->node))) !=
+                            config_voters_count(members_now(swarm));
+        if (may_leave(site) || is_learner || has_more || is_apart ||
             (member == NULL && may_vote(swarm, site)) || (member != NULL && site->is_out))
             return false;
     }
@@ -394,6 +398,19 @@ static unsigned find_known_voter(const struct site *site)
             return member->id;
     }
     return 0;
+}
+
+bool members_are_strangers(const struct swarm *swarm)
+{
+    for (unsigned a = 1; a <= swarm->plan.nodes_count; a++) {
+        const struct site *site = &swarm->sites[a];
+        if (!members_are_owed(swarm, a) || site->node == NULL || node_applied(site->node) == 0)
+            continue;
+        for (unsigned b = 1; b <= swarm->plan.nodes_count; b++)
+            if (b != a && members_are_owed(swarm, b) && !knows(site, &swarm->sites[b]))
+                return true;
+    }
+    return false;
 }
 
 void members_help(struct swarm *swarm)

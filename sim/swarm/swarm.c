@@ -316,6 +316,10 @@ static void recover(struct swarm *swarm)
     strike_heal(swarm);
     customers_heal(swarm->customers);
     pass(swarm, world_now(swarm->world) + TIME_US_PER_MS); /* who was off is on again */
+    if (members_are_strangers(swarm)) { /* too few may know each other for anything to go on */
+        swarm->core = 0;
+        swarm->totals.strangers++;
+    }
     pass_until_answered(swarm);
     if (!swarm_is_violated(swarm))
         pass_until_joined(swarm);

@@ -216,7 +216,8 @@ struct swarm_totals {
     uint64_t faults[FAULT_COUNT];
     uint64_t faults_count, commits, elections, steps, messages;
     uint64_t snapshots, installs, changes; /* of the members */
-    uint64_t undecided;                    /* registers whose history was too tangled to judge */
+    uint64_t strangers; /* runs without a second phase: members that do not know each other */
+    uint64_t undecided; /* registers whose history was too tangled to judge */
 };
 
 struct swarm {

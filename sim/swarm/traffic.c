@@ -223,19 +223,22 @@ static void on_message(struct swarm *swarm, const struct world_event *event, str
     check_round(site, &message);
 }
 
-/* What one send carries are whole frames: a link flushes its outbox at the end of a turn. */
+/* What one send carries are whole frames: a link flushes its outbox at the end of a turn. They may
+ * arrive in parts, of which nobody can say what they are: such a part counts as any message. */
 static void on_bytes(struct swarm *swarm, const struct world_event *event)
 {
     struct bytes rest = event->bytes;
     while (rest.count >= FRAME_HEADER_BYTES) {
         size_t count = (size_t)load_u32(rest.data) + FRAME_HEADER_BYTES;
         if (count > rest.count)
-            return;
+            break;
         if (rest.data[8] == FRAME_MESSAGE)
             on_message(swarm, event,
                        bytes_of(rest.data + FRAME_HEADER_BYTES, count - FRAME_HEADER_BYTES));
         rest = bytes_of(rest.data + count, rest.count - count);
     }
+    if (rest.count > 0 && event->kind == WORLD_ARRIVED)
+        contact_on_arrival(&swarm->sites[event->machine], event->peer, MESSAGE_APPEND);
 }
 
 static bool is_node(const struct swarm *swarm, unsigned machine)

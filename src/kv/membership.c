@@ -22,6 +22,8 @@ static enum status join_again(struct member *member, uint64_t registered,
     *out_changes = !address_equal(&member->peer, &command->peer);
     if (is_told && !is_same)
         return ST_MEMBER_EXISTS;
+    if (member->is_voter && command->member_identity != 0 && registered == 0)
+        return ST_MEMBER_EXISTS;  /* its disk may be another than the one it has voted with */
     if (*out_changes && !is_same) /* whoever votes from there might have an empty directory */
         return ST_MEMBER_EXISTS;
     member->peer = command->peer;

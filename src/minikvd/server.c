@@ -118,6 +118,12 @@ static void server_on_refused(void *ctx, const char *text)
     uv_env_stop(server->env);
 }
 
+static void arm_join_timer(struct server *server)
+{
+    if (node_applied(server->node) == 0)
+        env_timer_set(server->env, &server->join_timer, env_now(server->env) + JOIN_AGAIN_US);
+}
+
 static void server_on_found(void *ctx, uint64_t cluster_id, const struct config *members)
 {
     struct server *server = ctx;
@@ -132,7 +138,10 @@ static void server_on_found(void *ctx, uint64_t cluster_id, const struct config 
         return;
     }
     node_hint(server->node, members);
-    join_ask(server->join, node_identity(server->node));
+    if (server->has_joined) /* if it is no member any more, somebody has removed it: so be it */
+        arm_join_timer(server);
+    else
+        join_ask(server->join, node_identity(server->node));
 }
 
 /* Until a snapshot is here the members may change behind this node's back: it asks again. */
@@ -146,11 +155,9 @@ static void server_on_join_timer(void *ctx)
 static void server_on_joined(void *ctx)
 {
     struct server *server = ctx;
-    if (node_applied(server->node) == 0)
-        env_timer_set(server->env, &server->join_timer, env_now(server->env) + JOIN_AGAIN_US);
-    if (!server->has_joined)
-        diag(DIAG_INFO, "is a member of the cluster");
     server->has_joined = true;
+    diag(DIAG_INFO, "is a member of the cluster");
+    arm_join_timer(server);
 }
 
 static struct join *make_join(struct server *server, const struct options *options)

@@ -167,6 +167,38 @@ static bool is_another_registered(struct node *node, const struct hello *hello)
     return false;
 }
 
+/* Applied, or in the log behind that. */
+static bool is_own_registered(const struct node *node)
+{
+    const struct kv_member *self = kv_member(node->kv, node->options.self);
+    if (self != NULL && self->identity == node->meta.identity)
+        return true;
+    struct raft_view view;
+    raft_view(node->raft, &view);
+    for (raft_index i = node->applied + 1; i <= view.last_index; i++) {
+        const struct entry *entry = raft_entry(node->raft, i);
+        struct proposal proposal;
+        struct command command;
+        if (entry != NULL && entry->type == ENTRY_COMMAND &&
+            proposal_decode(entry_data(entry), &proposal) == ST_OK &&
+            command_peek(proposal.command) == COMMAND_REGISTER &&
+            command_decode(proposal.command, &command) == ST_OK &&
+            command.member == node->options.self && command.member_identity == node->meta.identity)
+            return true;
+    }
+    return false;
+}
+
+void directory_admit(struct node *node)
+{
+    if (!node->is_new || !is_own_registered(node))
+        return;
+    node->is_new = false;
+    raft_admit(node->raft);
+    struct raft_event event = {.type = RAFT_EVENT_TICK, .now = env_now(node->env)};
+    (void)ready_step(node, &event); /* TICK is never refused; its deadline is another one now */
+}
+
 enum refusal directory_check_hello(struct node *node, const struct hello *hello)
 {
     if (node->applied == 0)

@@ -199,10 +199,7 @@ static void switch_over(struct node *node)
     replace_state(node, loaded, info.last);
     node->stats.installs_count++;
     tell_raft(node, info.last);
-    struct raft_view after;
-    raft_view(node->raft, &after);
-    if (after.first_index == info.last.index + 1)
-        node->base = info.last; /* else the log had that entry, and what it has before stays good */
+    node->base = info.last; /* what the log has before it, if anything, is of no more use */
     snapshot_tell_raft(node);
     members_link(node);
     settle_open(node, info.last.term);
@@ -255,7 +252,7 @@ void install_on_chunk(void *ctx, node_id from, const struct snapshot_chunk *chun
     case FETCHING_IGNORE:
         break;
     case FETCHING_DROP:
-        drop(node); /* the next offer names another */
+        give_up(node, ST_NOT_FOUND, "the node that offered it has it no more");
         return;
     case FETCHING_TAKE: {
         enum status status =

@@ -124,7 +124,11 @@ static void promote(struct node *node, node_id id)
 
 void members_on_tick(struct node *node)
 {
-    if (node->view.role != RAFT_ROLE_LEADER || node->is_stopping || node->is_fatal) {
+    struct raft_view view;
+    raft_view(node->raft, &view);
+    bool is_handing_over = view.transfer_to != NODE_NONE;
+    if (node->view.role != RAFT_ROLE_LEADER || node->is_stopping || node->is_fatal ||
+        is_handing_over) {
         node->commit_before = 0;
         return;
     }
@@ -136,7 +140,6 @@ void members_on_tick(struct node *node)
     for (size_t i = 0; i < count && raft_change_open(node->raft); i++)
         if (!peers[i].is_voter && has_caught_up(node, &peers[i]))
             promote(node, peers[i].id);
-    struct raft_view view;
     raft_view(node->raft, &view);
     node->commit_before = view.commit;
     node->commit_before_at = now;

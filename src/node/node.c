@@ -22,6 +22,7 @@ static void on_turn(void *ctx)
     forward_repeat_refusals(node);
     if (!node->is_caught_up && node->ready_index != 0 && node->applied >= node->ready_index)
         node->is_caught_up = true;
+    directory_admit(node);
     directory_refresh(node);
     request_deliver(node); /* last: it hands control to the front doors */
 }
@@ -91,6 +92,7 @@ static void on_tick(void *ctx)
     (void)ready_step(node, &event); /* TICK is never refused */
     expiry_on_tick(node);
     members_on_tick(node);
+    snapshot_on_tick(node);
 }
 
 /* The leader's client address rides on its appends, with its term (docs/routing.md); NULL: it has

@@ -188,6 +188,7 @@ struct node {
     uint64_t read_number_last;
 
     /* directory.c */
+    bool is_new; /* has joined, and its data directory has not been recorded yet */
     struct list verifying;
     size_t verifying_count;
     uint64_t verify_number_last;
@@ -254,7 +255,8 @@ void members_link(struct node *node); /* has links to whom it should have links 
 void snapshot_init(struct node *node);
 uint64_t snapshot_rate(const struct node *node); /* bytes per second, written or sent */
 void snapshot_consider(struct node *node);       /* takes one if it is due */
-void snapshot_collect(struct node *node);        /* frees a slice of what pins kept */
+void snapshot_on_tick(struct node *node); /* one that failed is tried again, also in an idle node */
+void snapshot_collect(struct node *node); /* frees a slice of what pins kept */
 /* A durable snapshot, taken or installed: the log is told. */
 void snapshot_mark(struct node *node, const struct snapshot_info *info);
 void snapshot_tell_raft(struct node *node);
@@ -333,6 +335,8 @@ void read_release(struct node *node);
 
 /* directory.c */
 void directory_refresh(struct node *node); /* registers and announces this node where it is owed */
+/* A node that has joined may stand once its own data directory is recorded. */
+void directory_admit(struct node *node);
 bool directory_needs_verification(const struct node *node, struct bytes command);
 MUST_CHECK enum status directory_verify(struct node *node, struct entry *entry, raft_term fence);
 enum refusal directory_check_hello(struct node *node, const struct hello *hello);

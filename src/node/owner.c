@@ -5,7 +5,8 @@ static void on_log_name(void *ctx, const char *name)
 {
     bool *has_log = ctx;
     const char *dot = strrchr(name, '.');
-    *has_log = *has_log || (dot != NULL && strcmp(dot, ".log") == 0);
+    bool is_data = dot != NULL && (strcmp(dot, ".log") == 0 || strcmp(dot, ".snap") == 0);
+    *has_log = *has_log || is_data;
 }
 
 static void warn_of_moved_address(const struct node *node)
@@ -39,8 +40,12 @@ enum status owner_load(struct node *node, struct errtext *error)
     if (status != ST_NOT_FOUND)
         return status;
     bool has_log = false;
-    if (env_dir_list(node->env, "wal", on_log_name, &has_log) == ST_OK && has_log) {
-        errtext_set(error, "meta is missing, but there is a log: this directory has lost data");
+    static const char *const directories[] = {"wal", SNAPFILE_DIRECTORY};
+    for (size_t i = 0; i < ARRAY_COUNT(directories); i++) /* one that is not there has nothing */
+        (void)!env_dir_list(node->env, directories[i], on_log_name, &has_log);
+    if (has_log) {
+        errtext_set(error, "meta is missing, but there is a log or a snapshot: this directory has "
+                           "lost data");
         return ST_CORRUPT;
     }
     if (!options->joins && config_find(&options->initial, options->self) == NULL) {

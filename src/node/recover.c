@@ -164,6 +164,8 @@ static bool log_continues(struct node *node, const struct found *found)
         return true; /* marked: it holds that entry, or began anew behind it */
     if (entry_id_equal(floor, FOUNDATION) || floor.index == 0)
         return log->first == 0 || log->first == floor.index + 1;
+    if (log->first == floor.index + 1 && floor.index < log->snapshot.index)
+        return true; /* marked later, so what it was taken at is committed, as is what follows */
     if (log->first == 0 || floor.index < log->first || floor.index > log->last.index)
         return false;
     struct entry *entry;
@@ -288,6 +290,7 @@ static struct config config_as_of(const struct node *node, const struct found *f
 
 static enum status start_raft(struct node *node, const struct found *found, struct errtext *error)
 {
+    node->is_new = node->meta.initial.members_count == 0; /* directory_admit */
     /* A mark says that everything up to it was applied, also where its own file is damaged and an
      * older one had to do. */
     raft_index commit = MAX(MAX(found->log.commit, found->log.snapshot.index), found->floor.index);
@@ -297,7 +300,8 @@ static enum status start_raft(struct node *node, const struct found *found, stru
         struct raft_options options = {.self = node->options.self,
                                        .seed = env_random(node->env),
                                        .heartbeat = node->options.heartbeat,
-                                       .election = node->options.election};
+                                       .election = node->options.election,
+                                       .is_new = node->is_new};
         struct raft_start start = {.hard_state = found->log.hard_state,
                                    .commit = commit,
                                    .config = config_as_of(node, found, commit),

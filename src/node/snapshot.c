@@ -58,14 +58,16 @@ static raft_index index_awaited(const struct node *node)
 static void answer_waits(struct node *node, enum status status)
 {
     const struct snapshot_info *info = &node->snapshot.info;
-    struct list *next;
-    for (struct list *at = node->snapshot.waits.next; at != &node->snapshot.waits; at = next) {
-        next = at->next;
-        struct node_snapshot_wait *wait = CONTAINER_OF(at, struct node_snapshot_wait, link);
-        if (status == ST_OK && info->last.index < wait->index)
-            continue;
+    struct list waits; /* of its own: on_done may cancel any of them */
+    list_init(&waits);
+    list_splice(&waits, &node->snapshot.waits);
+    while (!list_is_empty(&waits)) {
+        struct node_snapshot_wait *wait = CONTAINER_OF(waits.next, struct node_snapshot_wait, link);
         list_remove(&wait->link);
-        wait->on_done(wait->ctx, status, info);
+        if (status == ST_OK && info->last.index < wait->index)
+            list_push_back(&node->snapshot.waits, &wait->link);
+        else
+            wait->on_done(wait->ctx, status, info);
     }
 }
 
@@ -175,6 +177,15 @@ void snapshot_consider(struct node *node)
                    snapshot->mark_sequence != 0 || install_is_switching(node);
     if (!is_busy && env_now(node->env) >= snapshot->not_before && is_due(node))
         start(node);
+}
+
+void snapshot_on_tick(struct node *node)
+{
+    struct snapshots *snapshot = &node->snapshot;
+    if (snapshot->not_before == 0 || env_now(node->env) < snapshot->not_before)
+        return;
+    snapshot->not_before = 0;
+    node_wake(node);
 }
 
 void snapshot_collect(struct node *node)

@@ -135,11 +135,22 @@ bool raft_change_is_open(const struct raft *raft)
     return newest(raft)->index > raft->commit;
 }
 
-/* Thesis §4.2.2: a server that its own newest configuration has removed, but nobody has committed
+void raft_admit(struct raft *raft)
+{
+    raft->options.is_new = false;
+    raft_role_refresh(raft);
+}
+
+/* Who comes back with an empty disk under an id that had a vote before passes through
+ * configurations in which that other one had it, perhaps alone: it must not win by them.
+ *
+ * Thesis §4.2.2: a server that its own newest configuration has removed, but nobody has committed
  * that, may be the only one that can win; without it the others would wait for ever. It does not
  * count its own vote then. */
 bool raft_may_lead(const struct raft *raft)
 {
+    if (raft->options.is_new)
+        return false;
     for (size_t i = 0; i < raft->configs.count; i++) {
         const struct config *config = &raft->configs.items[i].config;
         const struct member *member = config_find(config, raft->options.self);

@@ -49,6 +49,9 @@ bool raft_snapshot_is_wanted(const struct raft *raft)
  * is committed. */
 static void keep_tail(struct raft *raft, struct entry_id last)
 {
+    if (raft->role !=
+        RAFT_ROLE_LEADER) /* who belongs to the cluster may be news: no candidate goes on */
+        raft_become_follower(raft, raft->hard_state.term, raft->leader);
     raft_commit_to(raft, last.index);
     raft_log_install(&raft->log, last);
     raft->mark.commit = raft->commit; /* R16: not counted */

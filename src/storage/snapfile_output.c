@@ -17,20 +17,26 @@ size_t snapfile_output_queued(const struct snapfile_output *output)
 
 static void output_free(struct snapfile_output *output)
 {
+    env_file_close(output->file);
     buf_release(&output->filling);
     buf_release(&output->writing);
     mem_free(output);
 }
 
 /* Removes the unfinished file, as far as the disk lets us. */
-static void discard(struct snapfile_output *output)
+static void discard_name(struct snapfile_output *output)
 {
     char path[SNAPFILE_PATH_BYTES];
-    env_file_close(output->file);
-    output->file = NULL;
     enum status ignored =
         env_unlink(output->env, snapfile_path(output->last, output->suffix, path));
     (void)ignored; /* if it stays, the next start removes it */
+}
+
+static void discard(struct snapfile_output *output)
+{
+    env_file_close(output->file);
+    output->file = NULL;
+    discard_name(output);
 }
 
 static void end(struct snapfile_output *output, enum status status)
@@ -73,7 +79,6 @@ static void on_write_done(void *ctx, enum status status)
     output->offset += output->writing.count;
     buf_reset(&output->writing);
     if (output->is_abandoned) {
-        discard(output);
         output_free(output);
         return;
     }
@@ -110,10 +115,9 @@ void snapfile_output_abandon(struct snapfile_output *output)
     if (output == NULL)
         return;
     output->is_abandoned = true;
-    if (output->is_writing)
-        return; /* the end of that write does the rest */
-    discard(output);
-    output_free(output);
+    discard_name(output); /* now: the next one may have the same */
+    if (!output->is_writing)
+        output_free(output); /* else at the end of that write */
 }
 
 static enum status create(struct env *env, struct entry_id last, const char *suffix,

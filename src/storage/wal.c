@@ -333,11 +333,15 @@ enum status wal_append(struct wal *wal, const struct hard_state *hard_state,
     return ST_OK;
 }
 
-/* Whether the log, as appended, has this very entry; one behind which it began, too. */
+/* Whether the log, as appended, has this very entry; one behind which it began, too: that of the
+ * last mark, and before the first mark whatever stands in front of the first entry. */
 static bool is_held(const struct wal *wal, struct entry_id id)
 {
-    raft_term term = wal_terms_at(&wal->terms, id.index);
-    return entry_id_equal(id, wal->marked) || (term != 0 && term == id.term);
+    const struct wal_terms *terms = &wal->terms;
+    raft_term term = wal_terms_at(terms, id.index);
+    bool is_in_front =
+        wal->marked.index == 0 && terms->runs_count > 0 && terms->runs[0].index == id.index + 1;
+    return is_in_front || entry_id_equal(id, wal->marked) || (term != 0 && term == id.term);
 }
 
 enum status wal_mark(struct wal *wal, struct entry_id snapshot, uint64_t *out_sequence)

@@ -93,7 +93,8 @@ enum status config_parse(const char *text, struct config *out_config, struct err
 {
     struct config config = {0};
     for (;;) {
-        size_t count = strcspn(text, ",");
+        const char *comma = strchr(text, ',');
+        size_t count = comma != NULL ? (size_t)(comma - text) : strlen(text);
         if (!parse_member(&config, bytes_of(text, count), error))
             return ST_BAD_REQUEST;
         if (text[count] == '\0')

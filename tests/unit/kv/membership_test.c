@@ -102,7 +102,9 @@ static enum status expected(const struct config *config, uint64_t registered,
     *out_changes = !is_there;
     if (member == NULL)
         return ST_OK;
-    return proves_other || (!is_there && !proves_same) ? ST_MEMBER_EXISTS : ST_OK;
+    bool is_unproven_vote = member->is_voter && command->member_identity != 0 && registered == 0;
+    return proves_other || is_unproven_vote || (!is_there && !proves_same) ? ST_MEMBER_EXISTS
+                                                                           : ST_OK;
 }
 
 static void check(const struct config *config, uint64_t registered, const struct command *command)

@@ -463,9 +463,28 @@ static void many_lives_with_marks_and_compaction_keep_what_they_must(void **stat
     }
 }
 
+/* What a log stands on before its first mark is the entry in front of its first: that of the
+ * initial configuration, which no log holds. */
+static void a_mark_of_the_entry_in_front_of_the_first_keeps_the_log(void **state)
+{
+    (void)state;
+    start(1);
+    append_and_wait(2, 2, 3, 100);
+
+    mark(1, 1);
+    wal_rig_cut_power(&rig);
+    (void)!wal_rig_open(&rig); /* the rig's own logs begin at 1, so it does not know this one */
+
+    assert_int_equal(rig.recovered.first, 2);
+    assert_int_equal(rig.recovered.last.index, 4);
+    assert_int_equal(rig.recovered.snapshot.index, 1);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_mark_of_the_entry_in_front_of_the_first_keeps_the_log),
         cmocka_unit_test(a_mark_of_an_entry_in_the_log_keeps_what_follows),
         cmocka_unit_test(a_mark_beyond_the_log_begins_it_anew),
         cmocka_unit_test(a_mark_of_another_entry_of_that_index_begins_the_log_anew),
