@@ -413,6 +413,20 @@ bool members_are_strangers(const struct swarm *swarm)
     return false;
 }
 
+/* It would have to join anew. Where too few are left without it nothing can be asked of anybody. */
+static void strand(struct swarm *swarm, unsigned id)
+{
+    const struct config *members = members_now(swarm);
+    unsigned left = 0;
+    swarm->core &= ~(1u << id);
+    for (uint32_t i = 0; i < members->members_count; i++)
+        left += members->members[i].is_voter && (swarm->core & 1u << members->members[i].id) != 0;
+    if (left > config_voters_count(members) / 2)
+        return;
+    swarm->core = 0;
+    swarm->totals.strangers++;
+}
+
 void members_help(struct swarm *swarm)
 {
     const struct site *leader = find_leader(swarm);
@@ -432,7 +446,7 @@ void members_help(struct swarm *swarm)
         if (to != 0)
             work_transfer(swarm, leader->id, to);
         else
-            swarm->core &= ~(1u << i); /* stranded: it would have to join anew */
+            strand(swarm, i);
     }
 }
 

@@ -103,13 +103,12 @@ static bool parse_time(struct options *options, const char *text, struct errtext
     return true;
 }
 
-static bool parse_faults(struct options *options, const char *text, struct errtext *error)
+static bool parse_kinds(const char *text, uint32_t *out_faults, struct errtext *error)
 {
     const char *names[FAULT_COUNT];
     char word[32];
     struct bytes unknown;
-    options->pins.has_faults = true;
-    if (plan_parse_faults(text, &options->pins.faults, &unknown))
+    if (plan_parse_faults(text, out_faults, &unknown))
         return true;
     for (unsigned i = 0; i < FAULT_COUNT; i++)
         names[i] = fault_info((enum fault)i)->word;
@@ -118,6 +117,17 @@ static bool parse_faults(struct options *options, const char *text, struct errte
     errtext_set(error, "\"%s\" is no fault%s%s%s", word, nearest ? "; did you mean " : "",
                 nearest ? nearest : "", nearest ? "?" : "");
     return false;
+}
+
+static bool parse_faults(struct options *options, const char *text, struct errtext *error)
+{
+    options->pins.has_faults = true;
+    return parse_kinds(text, &options->pins.faults, error);
+}
+
+static bool parse_without(struct options *options, const char *text, struct errtext *error)
+{
+    return parse_kinds(text, &options->pins.without, error);
 }
 
 static bool take_timeline(struct options *options, const char *text, struct errtext *error)
@@ -174,6 +184,7 @@ static const struct option_row rows[] = {
      "0 to 3 machines that use libminikv, over HTTP, instead of what the seed draws."},
     {"faults", 0, "LIST", parse_faults,
      "Only these kinds, separated by commas; all; none. They are listed below."},
+    {"without", 0, "LIST", parse_without, "What the seed draws, but for these kinds."},
     {"trace", 0, NULL, set_trace, "One line for each event, with a legend in front."},
     {"messages", 0, NULL, set_messages, "With --trace: also the messages between nodes."},
     {"digest", 0, NULL, set_digest,
@@ -298,6 +309,9 @@ const char *options_format_pins(const struct plan_pins *pins, char out[OPTIONS_P
     if (pins->has_faults)
         at += (size_t)snprintf(out + at, room - at, " --faults %s",
                                plan_format_faults(pins->faults, faults));
+    if (pins->without != 0)
+        at += (size_t)snprintf(out + at, room - at, " --without %s",
+                               plan_format_faults(pins->without, faults));
     ENSURE(at < room);
     return out;
 }

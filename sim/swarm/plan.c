@@ -132,6 +132,7 @@ static void pin(struct plan *plan, const struct plan_pins *pins)
                 plan->fault_every[i] = infos[i].every_ms * TIME_US_PER_MS;
         plan->faults = pins->faults;
     }
+    plan->faults &= ~pins->without;
 }
 
 unsigned plan_founders(const struct plan *plan)

@@ -101,7 +101,8 @@ struct plan_pins {
     bool has_customers;
     unsigned customers_count; /* 0 is none of them */
     bool has_faults;
-    uint32_t faults; /* the only ones that may strike */
+    uint32_t faults;  /* the only ones that may strike */
+    uint32_t without; /* of what was drawn or given, these do not strike */
 };
 
 void plan_draw(struct plan *plan, uint64_t seed, const struct plan_pins *pins);

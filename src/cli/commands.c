@@ -49,7 +49,7 @@ const struct cli_command command_table[] = {
      "add: the node at this peer address becomes a learner, which gets the log and no vote; when "
      "it "
      "has caught up it gets a vote by itself. A node started with --join asks for this itself. "
-     "remove: the node leaves, the leader too; its data directory is of no more use. promote: a "
+     "remove: the node leaves, the leader too, and is to be stopped. promote: a "
      "learner gets its vote now, exit code 5 if it has not caught up. One change at a time: exit "
      "code 5 while another is under way.",
      ASKING, 2, 3, member_run},

@@ -165,6 +165,7 @@ void members_on_applied(struct node *node, const struct config *before)
     const struct config *after = kv_config(node->kv);
     bool was_member = config_find(before, node->options.self) != NULL;
     if (was_member && config_find(after, node->options.self) == NULL)
-        diag(DIAG_WARN,
-             "this node has been removed from the cluster; its data directory is of no more use");
+        diag(DIAG_WARN, "this node has been removed from the cluster; started again with --join it "
+                        "would ask to "
+                        "come back");
 }

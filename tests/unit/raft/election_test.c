@@ -141,6 +141,23 @@ static void a_single_voter_leads_with_the_first_tick(void **state)
     assert_int_equal(bench->view.commit, 2);
 }
 
+/* It may be a voter, even the only one, in configurations of before its disk was emptied. */
+static void a_node_that_has_joined_stands_only_once_it_is_admitted(void **state) /* FAULTS M10 */
+{
+    struct bench *bench = *state;
+    bench_open(bench, (struct bench_setup){.is_new = true});
+
+    bench_tick_at(bench, bench->now + 100 * BENCH_ELECTION);
+    struct raft_view view;
+    raft_view(bench->raft, &view);
+    assert_int_equal(view.role, RAFT_ROLE_LEARNER);
+
+    raft_admit(bench->raft);
+    bench_tick_at(bench, bench->now + 100 * BENCH_ELECTION);
+    raft_view(bench->raft, &view);
+    assert_int_equal(view.role, RAFT_ROLE_PRE_CANDIDATE);
+}
+
 static void a_learner_never_stands(void **state) /* FAULTS M5 */
 {
     struct bench *bench = *state;
@@ -503,6 +520,7 @@ int main(void)
         BENCH_TEST(an_election_that_comes_to_nothing_starts_over_with_a_pre_vote),
         BENCH_TEST(a_single_voter_leads_with_the_first_tick),
         BENCH_TEST(a_learner_never_stands),
+        BENCH_TEST(a_node_that_has_joined_stands_only_once_it_is_admitted),
         BENCH_TEST(of_two_that_ask_at_once_the_lower_id_steps_aside),
         BENCH_TEST(a_pre_vote_is_granted_and_leaves_no_trace),
         BENCH_TEST(a_pre_vote_is_refused_while_a_leader_is_heard),

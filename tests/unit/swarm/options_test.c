@@ -42,6 +42,8 @@ static void faults_are_named(void **state)
     assert_int_equal(options.pins.faults, 1u << FAULT_CRASH | 1u << FAULT_CUT);
     assert_int_equal(PARSE("--faults", "none"), ST_OK);
     assert_int_equal(options.pins.faults, 0);
+    assert_int_equal(PARSE("--without", "members,old-disk"), ST_OK);
+    assert_int_equal(options.pins.without, 1u << FAULT_MEMBERS | 1u << FAULT_OLD_DISK);
     assert_int_equal(PARSE("--faults", "all"), ST_OK);
     assert_int_equal(options.pins.faults, (1u << FAULT_COUNT) - 1);
 }
