@@ -118,9 +118,9 @@ SEEDS_COUNT = 1000
 
 
 def fresh_seeds():
-    """New ones in each run, printed with their results; MINIKV_SEEDS=A-B repeats a run."""
+    """New ones in each run, printed with their results; SIM_SEEDS=A-B repeats a run."""
     first = int(time.time()) * 1000
-    return os.environ.get('MINIKV_SEEDS') or f'{first}-{first + SEEDS_COUNT - 1}'
+    return os.environ.get('SIM_SEEDS') or f'{first}-{first + SEEDS_COUNT - 1}'
 
 
 def simulate(totals):
