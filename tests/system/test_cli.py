@@ -273,7 +273,7 @@ def test_a_write_whose_answer_is_lost_is_sent_again_and_happens_once():
             before = int(cluster.nodes[0].value("n") or 0)
             incr = minikv("incr", "-v", "n", *identity, at=[front.address])
             assert incr.code == OK and incr.text == f"{before + 1}\n", incr
-            assert incr.err.count("> POST /v1/incr/n") == 3, incr
+            assert incr.err.count("> POST /v1/incr/n") >= 3, incr  # more, if a node was slow
             assert cluster.nodes[0].value("n") == str(before + 1)
 
 
