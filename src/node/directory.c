@@ -147,9 +147,9 @@ void node_verified(struct node *node, const struct node_verify *verify, enum sta
     mem_free(verifying);
 }
 
-/* What the end of the log says that is not applied yet, committed or not: a data directory that is
- * about to be recorded counts already, or one that replaced it could vote in the meantime. */
-static bool is_another_registered(struct node *node, const struct hello *hello)
+/* Whether the end of the log, not applied yet and committed or not, records for member `id` this
+ * data directory; or, unless `is_same`, another one. */
+static bool log_registers(const struct node *node, node_id id, uint64_t identity, bool is_same)
 {
     struct raft_view view;
     raft_view(node->raft, &view);
@@ -160,8 +160,8 @@ static bool is_another_registered(struct node *node, const struct hello *hello)
         if (entry != NULL && entry->type == ENTRY_COMMAND &&
             proposal_decode(entry_data(entry), &proposal) == ST_OK &&
             command_peek(proposal.command) == COMMAND_REGISTER &&
-            command_decode(proposal.command, &command) == ST_OK && command.member == hello->from &&
-            command.member_identity != hello->identity)
+            command_decode(proposal.command, &command) == ST_OK && command.member == id &&
+            (command.member_identity == identity) == is_same)
             return true;
     }
     return false;
@@ -171,22 +171,8 @@ static bool is_another_registered(struct node *node, const struct hello *hello)
 static bool is_own_registered(const struct node *node)
 {
     const struct kv_member *self = kv_member(node->kv, node->options.self);
-    if (self != NULL && self->identity == node->meta.identity)
-        return true;
-    struct raft_view view;
-    raft_view(node->raft, &view);
-    for (raft_index i = node->applied + 1; i <= view.last_index; i++) {
-        const struct entry *entry = raft_entry(node->raft, i);
-        struct proposal proposal;
-        struct command command;
-        if (entry != NULL && entry->type == ENTRY_COMMAND &&
-            proposal_decode(entry_data(entry), &proposal) == ST_OK &&
-            command_peek(proposal.command) == COMMAND_REGISTER &&
-            command_decode(proposal.command, &command) == ST_OK &&
-            command.member == node->options.self && command.member_identity == node->meta.identity)
-            return true;
-    }
-    return false;
+    return (self != NULL && self->identity == node->meta.identity) ||
+           log_registers(node, node->options.self, node->meta.identity, true);
 }
 
 void directory_admit(struct node *node)
@@ -208,7 +194,9 @@ enum refusal directory_check_hello(struct node *node, const struct hello *hello)
         return REFUSAL_MEMBER; /* by what is applied as well: see members_link */
     if (member != NULL && member->identity != 0 && member->identity != hello->identity)
         return REFUSAL_IDENTITY;
-    if ((member == NULL || member->identity == 0) && is_another_registered(node, hello))
+    /* One about to be recorded counts already: what replaced it could vote in the meantime. */
+    if ((member == NULL || member->identity == 0) &&
+        log_registers(node, hello->from, hello->identity, false))
         return REFUSAL_IDENTITY;
     return (enum refusal)0;
 }

@@ -32,20 +32,12 @@ bool members_is_change(struct bytes command)
     return false; /* no command at all */
 }
 
-static struct entry *entry_of(const struct proposal *head, enum entry_type type, struct bytes body)
-{
-    struct entry *entry = entry_new(type, PROPOSAL_HEADER_BYTES + body.count);
-    proposal_encode_header(head, entry->data);
-    memcpy(entry->data + PROPOSAL_HEADER_BYTES, body.data, body.count);
-    return entry;
-}
-
 static struct entry *config_entry(const struct proposal *head, const struct config *config)
 {
     struct buf encoded;
     buf_init(&encoded, LIMIT_COMMAND_BYTES);
     config_encode(config, &encoded);
-    struct entry *entry = entry_of(head, ENTRY_CONFIG, buf_bytes(&encoded));
+    struct entry *entry = propose_entry(head, ENTRY_CONFIG, buf_bytes(&encoded));
     buf_release(&encoded);
     return entry;
 }
@@ -103,7 +95,7 @@ enum status members_propose(struct node *node, const struct proposal *proposal, 
     if (change_of(node, &command, &config))
         propose_config(node, proposal, &config, fence);
     else
-        propose_add(node, entry_of(proposal, ENTRY_COMMAND, proposal->command), fence);
+        propose_add(node, propose_entry(proposal, ENTRY_COMMAND, proposal->command), fence);
     return ST_OK;
 }
 

@@ -311,6 +311,8 @@ enum status propose_give_up(const struct node *node, const struct node_request *
 /* What became of an entry that was not proposed: tells whoever asked for it. */
 void propose_refuse(struct node *node, const struct origin *origin, raft_term fence,
                     enum status status);
+/* An entry with this head; gives one reference. */
+struct entry *propose_entry(const struct proposal *head, enum entry_type type, struct bytes body);
 void propose_add(struct node *node, struct entry *entry, raft_term fence); /* takes the entry */
 
 /* forward.c */

@@ -149,6 +149,14 @@ static enum status check_log(const struct node *node)
     return stats.queued_bytes > LIMIT_WAL_QUEUE_BYTES / 4 ? ST_BUSY : ST_OK;
 }
 
+struct entry *propose_entry(const struct proposal *head, enum entry_type type, struct bytes body)
+{
+    struct entry *entry = entry_new(type, PROPOSAL_HEADER_BYTES + body.count);
+    proposal_encode_header(head, entry->data);
+    memcpy(entry->data + PROPOSAL_HEADER_BYTES, body.data, body.count);
+    return entry;
+}
+
 enum status propose_command(struct node *node, const struct origin *origin, struct bytes command,
                             raft_term fence)
 {
@@ -164,9 +172,7 @@ enum status propose_command(struct node *node, const struct origin *origin, stru
         .origin = *origin, .stamp_us = apply_stamp(node), .command = command};
     if (members_is_change(command))
         return members_propose(node, &proposal, fence);
-    struct entry *entry = entry_new(ENTRY_COMMAND, PROPOSAL_HEADER_BYTES + command.count);
-    proposal_encode_header(&proposal, entry->data);
-    memcpy(entry->data + PROPOSAL_HEADER_BYTES, command.data, command.count);
+    struct entry *entry = propose_entry(&proposal, ENTRY_COMMAND, command);
     if (directory_needs_verification(node, command))
         return directory_verify(node, entry, fence);
     propose_add(node, entry, fence);
