@@ -3,8 +3,6 @@
 
 #include <unistd.h>
 
-#define H "Host: x\r\n"
-
 static const char *announce(struct rig *rig, const char *body)
 {
     static char text[1024];

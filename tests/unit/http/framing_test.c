@@ -4,7 +4,6 @@
 
 #include "base/prng.h"
 
-#define H       "Host: x\r\n"
 #define CHUNKED "PUT /v1/kv/k HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
 #define VALUE   "{\"value\":\"hello\"}" /* 17 bytes */
 

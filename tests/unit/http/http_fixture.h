@@ -54,9 +54,20 @@ static inline int rig_teardown(void **state)
 
 /* ---- client ---- */
 
+#define H "Host: x\r\n"
+
 static inline void send_text(struct env_stream *stream, const char *text)
 {
     memory_feed(stream, bytes_of_text(text));
+}
+
+static inline void send_put(struct env_stream *stream, const char *key)
+{
+    char text[256];
+    (void)snprintf(text, sizeof text,
+                   "PUT /v1/kv/%s HTTP/1.1\r\n" H "Content-Length: 13\r\n\r\n{\"value\":\"v\"}",
+                   key);
+    memory_give(stream, bytes_of_text(text));
 }
 
 /* Everything received so far. */

@@ -1,8 +1,6 @@
 /* Keys over HTTP: what users of /v1/kv, /v1/incr and listings see. */
 #include "http_fixture.h"
 
-#define H "Host: x\r\n"
-
 static const char *put(struct rig *rig, const char *key, const char *value)
 {
     static char text[4096];

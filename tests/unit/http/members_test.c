@@ -1,13 +1,13 @@
 /* /v1/raft/join, promote and remove: what goes to the node, and what is refused before it. */
 #include "http_fixture.h"
 
-#define H "Host: 127.0.0.1:8081\r\n"
+#define HERE "Host: 127.0.0.1:8081\r\n"
 
 static void send_post(struct env_stream *stream, const char *path, const char *body)
 {
     char request[512];
     (void)snprintf(request, sizeof request,
-                   "POST %s HTTP/1.1\r\n" H "Content-Length: %zu\r\n\r\n%s", path, strlen(body),
+                   "POST %s HTTP/1.1\r\n" HERE "Content-Length: %zu\r\n\r\n%s", path, strlen(body),
                    body);
     send_text(stream, request);
 }
@@ -131,7 +131,7 @@ static void what_is_malformed_is_refused_before_the_node(void **state)
 static void an_identity_of_a_client_is_refused(void **state)
 {
     struct rig *rig = *state;
-    assert_problem(ask(rig, "POST /v1/raft/remove HTTP/1.1\r\n" H "Idempotency-Key: \"k\"\r\n"
+    assert_problem(ask(rig, "POST /v1/raft/remove HTTP/1.1\r\n" HERE "Idempotency-Key: \"k\"\r\n"
                             "Content-Length: 8\r\n\r\n{\"id\":3}"),
                    400, "bad-identity");
     assert_int_equal(rig->node->submitted_count, 0);

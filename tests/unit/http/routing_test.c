@@ -3,8 +3,6 @@
 
 #include "http/reply.h"
 
-#define H "Host: x\r\n"
-
 static void become_follower(struct rig *rig, bool is_known, bool is_announced)
 {
     struct node_view *view = &rig->node->view;

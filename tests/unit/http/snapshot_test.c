@@ -2,8 +2,8 @@
  * whose node, may fail. */
 #include "http_fixture.h"
 
-#define H        "Host: 127.0.0.1:8081\r\n"
-#define SNAPSHOT "GET /v1/snapshot HTTP/1.1\r\n" H "\r\n"
+#define HERE     "Host: 127.0.0.1:8081\r\n"
+#define SNAPSHOT "GET /v1/snapshot HTTP/1.1\r\n" HERE "\r\n"
 
 enum { FILE_BYTES = 5 * LIMIT_BACKUP_PIECE_BYTES + 777 };
 
@@ -60,7 +60,7 @@ static void requests_behind_it_are_answered_behind_it(void **state)
     given_snapshot(rig, FILE_BYTES);
     struct env_stream *stream = memory_dial(rig->env);
 
-    send_text(stream, SNAPSHOT "GET /livez HTTP/1.1\r\n" H "\r\n");
+    send_text(stream, SNAPSHOT "GET /livez HTTP/1.1\r\n" HERE "\r\n");
     memory_advance(rig->env, 1000000);
 
     const char *behind = received(stream) + head_bytes(stream) + FILE_BYTES;
@@ -120,7 +120,7 @@ static void a_file_that_breaks_off_ends_the_connection(void **state)
         struct env_stream *stream = memory_dial(rig->env);
         rig->node->is_snapshot_cut = is_cut;
 
-        send_text(stream, SNAPSHOT "GET /livez HTTP/1.1\r\n" H "\r\n");
+        send_text(stream, SNAPSHOT "GET /livez HTTP/1.1\r\n" HERE "\r\n");
         memory_advance(rig->env, 1000000);
 
         assert_int_equal(stream->sent.count - head_bytes(stream), 2 * LIMIT_BACKUP_PIECE_BYTES);
@@ -157,15 +157,15 @@ static void a_stale_one_asks_nobody(void **state)
 {
     struct rig *rig = *state;
     given_snapshot(rig, 100);
-    const char *reply = ask(rig, "GET /v1/snapshot?consistency=stale HTTP/1.1\r\n" H "\r\n");
+    const char *reply = ask(rig, "GET /v1/snapshot?consistency=stale HTTP/1.1\r\n" HERE "\r\n");
     assert_int_equal(code_of(reply), 200);
     assert_has(reply, "\r\nX-MiniKV-Staleness-Ms: ");
     assert_int_equal(rig->node->submitted_count, 0);
 
     rig->node->snapshot.last.index = 0; /* joins, and has no state yet */
-    assert_problem(ask(rig, "GET /v1/snapshot?consistency=stale HTTP/1.1\r\n" H "\r\n"), 503,
+    assert_problem(ask(rig, "GET /v1/snapshot?consistency=stale HTTP/1.1\r\n" HERE "\r\n"), 503,
                    "not-ready");
-    assert_problem(ask(rig, "GET /v1/snapshot?consistency=old HTTP/1.1\r\n" H "\r\n"), 400,
+    assert_problem(ask(rig, "GET /v1/snapshot?consistency=old HTTP/1.1\r\n" HERE "\r\n"), 400,
                    "bad-query");
 }
 
@@ -210,7 +210,7 @@ static void head_tells_the_length_and_sends_nothing(void **state)
     given_snapshot(rig, FILE_BYTES);
     struct env_stream *stream = memory_dial(rig->env);
 
-    send_text(stream, "HEAD /v1/snapshot HTTP/1.1\r\n" H "\r\n");
+    send_text(stream, "HEAD /v1/snapshot HTTP/1.1\r\n" HERE "\r\n");
     memory_advance(rig->env, 100000);
 
     assert_int_equal(code_of(received(stream)), 200);
