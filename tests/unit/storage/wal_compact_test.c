@@ -1,84 +1,16 @@
 /* Snapshot marks, and what may go from the front of a log because of them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "wal_fixture.h"
 
 #include "base/mem.h"
-#include "support/wal_rig.h"
 
-#define SEGMENT_1 "wal/0000000000000001.log"
-#define SEGMENT_2 "wal/0000000000000002.log"
-#define SEGMENT_3 "wal/0000000000000003.log"
 #define RETIRED_1 "wal/spare-0000000000000001"
 
 enum { SEGMENTS = 6, WHILE_US = 3000000 };
-
-static struct wal_rig rig;
-
-static void start(uint64_t seed)
-{
-    wal_rig_init(&rig, disk_env_new(seed));
-    assert_int_equal(wal_rig_open(&rig), ST_OK);
-}
-
-static void finish(void)
-{
-    wal_rig_release(&rig);
-}
-
-static void append(raft_term term, raft_index index, size_t count, size_t data_bytes)
-{
-    assert_int_equal(wal_rig_append(&rig, NULL, (struct entry_id){term, index}, count, data_bytes),
-                     ST_OK);
-}
-
-static void append_and_wait(raft_term term, raft_index index, size_t count, size_t data_bytes)
-{
-    append(term, index, count, data_bytes);
-    assert_true(wal_rig_settle(&rig));
-}
 
 static void mark(raft_term term, raft_index index)
 {
     assert_int_equal(wal_rig_mark(&rig, (struct entry_id){term, index}), ST_OK);
     assert_true(wal_rig_settle(&rig));
-}
-
-static void reopen(void)
-{
-    wal_rig_cut_power(&rig);
-    enum status status = wal_rig_open(&rig);
-    if (status != ST_OK)
-        fail_msg("reopen: %s: %s", status_info(status)->name, rig.error.text);
-}
-
-static void assert_reads_back(void)
-{
-    struct prng prng;
-    prng_init(&prng, 1);
-    const char *wrong = wal_rig_compare(&rig, &prng);
-    if (wrong != NULL)
-        fail_msg("%s", wrong);
-}
-
-static struct wal_stats stats(void)
-{
-    struct wal_stats stats;
-    wal_stats(rig.wal, &stats);
-    return stats;
-}
-
-/* Entries of term 1 until there are this many segments. */
-static void fill_segments(uint64_t segments_count)
-{
-    raft_index index = rig.last.index + 1;
-    while (stats().segments_count < segments_count) {
-        append_and_wait(1, index++, 1, 4000);
-        disk_env_run(rig.env, 20000);
-    }
 }
 
 static void compact(raft_index first_kept)

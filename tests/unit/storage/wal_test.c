@@ -1,68 +1,8 @@
 /* The log's contract, case by case. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "wal_fixture.h"
 
 #include "base/crc32c.h"
-#include "base/mem.h"
 #include "storage/wal_format.h"
-#include "support/wal_rig.h"
-
-#define SEGMENT_1 "wal/0000000000000001.log"
-#define SEGMENT_2 "wal/0000000000000002.log"
-#define SEGMENT_3 "wal/0000000000000003.log"
-
-static struct wal_rig rig;
-
-static void start(uint64_t seed)
-{
-    wal_rig_init(&rig, disk_env_new(seed));
-    assert_int_equal(wal_rig_open(&rig), ST_OK);
-}
-
-static void finish(void)
-{
-    wal_rig_release(&rig);
-}
-
-static void append(raft_term term, raft_index index, size_t count, size_t data_bytes)
-{
-    assert_int_equal(wal_rig_append(&rig, NULL, (struct entry_id){term, index}, count, data_bytes),
-                     ST_OK);
-}
-
-static void append_and_wait(raft_term term, raft_index index, size_t count, size_t data_bytes)
-{
-    append(term, index, count, data_bytes);
-    assert_true(wal_rig_settle(&rig));
-}
-
-static void reopen(void)
-{
-    wal_rig_cut_power(&rig);
-    enum status status = wal_rig_open(&rig);
-    if (status != ST_OK)
-        fail_msg("reopen: %s: %s", status_info(status)->name, rig.error.text);
-}
-
-static void assert_reads_back(void)
-{
-    struct prng prng;
-    prng_init(&prng, 1);
-    const char *wrong = wal_rig_compare(&rig, &prng);
-    if (wrong != NULL)
-        fail_msg("%s", wrong);
-}
-
-static struct wal_stats stats(void)
-{
-    struct wal_stats stats;
-    wal_stats(rig.wal, &stats);
-    return stats;
-}
 
 static void a_new_log_is_empty(void **state)
 {
@@ -337,118 +277,6 @@ static void without_idle_seal_nothing_is_written_at_rest(void **state)
     finish();
 }
 
-static void a_full_segment_is_followed_by_the_prepared_spare(void **state)
-{
-    start(1);
-    disk_env_run(rig.env, 1000000);
-    assert_int_equal(stats().spares_count, 1);
-    assert_int_equal(disk_env_peek(rig.env, "wal/spare").count, RIG_SEGMENT_BYTES);
-
-    for (raft_index index = 1; index <= 40; index++)
-        append_and_wait(1, index, 1, 4000);
-
-    assert_int_equal(stats().segments_count, 2);
-    assert_true(disk_env_exists(rig.env, SEGMENT_2));
-    assert_reads_back();
-    disk_env_run(rig.env, 1000000);
-    assert_int_equal(stats().spares_count, 1);
-    reopen();
-    assert_int_equal(stats().segments_count, 2);
-    assert_reads_back();
-    finish();
-}
-
-static void segments_switch_wherever_a_frame_ends(void **state)
-{
-    for (size_t data_bytes = 0; data_bytes < 20000; data_bytes += 611) {
-        start(data_bytes);
-        raft_index index = 1;
-        while (stats().segments_count < 4) {
-            append_and_wait(1, index++, 1, data_bytes);
-            if (index % 8 == 0)
-                disk_env_run(rig.env, 10000);
-        }
-        assert_reads_back();
-        reopen();
-        assert_int_equal(stats().segments_count, 4);
-        assert_reads_back();
-        finish();
-    }
-}
-
-static void hard_state_and_commit_outlive_their_segment(void **state)
-{
-    start(1);
-    struct hard_state hard_state = {.term = 6, .vote = 2};
-    rig.commit = 1;
-    assert_int_equal(wal_rig_append(&rig, &hard_state, (struct entry_id){6, 1}, 2, 10), ST_OK);
-    assert_true(wal_rig_settle(&rig));
-    disk_env_run(rig.env, 1000000);
-    for (raft_index index = 3; stats().segments_count < 2; index++)
-        append_and_wait(6, index, 1, 4000);
-
-    struct wal_segment_header header;
-    assert_int_equal(
-        wal_format_decode_segment(disk_env_peek(rig.env, SEGMENT_2), &header, &rig.error), ST_OK);
-
-    assert_int_equal(header.hard_state.term, 6);
-    assert_int_equal(header.hard_state.vote, 2);
-    assert_int_equal(header.commit, 1);
-    assert_int_equal(header.last.index, rig.last.index - 1);
-    finish();
-}
-
-static void superseding_across_segments_reads_back_right(void **state)
-{
-    start(1);
-    disk_env_run(rig.env, 1000000);
-    for (raft_index index = 1; stats().segments_count < 3; index++) {
-        append_and_wait(1, index, 1, 4000);
-        disk_env_run(rig.env, 20000);
-    }
-    append_and_wait(2, 10, 3, 4000);
-    assert_reads_back();
-
-    reopen();
-
-    assert_int_equal(rig.recovered.last.index, 12);
-    assert_reads_back();
-    append_and_wait(3, 1, 1, 10); /* and everything */
-    assert_reads_back();
-    reopen();
-    assert_int_equal(rig.recovered.last.index, 1);
-    assert_reads_back();
-    finish();
-}
-
-static void without_a_spare_the_segment_grows(void **state)
-{
-    /* given a disk with room for the log, but not for a spare */
-    wal_rig_init(&rig, disk_env_new(1));
-    disk_env_set_capacity(rig.env, 2 * RIG_SEGMENT_BYTES - 4096);
-    assert_int_equal(wal_rig_open(&rig), ST_OK);
-    disk_env_run(rig.env, 1000000);
-    assert_true(stats().is_out_of_space);
-    assert_int_equal(stats().spares_count, 0);
-    assert_false(disk_env_exists(rig.env, "wal/spare"));
-
-    /* when more is appended than the segment was made for */
-    for (raft_index index = 1; index <= 40; index++)
-        append_and_wait(1, index, 1, 4000);
-
-    /* then it is there, and once there is room the log goes on in a spare */
-    assert_int_equal(stats().segments_count, 1);
-    assert_reads_back();
-    disk_env_set_capacity(rig.env, 0);
-    disk_env_run(rig.env, 3000000);
-    assert_false(stats().is_out_of_space);
-    append_and_wait(1, 41, 1, 4000);
-    assert_int_equal(stats().segments_count, 2);
-    reopen();
-    assert_reads_back();
-    finish();
-}
-
 static void a_disk_without_any_room_fails_the_log_for_good(void **state)
 {
     wal_rig_init(&rig, disk_env_new(1));
@@ -540,134 +368,6 @@ static void another_version_is_refused_by_its_number(void **state)
     finish();
 }
 
-static void fill_segments(uint64_t segments_count)
-{
-    raft_index index = rig.last.index + 1;
-    while (stats().segments_count < segments_count) {
-        append_and_wait(1, index++, 1, 4000);
-        disk_env_run(rig.env, 20000);
-    }
-}
-
-static void a_missing_segment_is_damage(void **state)
-{
-    static const char *const paths[] = {SEGMENT_1, SEGMENT_2};
-    static const char *const named[] = {SEGMENT_2, SEGMENT_2}; /* the oldest that is left, or it */
-    for (size_t i = 0; i < 2; i++) {
-        start(1);
-        fill_segments(3);
-        wal_rig_kill(&rig);
-        disk_env_remove(rig.env, paths[i]);
-        uint32_t digest = disk_env_digest(rig.env);
-
-        assert_int_equal(wal_rig_open(&rig), ST_CORRUPT);
-        assert_non_null(strstr(rig.error.text, named[i]));
-        assert_int_equal(disk_env_digest(rig.env), digest);
-        finish();
-    }
-}
-
-static void swapped_segments_are_damage(void **state)
-{
-    start(1);
-    fill_segments(3);
-    wal_rig_kill(&rig);
-    struct env *copy = disk_env_copy(rig.env, 1);
-
-    disk_env_put(rig.env, SEGMENT_2, disk_env_peek(copy, SEGMENT_3));
-    disk_env_put(rig.env, SEGMENT_3, disk_env_peek(copy, SEGMENT_2));
-
-    assert_int_equal(wal_rig_open(&rig), ST_CORRUPT);
-    disk_env_free(copy);
-    finish();
-}
-
-static void names_that_are_no_segments_are_left_alone(void **state)
-{
-    start(1);
-    append_and_wait(1, 1, 1, 10);
-    wal_rig_kill(&rig);
-    disk_env_put(rig.env, "wal/notes.txt", BYTES_LITERAL("mine"));
-    disk_env_put(rig.env, "wal/0000000000000009.log.bak", BYTES_LITERAL("mine"));
-    disk_env_put(rig.env, "wal/000000000000000A.log", BYTES_LITERAL("mine"));
-
-    assert_int_equal(wal_rig_open(&rig), ST_OK);
-    assert_true(bytes_equal_text(disk_env_peek(rig.env, "wal/notes.txt"), "mine"));
-    finish();
-}
-
-/* As recycling does: the spare is full of frames of a former life, with the very numbers that
- * are to come, so that only the salt tells them apart. */
-static void stale_frames_of_a_spare_are_never_taken_for_new_ones(void **state)
-{
-    for (uint64_t seed = 1; seed <= 60; seed++) {
-        /* given a spare with a valid frame of its old life in each block */
-        start(seed);
-        append_and_wait(1, 1, 3, 4000);
-        uint64_t next_seq = stats().frames_count + 2;
-        wal_rig_kill(&rig);
-        uint8_t *stale = mem_alloc(RIG_SEGMENT_BYTES);
-        for (uint64_t block = 1; block < RIG_SEGMENT_BYTES / WAL_BLOCK_BYTES; block++) {
-            struct wal_frame_header header = {
-                .segment = 2, .seq = next_seq + 29 + block, .durable_seq = next_seq + 28 + block};
-            wal_format_seal_frame(&header, 0x01d, block * WAL_BLOCK_BYTES,
-                                  stale + block * WAL_BLOCK_BYTES);
-        }
-        disk_env_put(rig.env, "wal/spare", bytes_of(stale, RIG_SEGMENT_BYTES));
-        mem_free(stale);
-
-        /* when the log moves into it, and the power fails */
-        assert_int_equal(wal_rig_open(&rig), ST_OK);
-        disk_env_run(rig.env, 100000);
-        fill_segments(2);
-        append_and_wait(1, rig.last.index + 1, 1, (size_t)seed * 100);
-        append(1, rig.last.index + 1, 2, 3000);
-        (void)disk_env_step(rig.env);
-        reopen();
-
-        /* then the log ends where it ended */
-        assert_reads_back();
-        append_and_wait(1, rig.last.index + 1, 1, 10);
-        reopen();
-        finish();
-    }
-}
-
-static void a_leftover_spare_is_used_again(void **state)
-{
-    start(1);
-    disk_env_run(rig.env, 7000); /* a piece or two */
-    wal_rig_kill(&rig);
-    assert_true(disk_env_exists(rig.env, "wal/spare"));
-
-    assert_int_equal(wal_rig_open(&rig), ST_OK);
-    disk_env_run(rig.env, 1000000);
-
-    assert_int_equal(stats().spares_count, 1);
-    fill_segments(3);
-    reopen();
-    assert_reads_back();
-    finish();
-}
-
-static void many_restarts_with_appends_between_keep_everything(void **state)
-{
-    struct prng prng;
-    prng_init(&prng, 42);
-    start(42);
-    for (int life = 0; life < 60; life++) {
-        for (int i = 0; i < 6; i++) {
-            assert_int_equal(wal_rig_append_random(&rig, &prng), ST_OK);
-            disk_env_run(rig.env, 1000);
-        }
-        assert_true(wal_rig_settle(&rig));
-        assert_reads_back();
-        reopen();
-    }
-    assert_reads_back();
-    finish();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -687,22 +387,11 @@ int main(void)
         cmocka_unit_test(an_idle_log_is_sealed_once),
         cmocka_unit_test(an_unsealed_log_is_sealed_after_a_restart),
         cmocka_unit_test(without_idle_seal_nothing_is_written_at_rest),
-        cmocka_unit_test(a_full_segment_is_followed_by_the_prepared_spare),
-        cmocka_unit_test(segments_switch_wherever_a_frame_ends),
-        cmocka_unit_test(hard_state_and_commit_outlive_their_segment),
-        cmocka_unit_test(superseding_across_segments_reads_back_right),
-        cmocka_unit_test(without_a_spare_the_segment_grows),
         cmocka_unit_test(a_disk_without_any_room_fails_the_log_for_good),
         cmocka_unit_test(a_failed_sync_is_final),
         cmocka_unit_test(closing_drops_what_is_queued),
         cmocka_unit_test(another_owner_is_refused),
         cmocka_unit_test(another_version_is_refused_by_its_number),
-        cmocka_unit_test(a_missing_segment_is_damage),
-        cmocka_unit_test(swapped_segments_are_damage),
-        cmocka_unit_test(names_that_are_no_segments_are_left_alone),
-        cmocka_unit_test(stale_frames_of_a_spare_are_never_taken_for_new_ones),
-        cmocka_unit_test(a_leftover_spare_is_used_again),
-        cmocka_unit_test(many_restarts_with_appends_between_keep_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
