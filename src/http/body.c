@@ -276,6 +276,18 @@ bool body_parse_member(struct bytes body, node_id *out_id, struct problem *probl
     return is_ok;
 }
 
+bool body_parse_address(const char *name, struct bytes text, struct address *out_address,
+                        struct problem *problem)
+{
+    if (address_parse(text, out_address) == ST_OK)
+        return true;
+    problem_set(problem, ST_BAD_ADDRESS,
+                "\"%s\" is none of host:port, :port, [v6]:port, http://host:port; hosts have at "
+                "most %d bytes",
+                name, LIMIT_HOST_BYTES);
+    return false;
+}
+
 /* Room for both addresses is made first: a slice of a buffer that grows would be lost. */
 static bool take_address(const json_t *root, const char *name, bool is_required, struct buf *store,
                          struct bytes *out_address, struct problem *problem)

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "http/identity.h"
 #include "http/problem.h"
+#include "types/address.h"
 #include "types/ids.h"
 
 /* {"value":"…"} or {"value_base64":"…"}.
@@ -18,6 +19,9 @@ bool body_parse_value(struct bytes body, struct buf *store, struct bytes *out_va
 bool body_parse_by(struct bytes body, int64_t *out_by, struct problem *problem);
 
 enum { BODY_ADDRESS_BYTES = 128 }; /* as typed, with http:// in front */
+/* What the field `name` says, as people type addresses: host, port or both. */
+bool body_parse_address(const char *name, struct bytes text, struct address *out_address,
+                        struct problem *problem);
 
 struct body_announce {
     node_id id;

@@ -23,13 +23,8 @@ static bool resolve(struct exchange *exchange, const struct body_announce *annou
     *out_address = (struct address){.port = 0};
     if (announce->http.count == 0)
         return true; /* the address is removed */
-    if (address_parse(announce->http, &typed) != ST_OK) {
-        exchange_refuse(exchange, ST_BAD_ADDRESS,
-                        "\"http\" is none of host:port, :port, [v6]:port, http://host:port; hosts "
-                        "have at most %d bytes",
-                        LIMIT_HOST_BYTES);
+    if (!body_parse_address("http", announce->http, &typed, &exchange->problem))
         return false;
-    }
     enum status status =
         node_resolve_http(node_of(exchange), announce->id, &typed, out_address, &error);
     if (status != ST_OK)

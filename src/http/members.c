@@ -14,18 +14,6 @@ static struct node *node_of(const struct exchange *exchange)
 
 /* ---- join ---- */
 
-static bool parse_address(struct exchange *exchange, const char *field, struct bytes text,
-                          struct address *out_address)
-{
-    if (address_parse(text, out_address) == ST_OK)
-        return true;
-    exchange_refuse(exchange, ST_BAD_ADDRESS,
-                    "\"%s\" is none of host:port, :port, [v6]:port, http://host:port; hosts have "
-                    "at most %d bytes",
-                    field, LIMIT_HOST_BYTES);
-    return false;
-}
-
 void join_start(struct exchange *exchange, struct bytes body)
 {
     struct body_join join;
@@ -34,8 +22,9 @@ void join_start(struct exchange *exchange, struct bytes body)
     struct command command = {.op = COMMAND_JOIN};
     exchange->joins_http = (struct address){.port = 0};
     if (!body_parse_join(body, reply_scratch(exchange), &join, &exchange->problem) ||
-        !parse_address(exchange, "peer", join.peer, &typed) ||
-        (join.http.count > 0 && !parse_address(exchange, "http", join.http, &exchange->joins_http)))
+        !body_parse_address("peer", join.peer, &typed, &exchange->problem) ||
+        (join.http.count > 0 &&
+         !body_parse_address("http", join.http, &exchange->joins_http, &exchange->problem)))
         return;
     enum status status = node_resolve_peer(node_of(exchange), &typed, &command.peer, &error);
     if (status != ST_OK) {
