@@ -1,11 +1,12 @@
 # libminikv, shared and static, from one object: all of src/client that the library needs, and of
-# the modules below the one file it calls. What the headers do not export is local to that object,
+# the modules below the two files it calls. What the headers do not export is local to that object,
 # so neither library can get in the way of names in the program that links it.
 
 find_package(Threads REQUIRED)
 
 file(GLOB client_sources CONFIGURE_DEPENDS src/client/*.c)
-add_library(minikv_client_parts STATIC ${client_sources} src/types/address.c)
+add_library(minikv_client_parts STATIC ${client_sources} src/base/percent.c
+                                        src/types/address.c)
 target_include_directories(minikv_client_parts PRIVATE src include)
 target_link_libraries(minikv_client_parts PRIVATE minikv_options)
 set_target_properties(minikv_client_parts PROPERTIES POSITION_INDEPENDENT_CODE ON

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/percent.h"
 
 /* ---- why it failed ---- */
 
@@ -144,21 +145,10 @@ enum exit_code ask_for_json(struct cli *cli, const char *target, json_t **out_js
 
 /* ---- bytes and JSON ---- */
 
-/* RFC 3986 §2.3. */
-static bool is_unreserved(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
-}
-
 void ask_put_encoded(struct buf *target, struct bytes bytes)
 {
-    for (size_t i = 0; i < bytes.count; i++) {
-        if (is_unreserved(bytes.data[i]))
-            buf_put_u8(target, bytes.data[i]);
-        else
-            buf_printf(target, "%%%02X", bytes.data[i]);
-    }
+    if (buf_reserve(target, bytes.count * PERCENT_ENCODED_BYTES_MAX))
+        target->count += percent_encode(bytes, (char *)target->data + target->count);
 }
 
 bool ask_is_text(struct bytes bytes)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/percent.h"
 
 enum { METHOD_BYTES_MAX = 16, HEADERS_BYTES_MAX = 128 };
 
@@ -50,7 +51,7 @@ static enum status check_range(const struct minikv_range *range)
             return ST_BAD_QUERY;
         if (ends[i]->count > LIMIT_KEY_BYTES)
             return ST_KEY_TOO_LONG;
-        bytes_count += ends[i]->count * 3;
+        bytes_count += ends[i]->count * PERCENT_ENCODED_BYTES_MAX;
     }
     return bytes_count + 128 > LIMIT_TARGET_BYTES ? ST_TARGET_TOO_LONG : ST_OK;
 }
@@ -127,21 +128,7 @@ static void write_number(struct pen *pen, uint64_t value)
 
 static void write_encoded(struct pen *pen, struct minikv_bytes bytes)
 {
-    static const char digits[] = "0123456789ABCDEF";
-    const uint8_t *from = bytes.data;
-    for (size_t i = 0; i < bytes.count; i++) {
-        uint8_t byte = from[i];
-        bool is_plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-                        (byte >= '0' && byte <= '9') || byte == '-' || byte == '.' || byte == '_' ||
-                        byte == '~';
-        if (is_plain) {
-            *pen->at++ = (char)byte;
-        } else {
-            *pen->at++ = '%';
-            *pen->at++ = digits[byte >> 4];
-            *pen->at++ = digits[byte & 15];
-        }
-    }
+    pen->at += percent_encode(bytes_of(bytes.data, bytes.count), pen->at);
 }
 
 static const char *end_text(struct pen *pen, const char *first)
@@ -282,8 +269,8 @@ static size_t texts_bytes_max(const struct minikv_request *request)
     if (request->op == MINIKV_LIST)
         encoded = range->prefix.count + range->start.count + range->end.count + range->after.count;
     size_t given = request->op == MINIKV_CALL ? strlen(request->target) : 0;
-    return METHOD_BYTES_MAX + 1 + given + encoded * 3 + 128 + HEADERS_BYTES_MAX +
-           request->value.count + 32;
+    return METHOD_BYTES_MAX + 1 + given + encoded * PERCENT_ENCODED_BYTES_MAX + 128 +
+           HEADERS_BYTES_MAX + request->value.count + 32;
 }
 
 struct call *call_new(const struct minikv_request *request)

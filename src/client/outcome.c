@@ -11,8 +11,7 @@
 static void put_query(const struct minikv_identity *identity, char out[OUTCOME_TEXT_BYTES])
 {
     int at = snprintf(out, OUTCOME_TEXT_BYTES, "/v1/outcome?client=");
-    for (const char *c = identity->client; *c != '\0'; c++)
-        at += snprintf(out + at, (size_t)(OUTCOME_TEXT_BYTES - at), "%%%02X", (unsigned char)*c);
+    at += (int)percent_encode(bytes_of_text(identity->client), out + at);
     (void)snprintf(out + at, (size_t)(OUTCOME_TEXT_BYTES - at), "&sequence=%llu",
                    (unsigned long long)identity->sequence);
 }

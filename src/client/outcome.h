@@ -2,9 +2,10 @@
 #ifndef MINIKV_CLIENT_OUTCOME_H
 #define MINIKV_CLIENT_OUTCOME_H
 
+#include "base/percent.h"
 #include "client/call.h"
 
-enum { OUTCOME_TEXT_BYTES = MINIKV_CLIENT_ID_MAX * 3 + 80 };
+enum { OUTCOME_TEXT_BYTES = MINIKV_CLIENT_ID_MAX * PERCENT_ENCODED_BYTES_MAX + 80 };
 
 /* The request that asks, or with `seal` settles. Borrows `text`. Requires an identity that
  * call_check has found good. */

@@ -266,7 +266,7 @@ static void the_outcome_of_a_write_is_told_as_its_own_result(void **state)
 
     minikv_close(kv);
     fake_stop(server);
-    assert_non_null(strstr(server->requests[0], "GET /v1/outcome?client=%61%22%62&sequence=9 "));
+    assert_non_null(strstr(server->requests[0], "GET /v1/outcome?client=a%22b&sequence=9 "));
     assert_non_null(strstr(server->requests[1], "{\"client\":\"a\\\"b\",\"sequence\":9}"));
     free(server);
 }

@@ -16,7 +16,7 @@ static void a_question_names_its_write_and_a_seal_may_be_repeated(void **state)
 
     struct minikv_request asks = outcome_request(&identity, false, text);
     assert_string_equal(asks.method, "GET");
-    assert_string_equal(asks.target, "/v1/outcome?client=%61%22%62&sequence=7");
+    assert_string_equal(asks.target, "/v1/outcome?client=a%22b&sequence=7");
 
     struct minikv_request seals = outcome_request(&identity, true, text);
     assert_string_equal(seals.method, "POST");
