@@ -36,10 +36,7 @@ static void a_write_whose_reply_is_lost_is_sent_again_under_the_same_identity(vo
 {
     (void)state;
     struct rig rig;
-    rig_open(&rig, 2, false, true);
-    rig_put(&rig, "a");
-    rig_begin_session(&rig);
-    (void)rig_output(&rig, 0);
+    rig_open_and_put(&rig, 2);
 
     rig_lose(&rig, 0);
 
@@ -93,10 +90,7 @@ static void none_after_a_lost_reply_leaves_the_write_unknown(void **state)
 {
     (void)state;
     struct rig rig;
-    rig_open(&rig, 1, false, true);
-    rig_put(&rig, "a");
-    rig_begin_session(&rig);
-    (void)rig_output(&rig, 0);
+    rig_open_and_put(&rig, 1);
     rig_lose(&rig, 0); /* this delivery may have been carried out */
 
     for (int i = 0; i < 6000 && rig.done_count == 0; i++) {
@@ -136,10 +130,7 @@ static void a_refusal_by_the_state_settles_earlier_deliveries_too(void **state)
 {
     (void)state;
     struct rig rig;
-    rig_open(&rig, 2, false, true);
-    rig_put(&rig, "a");
-    rig_begin_session(&rig);
-    (void)rig_output(&rig, 0);
+    rig_open_and_put(&rig, 2);
     rig_lose(&rig, 0);
     rig_accept(&rig, 1);
     (void)rig_output(&rig, 1);
@@ -156,10 +147,7 @@ static void an_expired_session_is_replaced_and_the_write_sent_in_the_new_one(voi
 {
     (void)state;
     struct rig rig;
-    rig_open(&rig, 1, false, true);
-    rig_put(&rig, "a");
-    rig_begin_session(&rig);
-    (void)rig_output(&rig, 0);
+    rig_open_and_put(&rig, 1);
 
     rig_refuse(&rig, 0, "410 Gone", "none", "session-expired", "");
 
@@ -178,10 +166,7 @@ static void an_expired_session_leaves_a_write_unknown_that_may_have_been_done(vo
 {
     (void)state;
     struct rig rig;
-    rig_open(&rig, 2, false, true);
-    rig_put(&rig, "a");
-    rig_begin_session(&rig);
-    (void)rig_output(&rig, 0);
+    rig_open_and_put(&rig, 2);
     rig_lose(&rig, 0);
     rig_accept(&rig, 1);
     (void)rig_output(&rig, 1);
@@ -197,10 +182,7 @@ static void what_is_acknowledged_stops_below_the_oldest_write_under_way(void **s
 {
     (void)state;
     struct rig rig;
-    rig_open(&rig, 2, false, true);
-    rig_put(&rig, "a");
-    rig_begin_session(&rig);
-    (void)rig_output(&rig, 0);
+    rig_open_and_put(&rig, 2);
     rig_reply(&rig, 0, PUT_REPLY); /* 1 is answered */
     rig_put(&rig, "b");            /* 2 */
     assert_non_null(strstr(rig_output(&rig, 0), "X-MiniKV-Acked: 1\r\n"));
@@ -219,10 +201,7 @@ static void a_write_whose_fate_is_open_is_not_acknowledged(void **state)
 {
     (void)state;
     struct rig rig;
-    rig_open(&rig, 1, false, true);
-    uint64_t first = rig_put(&rig, "a");
-    rig_begin_session(&rig);
-    (void)rig_output(&rig, 0);
+    uint64_t first = rig_open_and_put(&rig, 1);
 
     assert_true(engine_cancel(rig.engine, rig.now, first)); /* it has left */
     rig_collect(&rig);
@@ -243,10 +222,7 @@ static void a_session_whose_writes_are_all_settled_is_closed_at_the_cluster(void
 {
     (void)state;
     struct rig rig;
-    rig_open(&rig, 1, false, true);
-    (void)rig_put(&rig, "a");
-    rig_begin_session(&rig);
-    (void)rig_output(&rig, 0);
+    rig_open_and_put(&rig, 1);
     rig_reply(&rig, 0, PUT_REPLY);
 
     engine_close(rig.engine, rig.now, rig.now + 1000);

@@ -192,6 +192,16 @@ static inline void rig_begin_session(struct rig *rig)
     rig_reply(rig, 0, SESSION_REPLY);
 }
 
+/* A client of so many nodes has sent its first write, in a session; what comes of it is open. */
+static inline uint64_t rig_open_and_put(struct rig *rig, size_t endpoints_count)
+{
+    rig_open(rig, endpoints_count, false, true);
+    uint64_t call = rig_put(rig, "a");
+    rig_begin_session(rig);
+    (void)rig_output(rig, 0);
+    return call;
+}
+
 #define NO_LEADER   "503 Service Unavailable"
 #define PROBE_REPLY "HTTP/1.1 200 OK\r\n" NODE_LINES "Content-Length: 0\r\n\r\n"
 

@@ -239,10 +239,7 @@ static void closing_ends_all_calls_and_forgets_the_session(void **state)
 {
     (void)state;
     struct rig rig;
-    rig_open(&rig, 1, false, true);
-    rig_put(&rig, "a");
-    rig_begin_session(&rig);
-    (void)rig_output(&rig, 0);
+    rig_open_and_put(&rig, 1);
     rig_reply(&rig, 0, PUT_REPLY);
     rig_get(&rig, "b");
 

@@ -39,90 +39,105 @@ static raft_term follow_liar(struct rig *rig, unsigned id)
     return term;
 }
 
+/* A client has asked a node that follows the liar, in a new term of which its log holds nothing. */
+struct asked {
+    struct rig *rig;
+    struct client client;
+    unsigned node;
+    raft_term term;
+    struct entry_id prev; /* the last entry of the node */
+    struct origin origin; /* of a write */
+};
+
+static void ask_follower(struct asked *asked, enum node_request_kind kind)
+{
+    struct rig *rig = new_rig();
+    asked->rig = rig;
+    asked->node = follower_of(rig);
+    asked->term = follow_liar(rig, asked->node);
+    asked->prev = last_of(rig, asked->node);
+    submit(rig, asked->node, &asked->client, kind);
+    assert_int_equal(kind == NODE_WRITE ? rig->envelopes_count : rig->questions_count, 1);
+    asked->origin = (struct origin){asked->node, rig->envelope_incarnation, rig->envelope_number};
+}
+
+static void free_asked(struct asked *asked)
+{
+    buf_release(&asked->client.command);
+    free_rig(asked->rig);
+}
+
 /* Numbers begin anew with each process, so an entry of an earlier one may carry any. */
 static void an_entry_of_another_process_answers_nobody(void **state)
 {
     (void)state;
-    struct rig *rig = new_rig();
-    struct client client;
-    unsigned node = follower_of(rig);
-    raft_term term = follow_liar(rig, node);
-    struct entry_id prev = last_of(rig, node);
-    submit(rig, node, &client, NODE_WRITE);
-    assert_int_equal(rig->envelopes_count, 1);
-    struct origin origin = {node, rig->envelope_incarnation, rig->envelope_number};
-    struct origin earlier = {node, rig->envelope_incarnation - 1, rig->envelope_number};
-    struct origin other = {3 - node, rig->envelope_incarnation, rig->envelope_number};
+    struct asked asked;
+    ask_follower(&asked, NODE_WRITE);
+    struct rig *rig = asked.rig;
+    struct origin earlier = {asked.node, rig->envelope_incarnation - 1, rig->envelope_number};
+    struct origin other = {3 - asked.node, rig->envelope_incarnation, rig->envelope_number};
 
-    struct entry_id at = prev;
+    struct entry_id at = asked.prev;
     const struct origin strange[] = {earlier, other};
     for (size_t i = 0; i < ARRAY_COUNT(strange); i++) {
-        prev = at;
-        at = (struct entry_id){term, prev.index + 1};
-        append_as_leader(rig, node, term, prev, new_command(strange[i], 0, at), at.index);
-        assert_int_equal(node_applied(rig->nodes[node]), at.index);
-        assert_int_equal(client.answers_count, 0);
+        struct entry_id prev = at;
+        at = (struct entry_id){asked.term, prev.index + 1};
+        append_as_leader(rig, asked.node, asked.term, prev, new_command(strange[i], 0, at),
+                         at.index);
+        assert_int_equal(node_applied(rig->nodes[asked.node]), at.index);
+        assert_int_equal(asked.client.answers_count, 0);
     }
-    struct entry_id own = {term, at.index + 1};
-    append_as_leader(rig, node, term, at, new_command(origin, 0, own), own.index);
+    struct entry_id own = {asked.term, at.index + 1};
+    append_as_leader(rig, asked.node, asked.term, at, new_command(asked.origin, 0, own), own.index);
 
-    assert_int_equal(client.answers_count, 1);
-    assert_int_equal(client.answer.status, ST_OK);
-    assert_int_equal(client.answer.result.number, 3);
-    buf_release(&client.command);
-    free_rig(rig);
+    assert_int_equal(asked.client.answers_count, 1);
+    assert_int_equal(asked.client.answer.status, ST_OK);
+    assert_int_equal(asked.client.answer.result.number, 3);
+    free_asked(&asked);
 }
 
 static void a_write_is_not_answered_before_it_is_committed(void **state)
 {
     (void)state;
-    struct rig *rig = new_rig();
-    struct client client;
-    unsigned node = follower_of(rig);
-    raft_term term = follow_liar(rig, node);
-    struct entry_id prev = last_of(rig, node);
-    submit(rig, node, &client, NODE_WRITE);
-    struct origin origin = {node, rig->envelope_incarnation, rig->envelope_number};
-    struct entry_id at = {term, prev.index + 1};
+    struct asked asked;
+    ask_follower(&asked, NODE_WRITE);
+    struct rig *rig = asked.rig;
+    struct entry_id at = {asked.term, asked.prev.index + 1};
 
-    append_as_leader(rig, node, term, prev, new_command(origin, 0, at), prev.index);
+    append_as_leader(rig, asked.node, asked.term, asked.prev, new_command(asked.origin, 0, at),
+                     asked.prev.index);
     run_ms(rig, 50);
-    assert_int_equal(client.answers_count, 0);
+    assert_int_equal(asked.client.answers_count, 0);
 
-    append_as_leader(rig, node, term, at, NULL, at.index);
-    assert_int_equal(client.answers_count, 1);
-    assert_int_equal(client.answer.status, ST_OK);
-    buf_release(&client.command);
-    free_rig(rig);
+    append_as_leader(rig, asked.node, asked.term, at, NULL, at.index);
+    assert_int_equal(asked.client.answers_count, 1);
+    assert_int_equal(asked.client.answer.status, ST_OK);
+    free_asked(&asked);
 }
 
 static void a_read_waits_until_its_index_has_been_applied_here(void **state)
 {
     (void)state;
-    struct rig *rig = new_rig();
-    struct client client;
-    unsigned node = follower_of(rig);
-    raft_term term = follow_liar(rig, node);
-    struct entry_id prev = last_of(rig, node);
-    submit(rig, node, &client, NODE_READ);
-    assert_int_equal(rig->questions_count, 1);
-    struct entry_id at = {term, prev.index + 1};
+    struct asked asked;
+    ask_follower(&asked, NODE_READ);
+    struct rig *rig = asked.rig;
+    struct entry_id at = {asked.term, asked.prev.index + 1};
     struct origin stranger = {LIAR, 5, 1};
-    append_as_leader(rig, node, term, prev, new_command(stranger, 0, at), prev.index);
+    append_as_leader(rig, asked.node, asked.term, asked.prev, new_command(stranger, 0, at),
+                     asked.prev.index);
 
     struct message index = {
-        .type = MESSAGE_READ_INDEX_REPLY, .from = LIAR, .to = node, .term = term};
+        .type = MESSAGE_READ_INDEX_REPLY, .from = LIAR, .to = asked.node, .term = asked.term};
     index.read_index_reply.id = rig->question;
     index.read_index_reply.index = at.index;
     peers_send(rig->liar, &index, NULL);
     run_ms(rig, 50);
-    assert_int_equal(client.answers_count, 0);
+    assert_int_equal(asked.client.answers_count, 0);
 
-    append_as_leader(rig, node, term, at, NULL, at.index);
-    assert_int_equal(client.answers_count, 1);
-    assert_int_equal(client.answer.status, ST_OK);
-    buf_release(&client.command);
-    free_rig(rig);
+    append_as_leader(rig, asked.node, asked.term, at, NULL, at.index);
+    assert_int_equal(asked.client.answers_count, 1);
+    assert_int_equal(asked.client.answer.status, ST_OK);
+    free_asked(&asked);
 }
 
 int main(void)

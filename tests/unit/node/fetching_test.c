@@ -27,6 +27,16 @@ static struct fetching begun(uint64_t bytes)
     return fetching;
 }
 
+/* Every piece is asked for, none has come. */
+static struct fetching all_asked(uint64_t bytes)
+{
+    struct fetching fetching = begun(bytes);
+    struct snapshot_fetch fetch;
+    while (fetching_next(&fetching, 1, &fetch))
+        continue;
+    return fetching;
+}
+
 static struct snapshot_chunk chunk_of(const struct fetching *fetching, uint64_t offset,
                                       uint32_t count)
 {
@@ -77,10 +87,7 @@ static void the_last_piece_is_only_as_long_as_what_is_left(void **state)
 static void a_piece_counts_once_and_only_in_its_place(void **state)
 {
     (void)state;
-    struct fetching fetching = begun(3 * PIECE);
-    struct snapshot_fetch fetch;
-    while (fetching_next(&fetching, 1, &fetch))
-        continue;
+    struct fetching fetching = all_asked(3 * PIECE);
 
     struct snapshot_chunk ahead = chunk_of(&fetching, PIECE, PIECE);
     assert_int_equal(fetching_on_chunk(&fetching, 1, &ahead, 2), FETCHING_IGNORE);
@@ -103,10 +110,8 @@ static void a_piece_counts_once_and_only_in_its_place(void **state)
 static void silence_is_asked_again_from_where_it_began(void **state)
 {
     (void)state;
-    struct fetching fetching = begun(3 * PIECE);
+    struct fetching fetching = all_asked(3 * PIECE);
     struct snapshot_fetch fetch;
-    while (fetching_next(&fetching, 1, &fetch))
-        continue;
     struct snapshot_chunk first = chunk_of(&fetching, 0, PIECE);
     assert_int_equal(fetching_on_chunk(&fetching, 1, &first, 5), FETCHING_TAKE);
 
@@ -120,10 +125,8 @@ static void silence_is_asked_again_from_where_it_began(void **state)
 static void a_broken_link_to_the_source_is_asked_again_at_once(void **state)
 {
     (void)state;
-    struct fetching fetching = begun(3 * PIECE);
+    struct fetching fetching = all_asked(3 * PIECE);
     struct snapshot_fetch fetch;
-    while (fetching_next(&fetching, 1, &fetch))
-        continue;
 
     fetching_on_link(&fetching, 2); /* not the source */
     assert_false(fetching_next(&fetching, 2, &fetch));
@@ -135,10 +138,8 @@ static void a_broken_link_to_the_source_is_asked_again_at_once(void **state)
 static void a_new_leader_with_the_same_snapshot_goes_on_where_the_old_one_was(void **state)
 {
     (void)state;
-    struct fetching fetching = begun(3 * PIECE);
+    struct fetching fetching = all_asked(3 * PIECE);
     struct snapshot_fetch fetch;
-    while (fetching_next(&fetching, 1, &fetch))
-        continue;
     struct snapshot_chunk first = chunk_of(&fetching, 0, PIECE);
     assert_int_equal(fetching_on_chunk(&fetching, 1, &first, 2), FETCHING_TAKE);
 
@@ -180,10 +181,8 @@ static void a_whole_one_is_never_given_up_for_another(void **state)
 static void a_busy_source_is_left_alone_for_a_moment(void **state)
 {
     (void)state;
-    struct fetching fetching = begun(3 * PIECE);
+    struct fetching fetching = all_asked(3 * PIECE);
     struct snapshot_fetch fetch;
-    while (fetching_next(&fetching, 1, &fetch))
-        continue;
     struct snapshot_chunk busy = chunk_of(&fetching, 0, 0);
     busy.state = CHUNK_BUSY;
 
