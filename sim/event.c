@@ -58,11 +58,6 @@ uint64_t world_digest(const struct world *world)
     return world->digest;
 }
 
-void world_digest_add(struct world *world, uint64_t value)
-{
-    world->digest = mix(world->digest, value);
-}
-
 uint64_t world_events_count(const struct world *world)
 {
     return world->events_count;

@@ -293,8 +293,6 @@ void world_trace(struct world *world, void (*on_event)(void *ctx, const struct w
                  void *ctx);
 /* Of all events so far with their bytes. Equal seeds and equal calls give equal digests. */
 uint64_t world_digest(const struct world *world);
-/* Makes something of the caller's part of the digest: what a client was told, say. */
-void world_digest_add(struct world *world, uint64_t value);
 
 uint64_t world_events_count(const struct world *world);
 uint64_t world_faults_count(const struct world *world, enum world_fault fault);

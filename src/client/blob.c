@@ -22,7 +22,8 @@ void blob_clear(struct blob *blob, size_t keep_bytes)
     blob_cut(blob, 0);
 }
 
-bool blob_reserve(struct blob *blob, size_t count)
+/* Room for `count` more bytes behind the last; false (and is_failed) without memory. */
+static bool reserve(struct blob *blob, size_t count)
 {
     if (blob->is_failed)
         return false;
@@ -43,7 +44,7 @@ bool blob_reserve(struct blob *blob, size_t count)
 
 void blob_put(struct blob *blob, const void *data, size_t count)
 {
-    if (count == 0 || !blob_reserve(blob, count))
+    if (count == 0 || !reserve(blob, count))
         return;
     memcpy(blob->data + blob->count, data, count);
     blob->count += count;

@@ -20,8 +20,7 @@ void blob_init(struct blob *blob);
 void blob_release(struct blob *blob);
 /* Empty and sound again; keeps its memory up to `keep_bytes`. */
 void blob_clear(struct blob *blob, size_t keep_bytes);
-/* Room for `count` more bytes behind the last; false (and is_failed) without memory. */
-bool blob_reserve(struct blob *blob, size_t count);
+/* Without memory it has failed, and stays as it was. */
 void blob_put(struct blob *blob, const void *data, size_t count);
 void blob_put_text(struct blob *blob, const char *text);
 void blob_put_u64(struct blob *blob, uint64_t value);

@@ -92,8 +92,6 @@ void engine_run(struct engine *engine, time_us now);
 void route_call(struct engine *engine, time_us now, struct call *call);
 /* When a call that starts over could be sent: now, or later if no endpoint is well. */
 time_us route_resume_at(const struct engine *engine, time_us now);
-/* The channel of that address, or a spare one made so; never fails: the oldest spare gives way. */
-size_t route_channel(struct engine *engine, time_us now, const struct address *address);
 /* Somebody says who leads; false when that is out of date. */
 bool route_hear(struct engine *engine, raft_term term, const struct address *leader);
 /* A node could not take a request: it is passed over for a while. `wait` 0: one that doubles. */

@@ -33,7 +33,8 @@ static size_t pick_spare(const struct engine *engine)
     return best;
 }
 
-size_t route_channel(struct engine *engine, time_us now, const struct address *address)
+/* The channel of that address, or a spare one made so; never fails: the oldest spare gives way. */
+static size_t channel_of(struct engine *engine, time_us now, const struct address *address)
 {
     size_t at = find_channel(engine, address);
     if (at < ENGINE_CHANNELS)
@@ -172,9 +173,9 @@ void route_call(struct engine *engine, time_us now, struct call *call)
     }
     size_t at;
     if (address_is_set(&call->pinned)) {
-        at = route_channel(engine, now, &call->pinned);
+        at = channel_of(engine, now, &call->pinned);
     } else if (goes_to_leader(engine, now, call)) {
-        at = route_channel(engine, now, &engine->leader.address);
+        at = channel_of(engine, now, &engine->leader.address);
     } else if (!pick_endpoint(engine, now, &at)) {
         call->resume_at = endpoint_well_at(engine, now); /* a leader is none for stale reads */
         engine_wake_at(engine, call->resume_at);

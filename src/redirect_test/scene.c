@@ -68,7 +68,7 @@ static bool is_announced(const json_t *members, unsigned id)
     return false;
 }
 
-struct scene_status scene_ask(struct scene *scene, unsigned node)
+static struct scene_status ask(struct scene *scene, unsigned node)
 {
     struct scene_status status = {0};
     json_t *root = get_json(scene, node, "/v1/raft/status");
@@ -99,7 +99,7 @@ bool scene_wait(struct scene *scene, unsigned node, bool (*holds)(const struct s
                 const char *what)
 {
     do {
-        struct scene_status status = scene_ask(scene, node);
+        struct scene_status status = ask(scene, node);
         if (status.answers && holds(&status))
             return true;
     } while (pause_before_next(scene));
@@ -113,7 +113,7 @@ int scene_leader(struct scene *scene)
         for (unsigned node = 0; node < SCENE_NODES; node++) {
             if (scene->nodes.pids[node] == 0)
                 continue;
-            struct scene_status status = scene_ask(scene, node);
+            struct scene_status status = ask(scene, node);
             running++;
             leader = running == 1 ? status.leader : leader;
             agreeing += status.has_leader_http && status.leader == leader;

@@ -31,7 +31,6 @@ bool scene_open(struct scene *scene);
 void scene_close(struct scene *scene);
 
 const char *scene_endpoint(unsigned node, char out[32]);
-struct scene_status scene_ask(struct scene *scene, unsigned node);
 /* Until `holds` is true of what `node` says. */
 bool scene_wait(struct scene *scene, unsigned node, bool (*holds)(const struct scene_status *),
                 const char *what);

@@ -76,7 +76,8 @@ static struct wal_batch *take_idle(struct wal_queue *queue)
     return batch;
 }
 
-struct wal_batch *wal_queue_batch(struct wal_queue *queue, size_t record_bytes)
+/* The batch that takes a record of this many bytes: the newest, or a new one when that is full. */
+static struct wal_batch *batch_for(struct wal_queue *queue, size_t record_bytes)
 {
     REQUIRE(record_bytes > 0);
     if (!list_is_empty(&queue->waiting)) {
@@ -94,7 +95,7 @@ struct wal_batch *wal_queue_batch(struct wal_queue *queue, size_t record_bytes)
 void wal_queue_put_hard_state(struct wal_queue *queue, const struct hard_state *hard_state)
 {
     size_t record_bytes = wal_format_record_bytes(WAL_HARD_STATE_BYTES);
-    struct wal_batch *batch = wal_queue_batch(queue, record_bytes);
+    struct wal_batch *batch = batch_for(queue, record_bytes);
     wal_format_put_hard_state(hard_state, &batch->bytes);
     INVARIANT(!batch->bytes.is_full);
     batch->records_count++;
@@ -106,7 +107,7 @@ void wal_queue_put_hard_state(struct wal_queue *queue, const struct hard_state *
 void wal_queue_put_mark(struct wal_queue *queue, const struct wal_mark *mark)
 {
     size_t record_bytes = wal_format_record_bytes(WAL_MARK_BYTES);
-    struct wal_batch *batch = wal_queue_batch(queue, record_bytes);
+    struct wal_batch *batch = batch_for(queue, record_bytes);
     wal_format_put_mark(mark, &batch->bytes);
     INVARIANT(!batch->bytes.is_full);
     batch->records_count++;
@@ -139,7 +140,7 @@ static void note_entry(struct wal_batch *batch, raft_index index, bool is_break)
 void wal_queue_put_entry(struct wal_queue *queue, const struct entry *entry)
 {
     size_t record_bytes = wal_format_record_bytes(entry_bytes(entry));
-    struct wal_batch *batch = wal_queue_batch(queue, record_bytes);
+    struct wal_batch *batch = batch_for(queue, record_bytes);
     note_entry(batch, entry->id.index, queue->was_cut);
     queue->was_cut = false;
     wal_format_put_entry(entry, &batch->bytes);

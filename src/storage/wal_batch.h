@@ -46,8 +46,6 @@ struct wal_queue {
 void wal_queue_init(struct wal_queue *queue);
 void wal_queue_release(struct wal_queue *queue);
 bool wal_queue_is_empty(const struct wal_queue *queue);
-/* The batch that takes a record of this many bytes: the newest, or a new one when that is full. */
-struct wal_batch *wal_queue_batch(struct wal_queue *queue, size_t record_bytes);
 void wal_queue_put_hard_state(struct wal_queue *queue, const struct hard_state *hard_state);
 void wal_queue_put_mark(struct wal_queue *queue, const struct wal_mark *mark);
 void wal_queue_put_entry(struct wal_queue *queue, const struct entry *entry);

@@ -48,14 +48,6 @@ static inline bool fixture_delete(struct tree *tree, struct bytes key)
     return true;
 }
 
-/* 0: absent. */
-static inline uint64_t fixture_get(struct tree_view view, struct bytes key)
-{
-    struct tree_cursor cursor;
-    const struct tree_item *item = tree_find(view, key, &cursor);
-    return item != NULL ? record_of(item)->number : 0;
-}
-
 /* The numbers of a view, in the order of its keys. */
 struct numbers {
     uint64_t *values; /* owned */
