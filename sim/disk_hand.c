@@ -73,9 +73,7 @@ void disk_empty(struct world *world, struct machine *machine)
     }
     names_release(&machine->cached);
     names_release(&machine->durable);
-    mem_free(machine->changes);
-    machine->changes = NULL;
-    machine->changes_count = machine->changes_capacity = 0;
+    changes_release(&machine->changes);
 }
 
 /* ---- settings ---- */

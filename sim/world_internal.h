@@ -2,15 +2,17 @@
  *
  *      world.c      machines and their turns          disk.c        env.h: files and names
  *      heap.c       what is due next                  disk_store.c  sectors, cached and durable
- *      clock.c      clocks, timers, tasks             disk_names.c  names, cached and durable
- *      event.c      trace, digest, counts, chance     disk_hand.c   backups and damage
- *      net.c        env.h: listeners and streams      net_fault.c   cuts, resets, half-open ends
- *      net_link.c   when a segment arrives            shape.c       shapes of partitions */
+ *      clock.c      clocks, timers, tasks             names.c       names, and their changes
+ *      event.c      trace, digest, counts, chance     disk_names.c  which of them last
+ *      net.c        env.h: listeners and streams      disk_hand.c   backups and damage
+ *      net_link.c   when a segment arrives            net_fault.c   cuts, resets, half-open ends
+ *      shape.c      shapes of partitions */
 #ifndef MINIKV_SIM_WORLD_INTERNAL_H
 #define MINIKV_SIM_WORLD_INTERNAL_H
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "sim/names.h"
 #include "sim/world.h"
 
 /* Something that becomes due. Embedded in its owner, which cancels it before it goes away. */
@@ -64,7 +66,7 @@ struct machine_clock {
     time_us wall_ahead;
 };
 
-enum { DISK_PATH_BYTES = 96, DISK_PAGE_BYTES = 4096, DISK_PAGE_SECTORS = 8 };
+enum { DISK_PAGE_BYTES = 4096, DISK_PAGE_SECTORS = 8 };
 
 /* A page of some file, shared by what it is cached as, by the disk, and by copies of the disk:
  * whoever wants to change it while others share it makes a copy first. */
@@ -95,23 +97,6 @@ struct disk_inode {
     bool is_used; /* while unused ones are looked for */
 };
 
-struct disk_name {
-    char path[DISK_PATH_BYTES];
-    struct disk_inode *inode;
-};
-
-struct disk_names {
-    struct disk_name *items; /* in no order */
-    size_t count, capacity;
-};
-
-/* A change of names that no sync of a directory has covered: `from` goes, `to` is `inode`. */
-struct disk_change {
-    char from[DISK_PATH_BYTES]; /* "": nothing goes */
-    char to[DISK_PATH_BYTES];   /* "": nothing comes */
-    struct disk_inode *inode;
-};
-
 struct machine {
     struct env *env; /* NULL: off */
     bool is_paused;
@@ -129,8 +114,7 @@ struct machine {
     enum world_io_fault io_fault;
     struct list inodes;
     struct disk_names cached, durable;
-    struct disk_change *changes;
-    size_t changes_count, changes_capacity;
+    struct disk_changes changes;
 };
 
 struct link_state {
@@ -240,14 +224,8 @@ void chunks_free(struct world *world);
 
 /* ---- disk_names.c ---- */
 
-struct disk_name *names_find(const struct disk_names *names, const char *path);
-void names_set(struct disk_names *names, const char *path, struct disk_inode *inode);
-void names_release(struct disk_names *names);
 bool names_have_directory(const struct disk_names *names, const char *path);
 bool names_have_parent(const struct disk_names *names, const char *path);
-/* Whether `path` lies directly in `directory`. */
-bool path_is_in(const char *path, const char *directory);
-/* "": nothing goes; "": nothing comes. */
 void names_change(struct machine *machine, const char *from, const char *to,
                   struct disk_inode *inode);
 void names_sync(struct machine *machine, const char *directory);

@@ -4,8 +4,9 @@
 
 #include "base/prng.h"
 #include "disk_env.h"
+#include "sim/names.h"
 
-enum { DISK_PATH_BYTES = 96, DISK_SECTOR_BYTES = 512 };
+enum { DISK_SECTOR_BYTES = 512 };
 
 struct disk_content {
     uint8_t *data;
@@ -20,29 +21,12 @@ struct disk_write {
 };
 
 /* A file without its name. */
-struct disk_node {
+struct disk_inode {
     struct disk_content cached, durable;
     struct disk_write *writes; /* since the last sync */
     size_t writes_count, writes_capacity;
     bool is_directory;
-    struct disk_node *next; /* of all there are */
-};
-
-struct disk_name {
-    char path[DISK_PATH_BYTES];
-    struct disk_node *node;
-};
-
-struct disk_names {
-    struct disk_name *items;
-    size_t count, capacity;
-};
-
-/* A change of names that no directory sync has covered: `from` goes, `to` is `node`. */
-struct disk_change {
-    char from[DISK_PATH_BYTES]; /* "": nothing goes */
-    char to[DISK_PATH_BYTES];   /* "": nothing comes */
-    struct disk_node *node;
+    struct disk_inode *next; /* of all there are */
 };
 
 /* Writes started and not completed, oldest first; in the cache as soon as they are first. */
@@ -56,7 +40,7 @@ enum disk_verdict { DISK_GO_ON, DISK_FAIL, DISK_DIE, DISK_LIE };
 
 struct env_file {
     struct env *env;
-    struct disk_node *node;
+    struct disk_inode *inode;
     uint64_t life; /* of the process that opened it */
     struct list link;
 };
@@ -70,10 +54,9 @@ struct env {
     struct list tasks;
     struct disk_lane lanes[2]; /* [is_background] */
 
-    struct disk_node *nodes;
+    struct disk_inode *inodes;
     struct disk_names cached, durable;
-    struct disk_change *changes;
-    size_t changes_count, changes_capacity;
+    struct disk_changes changes;
     struct list files; /* open */
     uint64_t life;
 

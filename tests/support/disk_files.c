@@ -1,7 +1,6 @@
 /* The disk of the disk env: files, names, what is durable of them, and how they break. */
 #include "support/disk_env_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/crc32c.h"
@@ -41,46 +40,46 @@ static struct bytes content_bytes(const struct disk_content *content)
     return bytes_of(content->data, content->count);
 }
 
-static struct disk_node *node_new(struct env *env, bool is_directory)
+static struct disk_inode *inode_new(struct env *env, bool is_directory)
 {
-    struct disk_node *node = mem_alloc(sizeof *node);
-    node->is_directory = is_directory;
-    node->next = env->nodes;
-    env->nodes = node;
-    return node;
+    struct disk_inode *inode = mem_alloc(sizeof *inode);
+    inode->is_directory = is_directory;
+    inode->next = env->inodes;
+    env->inodes = inode;
+    return inode;
 }
 
-static void node_forget_writes(struct disk_node *node)
+static void inode_forget_writes(struct disk_inode *inode)
 {
-    for (size_t i = 0; i < node->writes_count; i++)
-        mem_free(node->writes[i].data);
-    node->writes_count = 0;
+    for (size_t i = 0; i < inode->writes_count; i++)
+        mem_free(inode->writes[i].data);
+    inode->writes_count = 0;
 }
 
-static void node_write(struct disk_node *node, uint64_t offset, struct bytes bytes)
+static void inode_write(struct disk_inode *inode, uint64_t offset, struct bytes bytes)
 {
     if (bytes.count == 0)
         return;
-    content_write(&node->cached, offset, bytes);
-    if (node->writes_count == node->writes_capacity) {
-        node->writes_capacity = node->writes_capacity * 2 + 4;
-        node->writes = mem_realloc(node->writes, node->writes_capacity * sizeof *node->writes);
+    content_write(&inode->cached, offset, bytes);
+    if (inode->writes_count == inode->writes_capacity) {
+        inode->writes_capacity = inode->writes_capacity * 2 + 4;
+        inode->writes = mem_realloc(inode->writes, inode->writes_capacity * sizeof *inode->writes);
     }
-    struct disk_write *write = &node->writes[node->writes_count++];
+    struct disk_write *write = &inode->writes[inode->writes_count++];
     *write = (struct disk_write){offset, mem_alloc_raw(bytes.count), bytes.count};
     memcpy(write->data, bytes.data, bytes.count);
 }
 
-static void node_sync(struct disk_node *node)
+static void inode_sync(struct disk_inode *inode)
 {
-    for (size_t i = 0; i < node->writes_count; i++)
-        content_write(&node->durable, node->writes[i].offset,
-                      bytes_of(node->writes[i].data, node->writes[i].count));
-    node_forget_writes(node);
+    for (size_t i = 0; i < inode->writes_count; i++)
+        content_write(&inode->durable, inode->writes[i].offset,
+                      bytes_of(inode->writes[i].data, inode->writes[i].count));
+    inode_forget_writes(inode);
 }
 
 /* One sector of an unsynced write, as the power goes: there, not there, or half there. */
-static void persist_sector(struct prng *prng, struct disk_node *node,
+static void persist_sector(struct prng *prng, struct disk_inode *inode,
                            const struct disk_write *write, size_t from, uint64_t survivors)
 {
     size_t count = MIN(write->count - from, (size_t)DISK_SECTOR_BYTES);
@@ -88,114 +87,37 @@ static void persist_sector(struct prng *prng, struct disk_node *node,
     uint64_t chance = prng_below(prng, 100);
     if (chance >= survivors) {
         /* New blocks that were allotted but not written may show what was there before. */
-        bool is_new = offset + count > node->durable.count;
+        bool is_new = offset + count > inode->durable.count;
         if (!is_new || prng_below(prng, 8) != 0)
             return;
         for (size_t i = 0; i < count; i++) {
             uint8_t garbage = (uint8_t)prng_next(prng);
-            content_write(&node->durable, offset + i, bytes_of(&garbage, 1));
+            content_write(&inode->durable, offset + i, bytes_of(&garbage, 1));
         }
         return;
     }
     if (prng_below(prng, 64) == 0)
         count = (size_t)prng_below(prng, count + 1);
-    content_write(&node->durable, offset, bytes_of(write->data + from, count));
+    content_write(&inode->durable, offset, bytes_of(write->data + from, count));
 }
 
 /* Any part of the unsynced writes becomes durable, the rest never does. */
-static void node_persist_some(struct prng *prng, struct disk_node *node)
+static void inode_persist_some(struct prng *prng, struct disk_inode *inode)
 {
     static const uint64_t odds[] = {0, 10, 50, 90, 97, 100};
     uint64_t survivors = odds[prng_below(prng, ARRAY_COUNT(odds))];
-    for (size_t i = 0; i < node->writes_count; i++)
-        for (size_t from = 0; from < node->writes[i].count; from += DISK_SECTOR_BYTES)
-            persist_sector(prng, node, &node->writes[i], from, survivors);
-    node_forget_writes(node);
+    for (size_t i = 0; i < inode->writes_count; i++)
+        for (size_t from = 0; from < inode->writes[i].count; from += DISK_SECTOR_BYTES)
+            persist_sector(prng, inode, &inode->writes[i], from, survivors);
+    inode_forget_writes(inode);
 }
 
 /* ---- names ---- */
 
-static struct disk_name *names_find(const struct disk_names *names, const char *path)
-{
-    for (size_t i = 0; i < names->count; i++)
-        if (strcmp(names->items[i].path, path) == 0)
-            return &names->items[i];
-    return NULL;
-}
-
-static void names_remove(struct disk_names *names, const char *path)
-{
-    struct disk_name *name = names_find(names, path);
-    if (name != NULL)
-        *name = names->items[--names->count];
-}
-
-static void names_set(struct disk_names *names, const char *path, struct disk_node *node)
-{
-    struct disk_name *name = names_find(names, path);
-    if (name == NULL) {
-        if (names->count == names->capacity) {
-            names->capacity = names->capacity * 2 + 8;
-            names->items = mem_realloc(names->items, names->capacity * sizeof *names->items);
-        }
-        name = &names->items[names->count++];
-        (void)snprintf(name->path, sizeof name->path, "%s", path);
-    }
-    name->node = node;
-}
-
-static void apply(struct disk_names *names, const struct disk_change *change)
-{
-    if (change->from[0] != '\0')
-        names_remove(names, change->from);
-    if (change->to[0] != '\0')
-        names_set(names, change->to, change->node);
-}
-
-static void change_names(struct env *env, const char *from, const char *to, struct disk_node *node)
-{
-    if (env->changes_count == env->changes_capacity) {
-        env->changes_capacity = env->changes_capacity * 2 + 8;
-        env->changes = mem_realloc(env->changes, env->changes_capacity * sizeof *env->changes);
-    }
-    struct disk_change *change = &env->changes[env->changes_count++];
-    change->node = node;
-    (void)snprintf(change->from, sizeof change->from, "%s", from);
-    (void)snprintf(change->to, sizeof change->to, "%s", to);
-    apply(&env->cached, change);
-}
-
-/* Whether `path` lies directly in `directory`. */
-static bool is_in(const char *path, const char *directory)
-{
-    size_t count = strcmp(directory, ".") == 0 ? 0 : strlen(directory);
-    if (count > 0 && (strncmp(path, directory, count) != 0 || path[count] != '/'))
-        return false;
-    return strchr(path + (count > 0 ? count + 1 : 0), '/') == NULL;
-}
-
 static bool has_parent(const struct disk_names *names, const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        return true;
     char parent[DISK_PATH_BYTES];
-    (void)snprintf(parent, sizeof parent, "%.*s", (int)(slash - path), path);
-    return names_find(names, parent) != NULL;
-}
-
-static void sync_names(struct env *env, const char *directory)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < env->changes_count; i++) {
-        struct disk_change *change = &env->changes[i];
-        const char *path = change->to[0] != '\0' ? change->to : change->from;
-        if (is_in(path, directory))
-            apply(&env->durable, change);
-        else
-            env->changes[kept++] = *change;
-    }
-    env->changes_count = kept;
+    return !path_parent(path, parent) || names_find(names, parent) != NULL;
 }
 
 static void copy_names(struct disk_names *to, const struct disk_names *from)
@@ -203,7 +125,7 @@ static void copy_names(struct disk_names *to, const struct disk_names *from)
     to->count = 0;
     for (size_t i = 0; i < from->count; i++)
         if (has_parent(from, from->items[i].path))
-            names_set(to, from->items[i].path, from->items[i].node);
+            names_set(to, from->items[i].path, from->items[i].inode);
 }
 
 /* ---- life and death ---- */
@@ -215,20 +137,20 @@ void disk_files_init(struct env *env)
 
 void disk_files_release(struct env *env)
 {
-    while (env->nodes != NULL) {
-        struct disk_node *node = env->nodes;
-        env->nodes = node->next;
-        node_forget_writes(node);
-        mem_free(node->writes);
-        mem_free(node->cached.data);
-        mem_free(node->durable.data);
-        mem_free(node);
+    while (env->inodes != NULL) {
+        struct disk_inode *inode = env->inodes;
+        env->inodes = inode->next;
+        inode_forget_writes(inode);
+        mem_free(inode->writes);
+        mem_free(inode->cached.data);
+        mem_free(inode->durable.data);
+        mem_free(inode);
     }
     while (!list_is_empty(&env->files))
         env_file_close(CONTAINER_OF(env->files.next, struct env_file, link));
-    mem_free(env->cached.items);
-    mem_free(env->durable.items);
-    mem_free(env->changes);
+    names_release(&env->cached);
+    names_release(&env->durable);
+    changes_release(&env->changes);
 }
 
 void disk_files_end_life(struct env *env)
@@ -238,18 +160,18 @@ void disk_files_end_life(struct env *env)
 
 void disk_files_lose_cache(struct env *env)
 {
-    for (struct disk_node *node = env->nodes; node != NULL; node = node->next) {
-        node_persist_some(&env->prng, node);
-        content_assign(&node->cached, content_bytes(&node->durable));
+    for (struct disk_inode *inode = env->inodes; inode != NULL; inode = inode->next) {
+        inode_persist_some(&env->prng, inode);
+        content_assign(&inode->cached, content_bytes(&inode->durable));
     }
     bool is_in_order = prng_below(&env->prng, 2) == 0;
-    for (size_t i = 0; i < env->changes_count; i++) {
+    for (size_t i = 0; i < env->changes.count; i++) {
         if (prng_below(&env->prng, 2) == 0)
-            apply(&env->durable, &env->changes[i]);
+            names_apply(&env->durable, &env->changes.items[i]);
         else if (is_in_order)
             break; /* as a journal would have it */
     }
-    env->changes_count = 0;
+    env->changes.count = 0;
     copy_names(&env->cached, &env->durable);
     copy_names(&env->durable, &env->cached);
 }
@@ -290,13 +212,13 @@ enum status env_file_open(struct env *env, const char *path, enum env_open mode,
             errtext_set(error, "create %s: exists, or has no directory", path);
             return ST_IO;
         }
-        change_names(env, "", path, node_new(env, false));
+        changes_put(&env->changes, &env->cached, "", path, inode_new(env, false));
         name = names_find(&env->cached, path);
     }
     if (verdict == DISK_DIE)
         return ST_IO;
     struct env_file *file = mem_alloc(sizeof *file);
-    *file = (struct env_file){.env = env, .node = name->node, .life = env->life};
+    *file = (struct env_file){.env = env, .inode = name->inode, .life = env->life};
     list_push_back(&env->files, &file->link);
     *out_file = file;
     return ST_OK;
@@ -319,7 +241,7 @@ enum status env_file_size(struct env_file *file, uint64_t *out_bytes)
 {
     if (is_gone(file))
         return ST_IO;
-    *out_bytes = file->node->cached.count;
+    *out_bytes = file->inode->cached.count;
     return outcome(file->env, disk_next_op(file->env));
 }
 
@@ -328,7 +250,7 @@ enum status env_file_read(struct env_file *file, uint64_t offset, void *out, siz
 {
     if (is_gone(file))
         return ST_IO;
-    const struct disk_content *content = &file->node->cached;
+    const struct disk_content *content = &file->inode->cached;
     size_t rest = offset < content->count ? content->count - (size_t)offset : 0;
     *out_count = MIN(count, rest);
     if (*out_count > 0)
@@ -340,7 +262,7 @@ static uint64_t bytes_used(const struct env *env)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < env->cached.count; i++)
-        bytes += env->cached.items[i].node->cached.count;
+        bytes += env->cached.items[i].inode->cached.count;
     return bytes;
 }
 
@@ -348,7 +270,7 @@ static uint64_t bytes_used(const struct env *env)
 static size_t room_for(const struct env_file *file, uint64_t offset, size_t count)
 {
     const struct env *env = file->env;
-    uint64_t end = file->node->cached.count;
+    uint64_t end = file->inode->cached.count;
     if (env->capacity == 0 || offset + count <= end)
         return count;
     uint64_t used = bytes_used(env);
@@ -365,7 +287,7 @@ enum status env_file_write(struct env_file *file, uint64_t offset, struct bytes 
     size_t count = room_for(file, offset, bytes.count);
     if (verdict == DISK_FAIL || verdict == DISK_DIE)
         count = MIN(count, (size_t)prng_below(&env->prng, bytes.count + 1));
-    node_write(file->node, offset, bytes_of(bytes.data, count));
+    inode_write(file->inode, offset, bytes_of(bytes.data, count));
     if (verdict == DISK_GO_ON && count < bytes.count)
         return ST_NO_SPACE;
     return outcome(env, verdict);
@@ -379,14 +301,14 @@ enum status env_file_sync(struct env_file *file)
     enum disk_verdict verdict = disk_next_op(env);
     switch (verdict) {
     case DISK_GO_ON:
-        node_sync(file->node);
+        inode_sync(file->inode);
         break;
     case DISK_FAIL: /* the dirty pages are clean now, and lost: the next sync will say all is well
                      */
-        node_persist_some(&env->prng, file->node);
+        inode_persist_some(&env->prng, file->inode);
         break;
     case DISK_LIE:
-        node_forget_writes(file->node);
+        inode_forget_writes(file->inode);
         break;
     case DISK_DIE:
         break;
@@ -400,7 +322,7 @@ enum status env_dir_make(struct env *env, const char *path)
         return ST_IO;
     enum disk_verdict verdict = disk_next_op(env);
     if (verdict != DISK_FAIL && names_find(&env->cached, path) == NULL)
-        change_names(env, "", path, node_new(env, true));
+        changes_put(&env->changes, &env->cached, "", path, inode_new(env, true));
     return outcome(env, verdict);
 }
 
@@ -410,7 +332,7 @@ enum status env_dir_sync(struct env *env, const char *path)
         return ST_IO;
     enum disk_verdict verdict = disk_next_op(env);
     if (verdict == DISK_GO_ON)
-        sync_names(env, path);
+        changes_sync(&env->changes, &env->durable, path);
     return outcome(env, verdict);
 }
 
@@ -431,7 +353,7 @@ enum status env_dir_list(struct env *env, const char *path,
         qsort(env->cached.items, env->cached.count, sizeof *env->cached.items, compare_names);
     for (size_t i = 0; i < env->cached.count; i++) {
         const char *slash = strrchr(env->cached.items[i].path, '/');
-        if (is_in(env->cached.items[i].path, path))
+        if (path_is_in(env->cached.items[i].path, path))
             on_name(ctx, slash != NULL ? slash + 1 : env->cached.items[i].path);
     }
     return ST_OK;
@@ -446,7 +368,7 @@ enum status env_rename(struct env *env, const char *from, const char *to)
     if (name == NULL)
         return ST_NOT_FOUND;
     if (verdict != DISK_FAIL)
-        change_names(env, from, to, name->node);
+        changes_put(&env->changes, &env->cached, from, to, name->inode);
     return outcome(env, verdict);
 }
 
@@ -459,7 +381,7 @@ enum status env_unlink(struct env *env, const char *path)
     if (name == NULL)
         return ST_NOT_FOUND;
     if (verdict != DISK_FAIL)
-        change_names(env, path, "", name->node);
+        changes_put(&env->changes, &env->cached, path, "", name->inode);
     return outcome(env, verdict);
 }
 
@@ -475,49 +397,45 @@ bool disk_env_exists(struct env *env, const char *path)
     return names_find(&env->cached, path) != NULL;
 }
 
-static struct disk_node *node_at(struct env *env, const char *path)
+static struct disk_inode *inode_at(struct env *env, const char *path)
 {
     struct disk_name *name = names_find(&env->cached, path);
     REQUIRE(name != NULL);
-    return name->node;
+    return name->inode;
 }
 
 struct bytes disk_env_peek(struct env *env, const char *path)
 {
-    return content_bytes(&node_at(env, path)->cached);
+    return content_bytes(&inode_at(env, path)->cached);
 }
 
 void disk_env_put(struct env *env, const char *path, struct bytes bytes)
 {
-    const char *slash = strrchr(path, '/');
     char parent[DISK_PATH_BYTES];
-    if (slash != NULL) {
-        (void)snprintf(parent, sizeof parent, "%.*s", (int)(slash - path), path);
-        if (names_find(&env->durable, parent) == NULL) {
-            struct disk_node *directory = node_new(env, true);
-            names_set(&env->cached, parent, directory);
-            names_set(&env->durable, parent, directory);
-        }
+    if (path_parent(path, parent) && names_find(&env->durable, parent) == NULL) {
+        struct disk_inode *directory = inode_new(env, true);
+        names_set(&env->cached, parent, directory);
+        names_set(&env->durable, parent, directory);
     }
-    struct disk_node *node = node_new(env, false);
-    content_assign(&node->cached, bytes);
-    content_assign(&node->durable, bytes);
-    names_set(&env->cached, path, node);
-    names_set(&env->durable, path, node);
+    struct disk_inode *inode = inode_new(env, false);
+    content_assign(&inode->cached, bytes);
+    content_assign(&inode->durable, bytes);
+    names_set(&env->cached, path, inode);
+    names_set(&env->durable, path, inode);
 }
 
 void disk_env_poke(struct env *env, const char *path, uint64_t offset, struct bytes bytes)
 {
-    struct disk_node *node = node_at(env, path);
-    content_write(&node->cached, offset, bytes);
-    content_write(&node->durable, offset, bytes);
+    struct disk_inode *inode = inode_at(env, path);
+    content_write(&inode->cached, offset, bytes);
+    content_write(&inode->durable, offset, bytes);
 }
 
 void disk_env_truncate(struct env *env, const char *path, uint64_t bytes)
 {
-    struct disk_node *node = node_at(env, path);
-    content_resize(&node->cached, (size_t)bytes);
-    content_resize(&node->durable, (size_t)bytes);
+    struct disk_inode *inode = inode_at(env, path);
+    content_resize(&inode->cached, (size_t)bytes);
+    content_resize(&inode->durable, (size_t)bytes);
 }
 
 void disk_env_remove(struct env *env, const char *path)
@@ -531,8 +449,8 @@ struct env *disk_env_copy(struct env *env, uint64_t seed)
     struct env *copy = disk_env_new(seed);
     for (size_t i = 0; i < env->cached.count; i++) {
         const struct disk_name *name = &env->cached.items[i];
-        if (!name->node->is_directory)
-            disk_env_put(copy, name->path, content_bytes(&name->node->cached));
+        if (!name->inode->is_directory)
+            disk_env_put(copy, name->path, content_bytes(&name->inode->cached));
     }
     return copy;
 }
@@ -545,7 +463,7 @@ uint32_t disk_env_digest(struct env *env)
     for (size_t i = 0; i < env->cached.count; i++) {
         const struct disk_name *name = &env->cached.items[i];
         digest = crc32c(digest, bytes_of(name->path, strlen(name->path) + 1));
-        digest = crc32c(digest, content_bytes(&name->node->cached));
+        digest = crc32c(digest, content_bytes(&name->inode->cached));
     }
     return digest;
 }
