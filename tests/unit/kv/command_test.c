@@ -1,9 +1,8 @@
 /* Commands come back from their bytes as they were, and nothing else is taken for one. */
 #include "command_fixture.h"
 
-#include <stdlib.h>
-
 #include "base/mem.h"
+#include "support/hex.h"
 
 /* ---- there and back ---- */
 
@@ -122,15 +121,7 @@ static void what_decodes_encodes_to_the_same_bytes(void **state)
 
 static enum status decode_hex(const char *hex)
 {
-    struct buf buf;
-    buf_init(&buf, 4096);
-    for (const char *at = hex; *at != '\0'; at++) {
-        if (*at == ' ')
-            continue;
-        char digits[3] = {at[0], at[1], 0};
-        buf_put_u8(&buf, (uint8_t)strtoul(digits, NULL, 16));
-        at++;
-    }
+    struct buf buf = hex_bytes(hex);
     struct command command;
     enum status status = command_decode(buf_bytes(&buf), &command);
     buf_release(&buf);

@@ -120,4 +120,18 @@ static inline void assert_outcome(struct kv_result got, enum status status, bool
     assert_int_equal(got.mod_revision, mod_revision);
 }
 
+/* Each variant of a state has a digest of its own, and the same one every time. */
+static inline void fixture_assert_digests_differ(uint64_t (*digest_with)(int variant), int count)
+{
+    uint64_t digests[16];
+    assert_in_range(count, 2, ARRAY_COUNT(digests));
+    for (int i = 0; i < count; i++)
+        digests[i] = digest_with(i);
+
+    assert_true(digest_with(0) == digests[0]);
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < i; j++)
+            assert_true(digests[i] != digests[j]);
+}
+
 #endif

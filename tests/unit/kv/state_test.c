@@ -1,10 +1,9 @@
 /* The state as bytes: all of it is there, comes back as it was, and nothing else is taken. */
 #include "once_fixture.h"
 
-#include <stdlib.h>
-
 #include "kv/kv_internal.h"
 #include "session_fixture.h"
+#include "support/hex.h"
 
 static struct buf encode(const struct kv *kv)
 {
@@ -166,16 +165,7 @@ static uint64_t digest_with(int variant)
 static void what_is_remembered_is_part_of_the_digest(void **state)
 {
     (void)state;
-    enum { VARIANTS = 9 };
-    uint64_t digests[VARIANTS];
-
-    for (int i = 0; i < VARIANTS; i++)
-        digests[i] = digest_with(i);
-
-    assert_true(digest_with(0) == digests[0]);
-    for (int i = 0; i < VARIANTS; i++)
-        for (int j = 0; j < i; j++)
-            assert_true(digests[i] != digests[j]);
+    fixture_assert_digests_differ(digest_with, 9);
 }
 
 /* ---- the bytes ---- */
@@ -320,15 +310,7 @@ static void bytes_with_a_digest_that_fits_make_a_sound_state_or_none(void **stat
 /* Sessions as bytes, each whole but for one thing. */
 static enum status decode_sessions_hex(const char *hex)
 {
-    struct buf buf;
-    buf_init(&buf, 4096);
-    for (const char *at = hex; *at != '\0'; at++) {
-        if (*at == ' ')
-            continue;
-        char digits[3] = {at[0], at[1], 0};
-        buf_put_u8(&buf, (uint8_t)strtoul(digits, NULL, 16));
-        at++;
-    }
+    struct buf buf = hex_bytes(hex);
     struct sessions *sessions = sessions_new_limited(3, 2000);
     enum status status = sessions_load_all(sessions, buf_bytes(&buf));
     if (status == ST_OK)
