@@ -354,99 +354,16 @@ time_us members_next(const struct swarm *swarm)
 
 /* ---- in the end ---- */
 
-/* Nobody is taken out any more; who has been asking to join still does. */
+/* Nobody is taken out any more; who has been asking to join still does, and does not wait for one
+ * that may be off for good. */
 void members_heal(struct swarm *swarm)
 {
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
         struct site *site = &swarm->sites[i];
         if (site->wish == WISH_REMOVED)
             site->wish = WISH_NOTHING;
-    }
-}
-
-static const struct site *find_leader(const struct swarm *swarm)
-{
-    const struct site *leader = NULL;
-    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
-        const struct site *site = &swarm->sites[i];
-        if (site->node != NULL && site->led_term != 0 &&
-            (leader == NULL || site->led_term > leader->led_term))
-            leader = site;
-    }
-    return leader;
-}
-
-/* Whether its node lets that one in: it has the id in its configuration, and the directory that it
- * has recorded for it. */
-static bool knows(const struct site *site, const struct site *other)
-{
-    const struct kv_member *member = kv_member(node_kv(site->node), other->id);
-    bool is_other = member != NULL && member->identity != 0 && other->node != NULL &&
-                    member->identity != node_identity(other->node);
-    return config_find(raft_config(node_raft(site->node)), other->id) != NULL && !is_other;
-}
-
-/* A healed voter that is known to this node; 0: there is none. */
-static unsigned find_known_voter(const struct site *site)
-{
-    const struct swarm *swarm = site->swarm;
-    const struct config *members = members_now(swarm);
-    for (uint32_t i = 0; i < members->members_count; i++) {
-        const struct member *member = &members->members[i];
-        if (member->is_voter && member->id != site->id && (swarm->core & 1u << member->id) != 0 &&
-            knows(site, &swarm->sites[member->id]))
-            return member->id;
-    }
-    return 0;
-}
-
-bool members_are_strangers(const struct swarm *swarm)
-{
-    for (unsigned a = 1; a <= swarm->plan.nodes_count; a++) {
-        const struct site *site = &swarm->sites[a];
-        if (!members_are_owed(swarm, a) || site->node == NULL || node_applied(site->node) == 0)
-            continue;
-        for (unsigned b = 1; b <= swarm->plan.nodes_count; b++)
-            if (b != a && members_are_owed(swarm, b) && !knows(site, &swarm->sites[b]))
-                return true;
-    }
-    return false;
-}
-
-/* It would have to join anew. Where too few are left without it nothing can be asked of anybody. */
-static void strand(struct swarm *swarm, unsigned id)
-{
-    const struct config *members = members_now(swarm);
-    unsigned left = 0;
-    swarm->core &= ~(1u << id);
-    for (uint32_t i = 0; i < members->members_count; i++)
-        left += members->members[i].is_voter && (swarm->core & 1u << members->members[i].id) != 0;
-    if (left > config_voters_count(members) / 2)
-        return;
-    swarm->core = 0;
-    swarm->totals.strangers++;
-}
-
-void members_help(struct swarm *swarm)
-{
-    const struct site *leader = find_leader(swarm);
-    time_us now = world_now(swarm->world);
-    if (leader == NULL || now < swarm->help_at)
-        return;
-    swarm->help_at = now + 2 * swarm->plan.election + 1000 * TIME_US_PER_MS;
-    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
-        struct site *site = &swarm->sites[i];
-        if (!members_are_owed(swarm, i) || site->node == NULL || node_applied(site->node) == 0)
-            continue;
-        if (site == leader || knows(site, leader))
-            continue;
-        unsigned to = find_known_voter(site);
-        swarm_note(swarm, TRACE_HEAL, i, leader->id, FAULT_MEMBERS, 0,
-                   "does not know n%u, which leads", leader->id);
-        if (to != 0)
-            work_transfer(swarm, leader->id, to);
-        else
-            strand(swarm, i);
+        else if (site->wish == WISH_JOINED)
+            site->ask_at = world_now(swarm->world);
     }
 }
 

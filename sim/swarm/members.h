@@ -40,11 +40,6 @@ struct config members_hint(const struct site *at, unsigned id);
 /* ---- the second phase ---- */
 
 void members_heal(struct swarm *swarm);
-/* One healed member does not let another one in. */
-bool members_are_strangers(const struct swarm *swarm);
-/* A member that was away while others came and went does not let in a leader that it has never
- * heard of. An operator hands over to one that it knows; if there is none, it is owed nothing. */
-void members_help(struct swarm *swarm);
 /* A healed member: must serve. */
 bool members_are_owed(const struct swarm *swarm, unsigned id);
 /* A healed machine is not yet a member, or has no vote yet. */

@@ -122,7 +122,6 @@ void report_add(struct report *report, const struct fleet_result *result)
     sum->snapshots += result->totals.snapshots;
     sum->installs += result->totals.installs;
     sum->changes += result->totals.changes;
-    sum->strangers += result->totals.strangers;
     sum->replayed += result->totals.replayed;
     sum->expired += result->totals.expired;
     sum->sealed += result->totals.sealed;
@@ -165,12 +164,11 @@ void report_end(struct report *report)
                   "%zu seeds, %zu failed: %" PRIu64 " virtual minutes, %" PRIu64
                   " requests (%" PRIu64 " over HTTP), %" PRIu64 " commits, %" PRIu64
                   " elections, %" PRIu64 " snapshots, %" PRIu64 " installed, %" PRIu64
-                  " changes of members (%" PRIu64 " runs end among strangers), %" PRIu64
-                  " repeated writes, %" PRIu64 " faults, %" PRIu64 " histories undecided\n",
+                  " changes of members, %" PRIu64 " repeated writes, %" PRIu64 " faults, %" PRIu64
+                  " histories undecided\n",
                   report->done_count, report->failed_count, report->simulated / 60000000,
                   sum->operations, sum->calls, sum->commits, sum->elections, sum->snapshots,
-                  sum->installs, sum->changes, sum->strangers, sum->replayed, sum->faults_count,
-                  sum->undecided);
+                  sum->installs, sum->changes, sum->replayed, sum->faults_count, sum->undecided);
     (void)fprintf(report->out,
                   "%.1f s by the wall in %u process%s: %.0f seeds a minute, %.0f per minute of one "
                   "core's work\n",

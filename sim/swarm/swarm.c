@@ -163,9 +163,7 @@ static void pass(struct swarm *swarm, time_us end)
         sites_boot_due(swarm);
         sites_answer_questions(swarm);
         members_due(swarm);
-        if (swarm->is_healing) {
-            members_help(swarm);
-        } else {
+        if (!swarm->is_healing) {
             strike_due(swarm);
             work_due(swarm);
             customers_due(swarm->customers);
@@ -316,10 +314,6 @@ static void recover(struct swarm *swarm)
     strike_heal(swarm);
     customers_heal(swarm->customers);
     pass(swarm, world_now(swarm->world) + TIME_US_PER_MS); /* who was off is on again */
-    if (members_are_strangers(swarm)) { /* too few may know each other for anything to go on */
-        swarm->core = 0;
-        swarm->totals.strangers++;
-    }
     pass_until_answered(swarm);
     if (!swarm_is_violated(swarm))
         pass_until_joined(swarm);

@@ -216,8 +216,7 @@ struct swarm_totals {
     uint64_t faults[FAULT_COUNT];
     uint64_t faults_count, commits, elections, steps, messages;
     uint64_t snapshots, installs, changes; /* of the members */
-    uint64_t strangers; /* runs without a second phase: members that do not know each other */
-    uint64_t undecided; /* registers whose history was too tangled to judge */
+    uint64_t undecided;                    /* registers whose history was too tangled to judge */
 };
 
 struct swarm {
@@ -258,7 +257,6 @@ struct swarm {
 
     struct truth_config *configs; /* members.c: committed, in rising index; owned */
     size_t configs_count;
-    time_us help_at;
 
     /* watch.c */
     struct chronicle chronicle;

@@ -64,10 +64,11 @@ enum {
     LIMIT_BACKLOG = 1024,        /* connections waiting to be accepted */
 
     /* Links between nodes */
-    LIMIT_FRAME_BYTES = 4 * MIB,             /* one message between nodes, header included */
-    LIMIT_OUTBOX_BYTES = 64 * MIB,           /* queued to one peer */
-    LIMIT_LINKS_INBOUND = 64,                /* accepted peer connections, greeted or not */
-    LIMIT_FORWARD_OPEN = 8192,               /* commands forwarded and not answered, per node */
+    LIMIT_FRAME_BYTES = 4 * MIB,   /* one message between nodes, header included */
+    LIMIT_OUTBOX_BYTES = 64 * MIB, /* queued to one peer */
+    LIMIT_LINKS_INBOUND = 64,      /* accepted peer connections, greeted or not */
+    LIMIT_GUESTS = 9,              /* nodes in no configuration known here that are dialled back */
+    LIMIT_FORWARD_OPEN = 8192,     /* commands forwarded and not answered, per node */
     LIMIT_FORWARD_REFUSALS_BYTES = 64 * KIB, /* refusals remembered per peer for a new link */
 
     /* Snapshots between nodes */

@@ -1,5 +1,5 @@
-/* The directory of members: which data directory may act as which member, and where clients reach
- * it. A node registers and announces itself as soon as it knows a leader; the leader asks the
+/* The directory of members: this node's part in it, which is its data directory and where clients
+ * reach it. A node registers and announces itself as soon as it knows a leader; the leader asks the
  * announced address who it is before it orders the announcement. */
 #include "base/mem.h"
 #include "node/node_internal.h"
@@ -145,60 +145,6 @@ void node_verified(struct node *node, const struct node_verify *verify, enum sta
     list_remove(&verifying->link);
     node->verifying_count--;
     mem_free(verifying);
-}
-
-/* Whether the end of the log, not applied yet and committed or not, records for member `id` this
- * data directory; or, unless `is_same`, another one. */
-static bool log_registers(const struct node *node, node_id id, uint64_t identity, bool is_same)
-{
-    struct raft_view view;
-    raft_view(node->raft, &view);
-    for (raft_index i = node->applied + 1; i <= view.last_index; i++) {
-        const struct entry *entry = raft_entry(node->raft, i);
-        struct proposal proposal;
-        struct command command;
-        if (entry != NULL && entry->type == ENTRY_COMMAND &&
-            proposal_decode(entry_data(entry), &proposal) == ST_OK &&
-            command_peek(proposal.command) == COMMAND_REGISTER &&
-            command_decode(proposal.command, &command) == ST_OK && command.member == id &&
-            (command.member_identity == identity) == is_same)
-            return true;
-    }
-    return false;
-}
-
-/* Applied, or in the log behind that. */
-static bool is_own_registered(const struct node *node)
-{
-    const struct kv_member *self = kv_member(node->kv, node->options.self);
-    return (self != NULL && self->identity == node->meta.identity) ||
-           log_registers(node, node->options.self, node->meta.identity, true);
-}
-
-void directory_admit(struct node *node)
-{
-    if (!node->is_new || !is_own_registered(node))
-        return;
-    node->is_new = false;
-    raft_admit(node->raft);
-    struct raft_event event = {.type = RAFT_EVENT_TICK, .now = env_now(node->env)};
-    (void)ready_step(node, &event); /* TICK is never refused; its deadline is another one now */
-}
-
-enum refusal directory_check_hello(struct node *node, const struct hello *hello)
-{
-    if (node->applied == 0)
-        return (enum refusal)0; /* joining: who belongs to the cluster comes with a snapshot */
-    const struct kv_member *member = kv_member(node->kv, hello->from);
-    if (member == NULL && config_find(raft_config(node->raft), hello->from) == NULL)
-        return REFUSAL_MEMBER; /* by what is applied as well: see members_link */
-    if (member != NULL && member->identity != 0 && member->identity != hello->identity)
-        return REFUSAL_IDENTITY;
-    /* One about to be recorded counts already: what replaced it could vote in the meantime. */
-    if ((member == NULL || member->identity == 0) &&
-        log_registers(node, hello->from, hello->identity, false))
-        return REFUSAL_IDENTITY;
-    return (enum refusal)0;
 }
 
 static bool all_on_loopback(const struct config *config)

@@ -51,19 +51,28 @@ static bool is_spare(const struct node *node, const struct taken *taken)
     return taken->node == NODE_NONE || config_find(raft_config(node->raft), taken->node) == NULL;
 }
 
+/* NULL: there is none. */
+static struct taken *taken_find(struct node *node, node_id from)
+{
+    for (size_t i = 0; i < NODE_TAKEN; i++)
+        if (node->taken[i].node == from)
+            return &node->taken[i];
+    return NULL;
+}
+
 /* The books of those that have left are kept as long as there is room: who comes back in the same
  * term must not be taken twice. */
 static struct taken *taken_of(struct node *node, node_id from)
 {
-    struct taken *spare = NULL;
+    struct taken *spare = taken_find(node, from);
+    if (spare != NULL)
+        return spare;
     for (size_t i = 0; i < NODE_TAKEN; i++) {
         struct taken *taken = &node->taken[i];
-        if (taken->node == from)
-            return taken;
         if (is_spare(node, taken) && (spare == NULL || taken->term < spare->term))
             spare = taken;
     }
-    INVARIANT(spare != NULL); /* only members are welcomed, and there are more slots than those */
+    INVARIANT(spare != NULL); /* only members have one, and there are more slots than those */
     buf_reset(&spare->refused);
     *spare = (struct taken){.node = from, .refused = spare->refused};
     return spare;
@@ -84,11 +93,10 @@ static struct taken *taken_in(struct node *node, node_id from, uint64_t incarnat
     return taken;
 }
 
-void forward_on_envelope(void *ctx, node_id from, uint64_t incarnation,
-                         const struct envelope *envelope)
+void forward_on_envelope(void *ctx, const struct hello *sender, const struct envelope *envelope)
 {
     struct node *node = ctx;
-    struct origin origin = {from, incarnation, envelope->number};
+    struct origin origin = {sender->from, sender->incarnation, envelope->number};
     bool is_leading = node->view.role == RAFT_ROLE_LEADER && node->view.term == envelope->term;
     enum status status;
     if (envelope->cluster_id != node->meta.cluster_id || envelope->to != node->options.self ||
@@ -96,8 +104,10 @@ void forward_on_envelope(void *ctx, node_id from, uint64_t incarnation,
         status = ST_ALREADY_FORWARDED; /* meant for somebody else, or one hop too many */
     } else if (!is_leading) {
         status = ST_FENCED;
+    } else if (!identity_knows(node, sender)) {
+        return; /* its link is about to be closed: only members' numbers are kept account of */
     } else {
-        struct taken *taken = taken_in(node, from, incarnation, envelope->term);
+        struct taken *taken = taken_in(node, sender->from, sender->incarnation, envelope->term);
         if (envelope->number <= taken->number)
             return; /* taken before, on this link or an older one */
         taken->number = envelope->number;
@@ -114,8 +124,8 @@ void forward_refuse(struct node *node, const struct origin *origin, raft_term fe
                     enum status status)
 {
     struct envelope_refusal refusal = {.term = fence, .number = origin->number, .status = status};
-    struct taken *taken = taken_of(node, origin->node);
-    if (taken->incarnation == origin->incarnation && taken->term == fence) {
+    struct taken *taken = taken_find(node, origin->node);
+    if (taken != NULL && taken->incarnation == origin->incarnation && taken->term == fence) {
         if (taken->refused.count >= LIMIT_FORWARD_REFUSALS_BYTES)
             buf_reset(&taken->refused); /* the oldest were delivered long ago */
         envelope_refusal_encode(&refusal, &taken->refused);
@@ -141,10 +151,10 @@ void forward_on_refusal(void *ctx, node_id from, const struct envelope_refusal *
 
 void forward_welcome(struct node *node, const struct hello *hello, struct welcome *out_welcome)
 {
-    struct taken *taken = taken_of(node, hello->from);
+    struct taken *taken = taken_find(node, hello->from);
     bool is_leading = node->view.role == RAFT_ROLE_LEADER;
-    bool is_known =
-        is_leading && taken->incarnation == hello->incarnation && taken->term == node->view.term;
+    bool is_known = is_leading && taken != NULL && taken->incarnation == hello->incarnation &&
+                    taken->term == node->view.term;
     *out_welcome = (struct welcome){.incarnation = node->incarnation,
                                     .term = is_leading ? node->view.term : 0,
                                     .taken = is_known ? taken->number : 0};

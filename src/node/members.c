@@ -154,6 +154,7 @@ void members_on_applied(struct node *node, const struct config *before)
 {
     if (node->peers != NULL) /* else it still replays its log */
         members_link(node);
+    node->must_review = true;
     const struct config *after = kv_config(node->kv);
     bool was_member = config_find(before, node->options.self) != NULL;
     if (was_member && config_find(after, node->options.self) == NULL)

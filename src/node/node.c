@@ -22,8 +22,12 @@ static void on_turn(void *ctx)
     forward_repeat_refusals(node);
     if (!node->is_caught_up && node->ready_index != 0 && node->applied >= node->ready_index)
         node->is_caught_up = true;
-    directory_admit(node);
+    identity_admit(node);
     directory_refresh(node);
+    if (node->must_review) {
+        node->must_review = false;
+        peers_review(node->peers);
+    }
     request_deliver(node); /* last: it hands control to the front doors */
 }
 
@@ -123,12 +127,17 @@ static void follow_hint(struct node *node, const struct message *message,
     node_view_refresh(node);
 }
 
-static void on_message(void *ctx, const struct message *message, const struct address *leader_http)
+static void on_message(void *ctx, const struct hello *sender, const struct message *message,
+                       const struct address *leader_http)
 {
     struct node *node = ctx;
+    if (!identity_takes(node, sender, message->type))
+        return;
     struct raft_event event = {
         .type = RAFT_EVENT_MESSAGE, .now = env_now(node->env), .message = message};
     (void)ready_step(node, &event); /* MESSAGE is never refused */
+    if (message->from == node->view.leader && message->term == node->view.term)
+        node->heard_identity = sender->identity;
     if (message->type == MESSAGE_APPEND && !node->is_fatal)
         follow_hint(node, message, leader_http);
 }
@@ -146,15 +155,16 @@ static void on_link(void *ctx, node_id peer, enum link_state state, const struct
         install_on_link(node, peer);
 }
 
-static enum refusal on_hello(void *ctx, const struct hello *hello, struct welcome *out_welcome)
+static enum refusal check(void *ctx, const struct hello *hello)
+{
+    return identity_check(ctx, hello);
+}
+
+static void on_hello(void *ctx, const struct hello *hello, struct welcome *out_welcome)
 {
     struct node *node = ctx;
-    enum refusal refusal = directory_check_hello(node, hello);
-    if (refusal == 0) {
-        forward_welcome(node, hello, out_welcome);
-        serve_forget(&node->serve, hello->from);
-    }
-    return refusal;
+    forward_welcome(node, hello, out_welcome);
+    serve_forget(&node->serve, hello->from);
 }
 
 static enum status send_chunk(void *ctx, node_id to, const struct snapshot_chunk *chunk)
@@ -163,11 +173,13 @@ static enum status send_chunk(void *ctx, node_id to, const struct snapshot_chunk
     return peers_chunk(node->peers, to, chunk);
 }
 
-static void on_fetch(void *ctx, node_id from, const struct snapshot_fetch *fetch)
+static void on_fetch(void *ctx, const struct hello *sender, const struct snapshot_fetch *fetch)
 {
     struct node *node = ctx;
+    if (!identity_knows(node, sender))
+        return; /* a guest; it asks whoever offers one */
     node->snapshot.fetched_at = env_now(node->env);
-    serve_on_fetch(&node->serve, from, fetch);
+    serve_on_fetch(&node->serve, sender->from, fetch);
 }
 
 static void take_office(struct node *node)
@@ -249,6 +261,7 @@ void node_view_refresh(struct node *node)
         diag(DIAG_INFO, "node %u leads in term %llu", view.leader, (unsigned long long)view.term);
     }
     node->must_reroute = true;
+    node->must_review = true;
     node->own_not_before = 0;
     node_wake(node);
     if (node->callbacks.on_view != NULL)
@@ -293,6 +306,7 @@ static enum status open_peers(struct node *node, struct errtext *error)
                                         .on_envelope = forward_on_envelope,
                                         .on_refusal = forward_on_refusal,
                                         .on_link = on_link,
+                                        .check = check,
                                         .on_hello = on_hello,
                                         .on_fetch = on_fetch,
                                         .on_chunk = install_on_chunk};
@@ -302,7 +316,7 @@ static enum status open_peers(struct node *node, struct errtext *error)
     return status;
 }
 
-/* Before anybody may knock: who is who stands in the log (directory_check_hello). */
+/* Before anybody may knock: who is who stands in the log (identity.c). */
 static enum status replay(struct node *node, struct errtext *error)
 {
     struct raft_view view;

@@ -10,6 +10,7 @@
  *      forward.c   envelopes to and from other nodes
  *      read.c      linearizable reads
  *      directory.c register, announce, verify
+ *      identity.c  which data directory stands for which member: who is let in, and counted
  *      expiry.c    proposes to forget clients that have been silent for too long
  *      transfer.c  leadership handed over on request
  *      pending.c   what is under way under an identity
@@ -188,7 +189,6 @@ struct node {
     uint64_t read_number_last;
 
     /* directory.c */
-    bool is_new; /* has joined, and its data directory has not been recorded yet */
     struct list verifying;
     size_t verifying_count;
     uint64_t verify_number_last;
@@ -199,6 +199,12 @@ struct node {
     struct address own_announced; /* by this process; an operator may announce another since */
     bool own_is_unusable;         /* the advertised client address names no host; said once */
     time_us own_not_before;
+
+    /* identity.c */
+    raft_index identity_last; /* no entry behind this one says anything about identities */
+    bool is_admitted;         /* this node's data directory is the member's: it may stand */
+    uint64_t heard_identity;  /* of the process that the leader's messages come from */
+    bool must_review;         /* who is connected may be somebody else by now */
 
     /* expiry.c */
     time_us expiry_not_before;
@@ -317,8 +323,7 @@ void propose_add(struct node *node, struct entry *entry, raft_term fence); /* ta
 
 /* forward.c */
 MUST_CHECK enum status forward_send(struct node *node, struct node_request *request);
-void forward_on_envelope(void *ctx, node_id from, uint64_t incarnation,
-                         const struct envelope *envelope);
+void forward_on_envelope(void *ctx, const struct hello *sender, const struct envelope *envelope);
 void forward_on_refusal(void *ctx, node_id from, const struct envelope_refusal *refusal);
 void forward_on_link(struct node *node, node_id peer, enum link_state state,
                      const struct welcome *welcome);
@@ -337,12 +342,21 @@ void read_release(struct node *node);
 
 /* directory.c */
 void directory_refresh(struct node *node); /* registers and announces this node where it is owed */
-/* A node that has joined may stand once its own data directory is recorded. */
-void directory_admit(struct node *node);
 bool directory_needs_verification(const struct node *node, struct bytes command);
 MUST_CHECK enum status directory_verify(struct node *node, struct entry *entry, raft_term fence);
-enum refusal directory_check_hello(struct node *node, const struct hello *hello);
 void directory_release(struct node *node);
+
+/* identity.c */
+/* For every entry that comes into the log. */
+void identity_note(struct node *node, const struct entry *entry);
+/* Whether it may be connected: 0, or why not. */
+enum refusal identity_check(const struct node *node, const struct hello *hello);
+/* Whether a member with its own data directory has sent this; if not, only such messages are taken
+ * for which that is no matter. */
+bool identity_knows(const struct node *node, const struct hello *sender);
+bool identity_takes(const struct node *node, const struct hello *sender, enum message_type type);
+/* Lets this node stand, or not, by what its log says of its own data directory. */
+void identity_admit(struct node *node);
 
 /* expiry.c */
 void expiry_on_tick(struct node *node);

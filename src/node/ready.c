@@ -79,6 +79,7 @@ static void persist(struct node *node, const struct raft_ready *ready)
     for (size_t i = 0; i < ready->entries_count; i++) {
         (void)FAILPOINT("node.appended", entry_data(ready->entries[i]));
         moves_config = moves_config || ready->entries[i]->type == ENTRY_CONFIG;
+        identity_note(node, ready->entries[i]);
         node->appended = ready->entries[i]->id.index;
         last = ready->entries[i]->id;
     }
@@ -186,6 +187,8 @@ enum status ready_step(struct node *node, const struct raft_event *event)
         offer = ready.offer;
     carry_out(node, &ready);
     node->is_stepping = false;
+    if (ready.entries_count > 0 && !node->is_fatal)
+        identity_admit(node); /* before anything else happens: what has come may be about it */
     if (offer.last.index != 0 && !node->is_fatal)
         install_on_offer(node, &offer);
 

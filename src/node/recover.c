@@ -290,7 +290,7 @@ static struct config config_as_of(const struct node *node, const struct found *f
 
 static enum status start_raft(struct node *node, const struct found *found, struct errtext *error)
 {
-    node->is_new = node->meta.initial.members_count == 0; /* directory_admit */
+    node->identity_last = MAX(found->log.last.index, found->floor.index);
     /* A mark says that everything up to it was applied, also where its own file is damaged and an
      * older one had to do. */
     raft_index commit = MAX(MAX(found->log.commit, found->log.snapshot.index), found->floor.index);
@@ -301,7 +301,7 @@ static enum status start_raft(struct node *node, const struct found *found, stru
                                        .seed = env_random(node->env),
                                        .heartbeat = node->options.heartbeat,
                                        .election = node->options.election,
-                                       .is_new = node->is_new};
+                                       .is_barred = true}; /* until identity_admit */
         struct raft_start start = {.hard_state = found->log.hard_state,
                                    .commit = commit,
                                    .config = config_as_of(node, found, commit),

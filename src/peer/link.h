@@ -46,7 +46,9 @@ struct link_out {
     struct link_gone gone;
 
     node_id peer;
-    struct address address;
+    struct address address; /* dialled now, or next: one of the two below */
+    struct address home;    /* by the configuration; unset: a guest */
+    struct address said;    /* by the peer, when it last dialled in; unset: nothing */
     enum out_state state;
     struct env_stream *stream; /* NULL while closed; belongs to the env */
     time_us backoff;           /* of the next dial, before jitter */
@@ -83,10 +85,11 @@ struct link_in {
 };
 
 struct peers {
-    struct env_listener *listener;        /* belongs to the env */
-    struct link_out *outs[LIMIT_MEMBERS]; /* owned */
+    struct env_listener *listener;                       /* belongs to the env */
+    struct link_out *outs[LIMIT_MEMBERS + LIMIT_GUESTS]; /* owned */
     size_t outs_count;
-    struct list ins; /* owned */
+    struct address own; /* by the configuration; unset: that does not say */
+    struct list ins;    /* owned */
     size_t ins_count;
     struct list gone;              /* owned */
     struct message_in *message_in; /* owned: what is being decoded */
@@ -106,17 +109,22 @@ struct link_out *peers_find_out(struct peers *peers, node_id peer); /* NULL: not
 struct link_in *peers_find_in(struct peers *peers, node_id peer);   /* greeted; NULL: none */
 /* Something waits for the end of this turn. */
 void peers_post_turn_end(struct peers *peers);
+/* Somebody has been let in: where it says it is reached, it is dialled. */
+void peers_meet(struct peers *peers, const struct hello *hello);
+/* The last link from this peer is gone: a guest is dialled no more. */
+void peers_part(struct peers *peers, node_id peer);
 
 /* ---- link_out.c ---- */
 
-struct link_out *link_out_new(struct peers *peers, const struct member *member);
+struct link_out *link_out_new(struct peers *peers, node_id peer, const struct address *address);
 /* Says bye, closes, and leaves the rest to the end of the turn. */
 void link_out_remove(struct link_out *link);
-/* Another address: what was open is closed, and reported at the end of the turn. */
-void link_out_move_to(struct link_out *link, const struct address *address);
+/* The configuration has another address, or has one now: what was open elsewhere is closed, and
+ * reported at the end of the turn. */
+void link_out_move_to(struct link_out *link, const struct address *home);
 void link_out_flush(struct link_out *link);
-/* The peer shows that it is there: a waiting dial need not wait. */
-void link_out_on_sign_of_life(struct link_out *link, uint64_t incarnation);
+/* The peer shows that it is there: a waiting dial need not wait, and goes to where it says. */
+void link_out_on_sign_of_life(struct link_out *link, const struct hello *hello);
 /* The link from the peer ended as if its process had. */
 void link_out_on_sign_of_death(struct link_out *link);
 
@@ -125,6 +133,8 @@ void link_out_on_sign_of_death(struct link_out *link);
 void link_in_accept(struct peers *peers, struct env_stream *stream);
 /* Ends it with a bye, if it was greeted, and leaves the rest to the end of the turn. */
 void link_in_close(struct link_in *link);
+/* Closes it if who was let in may not stay. */
+void link_in_review(struct link_in *link);
 /* A refusal for the one who dialled; a link that cannot take it is closed. */
 void link_in_refuse_envelope(struct link_in *link, const struct envelope_refusal *refusal);
 /* As peers_chunk. */

@@ -36,6 +36,8 @@ static void retire(struct link_in *link)
     list_remove(&link->link);
     INVARIANT(peers->ins_count > 0);
     peers->ins_count--;
+    if (link->is_greeted)
+        peers_part(peers, link->hello.from);
     list_push_back(&peers->gone, &link->gone.link);
     peers_post_turn_end(peers);
 }
@@ -68,8 +70,7 @@ static void close_for(struct link_in *link, enum complaint cause, const char *wh
 
 /* ---- hello ---- */
 
-static enum refusal judge(struct link_in *link, const struct hello *hello,
-                          struct welcome *out_welcome)
+static enum refusal judge(struct link_in *link, const struct hello *hello)
 {
     const struct peers_options *options = &link->peers->options;
     const struct peers_callbacks *callbacks = &link->peers->callbacks;
@@ -81,7 +82,7 @@ static enum refusal judge(struct link_in *link, const struct hello *hello,
         return REFUSAL_ADDRESSEE;
     if (hello->from == options->self)
         return REFUSAL_SELF;
-    return callbacks->on_hello(callbacks->ctx, hello, out_welcome);
+    return callbacks->check(callbacks->ctx, hello);
 }
 
 static void refuse(struct link_in *link, const struct hello *hello, enum refusal refusal)
@@ -94,42 +95,40 @@ static void refuse(struct link_in *link, const struct hello *hello, enum refusal
     link_in_close(link);
 }
 
-static void welcome(struct link_in *link, const struct hello *hello, const struct welcome *what)
+static void welcome(struct link_in *link, const struct hello *hello)
 {
     struct peers *peers = link->peers;
+    struct welcome what = {0};
+    peers->callbacks.on_hello(peers->callbacks.ctx, hello, &what);
     /* What the older link still had to say is discarded unread: `what` already tells its sender
      * how far it was heard. */
     struct link_in *older = peers_find_in(peers, hello->from);
+    link->is_greeted = true;
+    link->hello = *hello;
     if (older != NULL)
         link_in_close(older);
 
-    link->is_greeted = true;
-    link->hello = *hello;
     link->inbox.frame_bytes_max = LIMIT_FRAME_BYTES;
     env_timer_set(peers->env, &link->timer, TIME_NEVER);
-    welcome_encode(what, outbox_begin(&link->outbox, FRAME_WELCOME, link->stream));
+    welcome_encode(&what, outbox_begin(&link->outbox, FRAME_WELCOME, link->stream));
     bool fits = outbox_end(&link->outbox);
     INVARIANT(fits);
     peers_post_turn_end(peers);
-
-    struct link_out *out = peers_find_out(peers, hello->from);
-    if (out != NULL)
-        link_out_on_sign_of_life(out, hello->incarnation);
+    peers_meet(peers, hello);
 }
 
 static void on_hello(struct link_in *link, struct bytes body)
 {
     struct hello hello;
-    struct welcome answer = {0};
     if (hello_decode(body, &hello) != ST_OK) {
         close_for(link, COMPLAINT_MALFORMED, "a malformed hello");
         return;
     }
-    enum refusal refusal = judge(link, &hello, &answer);
+    enum refusal refusal = judge(link, &hello);
     if (refusal != 0)
         refuse(link, &hello, refusal);
     else
-        welcome(link, &hello, &answer);
+        welcome(link, &hello);
 }
 
 /* ---- frames of a greeted link ---- */
@@ -147,7 +146,7 @@ static void on_message(struct link_in *link, struct bytes body)
     if (in->message.from != link->hello.from || in->message.to != peers->options.self)
         close_for(link, COMPLAINT_SENDER, "a message of others");
     else
-        peers->callbacks.on_message(peers->callbacks.ctx, &in->message,
+        peers->callbacks.on_message(peers->callbacks.ctx, &link->hello, &in->message,
                                     address_is_set(&in->leader_http) ? &in->leader_http : NULL);
     message_in_release(in);
 }
@@ -174,8 +173,7 @@ static void on_forward(struct link_in *link, struct bytes body)
     struct envelope envelope;
     while (link->stream != NULL && !cursor_is_done(&cursor) &&
            envelope_decode(&cursor, &envelope) == ST_OK)
-        callbacks->on_envelope(callbacks->ctx, link->hello.from, link->hello.incarnation,
-                               &envelope);
+        callbacks->on_envelope(callbacks->ctx, &link->hello, &envelope);
 }
 
 static void on_fetch(struct link_in *link, struct bytes body)
@@ -185,7 +183,7 @@ static void on_fetch(struct link_in *link, struct bytes body)
     if (snapshot_fetch_decode(body, &fetch) != ST_OK)
         close_for(link, COMPLAINT_MALFORMED, "a malformed fetch");
     else if (callbacks->on_fetch != NULL)
-        callbacks->on_fetch(callbacks->ctx, link->hello.from, &fetch);
+        callbacks->on_fetch(callbacks->ctx, &link->hello, &fetch);
 }
 
 static void on_ping(struct link_in *link, struct bytes body)
@@ -320,6 +318,15 @@ void link_in_accept(struct peers *peers, struct env_stream *stream)
     env_timer_set(peers->env, &link->timer, link->heard_at + LINK_GREETING_TIMEOUT);
     env_stream_start(stream, &handler, link);
     ENSURE(peers->ins_count <= LIMIT_LINKS_INBOUND);
+}
+
+void link_in_review(struct link_in *link)
+{
+    const struct peers_callbacks *callbacks = &link->peers->callbacks;
+    enum refusal refusal =
+        link->is_greeted ? callbacks->check(callbacks->ctx, &link->hello) : (enum refusal)0;
+    if (refusal != 0)
+        close_for(link, COMPLAINT_REFUSED, refusal_text(refusal));
 }
 
 void link_in_refuse_envelope(struct link_in *link, const struct envelope_refusal *refusal)

@@ -6,7 +6,8 @@
  *      └─────────── end, bye, no pong, new address ────────────────┘
  *
  * Closed links dial again after a back-off that doubles with each failure and starts afresh with
- * each welcome. One timer serves all states: when to dial, when to give up, when to ping. */
+ * each welcome; where two addresses are known, at the other one. One timer serves all states: when
+ * to dial, when to give up, when to ping. */
 #include "base/mem.h"
 #include "peer/link.h"
 
@@ -88,6 +89,16 @@ static void dial_later(struct link_out *link)
     link->backoff = MIN(link->backoff * 2, LINK_BACKOFF_MAX);
 }
 
+/* Nobody who answers, or not who was meant: next time at the other address, if there is one. */
+static void dial_elsewhere(struct link_out *link)
+{
+    if (address_is_set(&link->said) && !address_equal(&link->address, &link->said))
+        link->address = link->said;
+    else if (address_is_set(&link->home))
+        link->address = link->home;
+    dial_later(link);
+}
+
 /* ---- frames from the other side ---- */
 
 static void on_malformed(struct link_out *link, enum complaint cause, const char *what)
@@ -141,7 +152,7 @@ static void on_refuse(struct link_out *link, struct bytes body)
     }
     env_stream_close(link->stream);
     become_closed(link);
-    dial_later(link);
+    dial_elsewhere(link);
     if (refusal == link->refused)
         return;
     char address[LIMIT_ADDRESS_BYTES];
@@ -264,7 +275,8 @@ static void link_out_on_open(void *ctx)
                           .from = options->self,
                           .to = link->peer,
                           .identity = options->identity,
-                          .incarnation = options->incarnation};
+                          .incarnation = options->incarnation,
+                          .peer = link->peers->own};
     move_to(link, OUT_GREETING);
     hello_encode(&hello, outbox_begin(&link->outbox, FRAME_HELLO, link->stream));
     bool fits = outbox_end(&link->outbox);
@@ -292,9 +304,11 @@ static void link_out_on_end(void *ctx, enum env_end end)
     struct link_out *link = ctx;
     bool was_up = link->state == OUT_WELCOMED;
     become_closed(link);
-    dial_later(link);
-    if (!was_up)
+    if (!was_up) {
+        dial_elsewhere(link);
         return;
+    }
+    dial_later(link);
     /* Its other link will end, too; that is the same death. */
     struct link_in *in = peers_find_in(link->peers, link->peer);
     if (in != NULL)
@@ -345,7 +359,7 @@ static void link_out_on_timer(void *ctx)
     case OUT_CONNECTING:
     case OUT_GREETING:
         close_from_here(link);
-        dial_later(link);
+        dial_elsewhere(link);
         break;
     case OUT_WELCOMED:
         if (is_queue_moving(link))
@@ -371,12 +385,12 @@ static void link_out_free(struct link_gone *gone)
     mem_free(link);
 }
 
-struct link_out *link_out_new(struct peers *peers, const struct member *member)
+struct link_out *link_out_new(struct peers *peers, node_id peer, const struct address *address)
 {
     struct link_out *link = mem_alloc(sizeof *link);
     link->peers = peers;
-    link->peer = member->id;
-    link->address = member->peer;
+    link->peer = peer;
+    link->address = *address;
     link->gone.free = link_out_free;
     outbox_init(&link->outbox, LIMIT_OUTBOX_BYTES);
     inbox_init(&link->inbox, LINK_GREETING_BYTES);
@@ -393,10 +407,13 @@ void link_out_remove(struct link_out *link)
     peers_post_turn_end(link->peers);
 }
 
-void link_out_move_to(struct link_out *link, const struct address *address)
+void link_out_move_to(struct link_out *link, const struct address *home)
 {
+    link->home = *home;
+    if (address_equal(&link->address, home))
+        return;
     link->is_report_pending |= link->state == OUT_WELCOMED;
-    link->address = *address;
+    link->address = *home;
     close_from_here(link);
     dial_soon(link);
     peers_post_turn_end(link->peers);
@@ -413,16 +430,21 @@ void link_out_flush(struct link_out *link)
     link->stream_bytes += bytes_count;
 }
 
-void link_out_on_sign_of_life(struct link_out *link, uint64_t incarnation)
+void link_out_on_sign_of_life(struct link_out *link, const struct hello *hello)
 {
-    if (link->state == OUT_CLOSED) {
-        dial_soon(link);
-    } else if (link->state == OUT_WELCOMED && link->incarnation != incarnation) {
-        /* Started again: the process that this link leads to is no more. */
-        close_from_here(link);
-        dial_soon(link);
+    bool was_up = link->state == OUT_WELCOMED;
+    bool is_waiting = link->state == OUT_CLOSED;
+    link->said = hello->peer;
+    /* Started again, or at another place: the process that this link leads to is not the one. */
+    bool is_other = was_up && link->incarnation != hello->incarnation;
+    if (!is_waiting && !is_other)
+        return;
+    close_from_here(link);
+    if (address_is_set(&link->said))
+        link->address = link->said;
+    dial_soon(link);
+    if (was_up)
         report(link, LINK_CLOSED, NULL);
-    }
 }
 
 void link_out_on_sign_of_death(struct link_out *link)

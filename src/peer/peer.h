@@ -9,10 +9,15 @@
  * What is sent in one turn of the loop leaves in one write per link. A link that is down, or whose
  * outbox is full, drops messages (raft sends again); envelopes are kept by the node.
  *
+ * Whoever dials in says where it is reached. That is tried as well as the address in the
+ * configuration, which may be old; and a guest, who is in no configuration here, is dialled there
+ * for as long as its own link lasts.
+ *
  * Ownership    peers own links, listener and outboxes; everything given to a callback is borrowed
- * Limits       LIMIT_FRAME_BYTES, LIMIT_OUTBOX_BYTES, LIMIT_LINKS_INBOUND, LIMIT_CHUNKS_BYTES
- * Calling      the loop's thread; no callback runs inside a call; a callback may call anything here
- *              but peers_close
+ * Limits       LIMIT_FRAME_BYTES, LIMIT_OUTBOX_BYTES, LIMIT_LINKS_INBOUND, LIMIT_GUESTS,
+ *              LIMIT_CHUNKS_BYTES
+ * Calling      the loop's thread; no callback runs inside a call but `check`; a callback may call
+ *              anything here but peers_close
  * Format       docs/formats/peer.md */
 #ifndef MINIKV_PEER_PEER_H
 #define MINIKV_PEER_PEER_H
@@ -43,18 +48,22 @@ enum link_state {
 
 struct peers_callbacks {
     void *ctx;
-    /* From a welcomed peer: message->from is the peer, to is this node. */
-    void (*on_message)(void *ctx, const struct message *message, const struct address *leader_http);
-    void (*on_envelope)(void *ctx, node_id from, uint64_t incarnation,
-                        const struct envelope *envelope);
+    /* From a welcomed peer: message->from is the sender, to is this node. `sender` is what it said
+     * when it was welcomed. */
+    void (*on_message)(void *ctx, const struct hello *sender, const struct message *message,
+                       const struct address *leader_http);
+    void (*on_envelope)(void *ctx, const struct hello *sender, const struct envelope *envelope);
     void (*on_refusal)(void *ctx, node_id from, const struct envelope_refusal *refusal);
     /* `welcome` only with LINK_UP; else NULL. */
     void (*on_link)(void *ctx, node_id peer, enum link_state state, const struct welcome *welcome);
-    /* Somebody with good version, cluster and addressee dials. 0: welcome, `out_welcome` filled in;
-     * else why not. From here on older inbound links of the same peer are discarded unread. */
-    enum refusal (*on_hello)(void *ctx, const struct hello *hello, struct welcome *out_welcome);
+    /* Somebody with good version, cluster and addressee dials, or did and is looked at again
+     * (peers_review). 0: it may stay; else why not. Changes nothing. */
+    enum refusal (*check)(void *ctx, const struct hello *hello);
+    /* It has been let in. From here on older inbound links of the same peer are discarded unread.
+     */
+    void (*on_hello)(void *ctx, const struct hello *hello, struct welcome *out_welcome);
     /* A welcomed peer wants a piece of a snapshot: peers_chunk answers, now or later. */
-    void (*on_fetch)(void *ctx, node_id from, const struct snapshot_fetch *fetch);
+    void (*on_fetch)(void *ctx, const struct hello *sender, const struct snapshot_fetch *fetch);
     /* A piece, unpacked; or why there is none. May be late: number, snapshot and offset tell. */
     void (*on_chunk)(void *ctx, node_id from, const struct snapshot_chunk *chunk);
 };
@@ -67,8 +76,11 @@ MUST_CHECK enum status peers_open(struct env *env, const struct peers_options *o
  * others may take this for a death. NULL is a no-op. */
 void peers_close(struct peers *peers);
 
-/* Dial these and no others; called again whenever the configuration changes. */
+/* Dial these, and of others only guests; called again whenever the configuration changes. What it
+ * says of this node itself is what others are told. */
 void peers_set(struct peers *peers, const struct config *config);
+/* Looks again at everybody who is connected, and closes the links of those who may not stay. */
+void peers_review(struct peers *peers);
 
 /* Queues; leaves at the end of this turn. Dropped when the link is down or its outbox full. */
 void peers_send(struct peers *peers, const struct message *message,

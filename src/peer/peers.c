@@ -93,6 +93,7 @@ void peers_close(struct peers *peers)
     env_listener_close(peers->listener);
     for (size_t i = 0; i < peers->outs_count; i++)
         link_out_remove(peers->outs[i]);
+    peers->outs_count = 0;
     while (!list_is_empty(&peers->ins))
         link_in_close(CONTAINER_OF(peers->ins.next, struct link_in, link));
     INVARIANT(peers->ins_count == 0);
@@ -105,12 +106,38 @@ void peers_close(struct peers *peers)
 
 /* ---- whom to dial ---- */
 
+static bool is_guest(const struct link_out *link)
+{
+    return !address_is_set(&link->home);
+}
+
+static size_t count_guests(const struct peers *peers)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < peers->outs_count; i++)
+        count += is_guest(peers->outs[i]);
+    return count;
+}
+
+/* Who is in the configuration no more, or not yet again, as one that joins and has told this node
+ * so long ago, is a guest as long as it is connected. */
+static bool may_be_guest(struct peers *peers, const struct link_out *link)
+{
+    return peers_find_in(peers, link->peer) != NULL && address_is_set(&link->said);
+}
+
 static void remove_others(struct peers *peers, const struct config *config)
 {
-    size_t kept_count = 0;
+    size_t kept_count = 0, guests_count = count_guests(peers);
     for (size_t i = 0; i < peers->outs_count; i++) {
         struct link_out *link = peers->outs[i];
-        if (config_find(config, link->peer) != NULL)
+        bool is_kept = is_guest(link) || config_find(config, link->peer) != NULL;
+        if (!is_kept && guests_count < LIMIT_GUESTS && may_be_guest(peers, link)) {
+            link->home = (struct address){0};
+            guests_count++;
+            is_kept = true;
+        }
+        if (is_kept)
             peers->outs[kept_count++] = link;
         else
             link_out_remove(link);
@@ -118,21 +145,59 @@ static void remove_others(struct peers *peers, const struct config *config)
     peers->outs_count = kept_count;
 }
 
+static struct link_out *add_out(struct peers *peers, node_id peer, const struct address *address)
+{
+    INVARIANT(peers->outs_count < ARRAY_COUNT(peers->outs));
+    return peers->outs[peers->outs_count++] = link_out_new(peers, peer, address);
+}
+
 void peers_set(struct peers *peers, const struct config *config)
 {
     REQUIRE(config->members_count <= LIMIT_MEMBERS);
     remove_others(peers, config);
+    const struct member *self = config_find(config, peers->options.self);
+    peers->own = self != NULL ? self->peer : (struct address){0};
     for (uint32_t i = 0; i < config->members_count; i++) {
         const struct member *member = &config->members[i];
         if (member->id == peers->options.self)
             continue;
         struct link_out *link = peers_find_out(peers, member->id);
         if (link == NULL)
-            peers->outs[peers->outs_count++] = link_out_new(peers, member);
-        else if (!address_equal(&link->address, &member->peer))
+            link = add_out(peers, member->id, &member->peer);
+        if (!address_equal(&link->home, &member->peer))
             link_out_move_to(link, &member->peer);
     }
-    ENSURE(peers->outs_count <= config->members_count);
+}
+
+/* ---- who dials in ---- */
+
+void peers_meet(struct peers *peers, const struct hello *hello)
+{
+    struct link_out *link = peers_find_out(peers, hello->from);
+    if (link != NULL)
+        link_out_on_sign_of_life(link, hello);
+    else if (address_is_set(&hello->peer) && count_guests(peers) < LIMIT_GUESTS)
+        add_out(peers, hello->from, &hello->peer)->said = hello->peer;
+}
+
+void peers_part(struct peers *peers, node_id peer)
+{
+    struct link_out *link = peers_find_out(peers, peer);
+    if (link == NULL || !is_guest(link) || peers_find_in(peers, peer) != NULL)
+        return;
+    for (size_t i = 0; i < peers->outs_count; i++)
+        if (peers->outs[i] == link)
+            peers->outs[i] = peers->outs[--peers->outs_count];
+    link_out_remove(link);
+}
+
+void peers_review(struct peers *peers)
+{
+    struct list *next;
+    for (struct list *at = peers->ins.next; at != &peers->ins; at = next) {
+        next = at->next;
+        link_in_review(CONTAINER_OF(at, struct link_in, link));
+    }
 }
 
 /* ---- sending ---- */

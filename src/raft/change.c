@@ -135,9 +135,12 @@ bool raft_change_is_open(const struct raft *raft)
     return newest(raft)->index > raft->commit;
 }
 
-void raft_admit(struct raft *raft)
+void raft_admit(struct raft *raft, bool is_admitted)
 {
-    raft->options.is_new = false;
+    bool is_standing = raft->role == RAFT_ROLE_PRE_CANDIDATE || raft->role == RAFT_ROLE_CANDIDATE;
+    raft->options.is_barred = !is_admitted;
+    if (!is_admitted && is_standing)
+        raft_become_follower(raft, raft->hard_state.term, NODE_NONE);
     raft_role_refresh(raft);
 }
 
@@ -149,7 +152,7 @@ void raft_admit(struct raft *raft)
  * count its own vote then. */
 bool raft_may_lead(const struct raft *raft)
 {
-    if (raft->options.is_new)
+    if (raft->options.is_barred)
         return false;
     for (size_t i = 0; i < raft->configs.count; i++) {
         const struct config *config = &raft->configs.items[i].config;

@@ -36,11 +36,6 @@ static uint64_t seed_of(const struct raft_options *options)
     return options->seed ^ (uint64_t)options->self * 0x9e3779b97f4a7c15u;
 }
 
-static bool is_alone(const struct raft *raft)
-{
-    return raft_is_voter(raft, raft->options.self) && config_voters_count(raft_config(raft)) == 1;
-}
-
 struct raft *raft_new(const struct raft_options *options, const struct raft_start *start)
 {
     check_start(options, start);
@@ -60,8 +55,6 @@ struct raft *raft_new(const struct raft_options *options, const struct raft_star
         raft->hard_state = (struct hard_state){.term = raft_log_last(&raft->log).term};
     raft->role = RAFT_ROLE_LEARNER;
     load_configs(raft, start);
-    if (is_alone(raft))
-        raft->election.at = raft->now; /* nobody to wait for */
     return raft;
 }
 

@@ -42,8 +42,8 @@ struct raft_options {
     time_us heartbeat;
     time_us election;       /* a follower waits between one and two of these; above heartbeat */
     size_t log_cache_bytes; /* applied entries kept in memory; 0: LIMIT_LOG_CACHE_BYTES */
-    bool is_new;            /* until raft_admit: its disk is not the one that its id has had before,
-                               if it had one, so it never stands */
+    bool is_barred;         /* until raft_admit: its disk may not be the one that its id stands for
+                               in the configurations, so it never stands */
 };
 
 /* What was found on disk: everything durable. */
@@ -216,8 +216,8 @@ void raft_free(struct raft *raft);
 MUST_CHECK enum status raft_step(struct raft *raft, const struct raft_event *event,
                                  struct raft_ready *out_ready);
 
-/* The log has come to where this very disk belongs to the member. */
-void raft_admit(struct raft *raft);
+/* Whether, by what its log says, this very disk belongs to the member: only then it stands. */
+void raft_admit(struct raft *raft, bool is_admitted);
 void raft_view(const struct raft *raft, struct raft_view *out_view);
 /* The configuration in force: the newest in the log, committed or not (thesis §4.1). */
 const struct config *raft_config(const struct raft *raft);

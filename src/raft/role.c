@@ -7,8 +7,8 @@
  * campaigns (FAULTS M5). */
 static const unsigned MOVES[] = {
     [RAFT_ROLE_FOLLOWER] = TO(PRE_CANDIDATE) | TO(CANDIDATE) | TO(LEARNER),
-    [RAFT_ROLE_PRE_CANDIDATE] = TO(CANDIDATE) | TO(FOLLOWER),
-    [RAFT_ROLE_CANDIDATE] = TO(LEADER) | TO(PRE_CANDIDATE) | TO(FOLLOWER),
+    [RAFT_ROLE_PRE_CANDIDATE] = TO(CANDIDATE) | TO(FOLLOWER) | TO(LEARNER),
+    [RAFT_ROLE_CANDIDATE] = TO(LEADER) | TO(PRE_CANDIDATE) | TO(FOLLOWER) | TO(LEARNER),
     [RAFT_ROLE_LEADER] = TO(FOLLOWER) | TO(LEARNER),
     [RAFT_ROLE_LEARNER] = TO(FOLLOWER),
 };
@@ -83,6 +83,8 @@ void raft_role_refresh(struct raft *raft)
     if (raft->role == RAFT_ROLE_LEARNER && may_lead) {
         move(raft, RAFT_ROLE_FOLLOWER);
         raft_election_rest(raft);
+        if (config_voters_count(raft_config(raft)) == 1 && raft_is_voter(raft, raft->options.self))
+            raft->election.at = raft->now; /* nobody to wait for */
     } else if (raft->role == RAFT_ROLE_FOLLOWER && !may_lead) {
         move(raft, RAFT_ROLE_LEARNER);
     }

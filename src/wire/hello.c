@@ -30,6 +30,7 @@ void hello_encode(const struct hello *hello, struct buf *out)
     buf_put_u64(out, hello->cluster_id);
     buf_put_u64(out, hello->identity);
     buf_put_u64(out, hello->incarnation);
+    shape_put_address(&hello->peer, out);
 }
 
 enum status hello_decode(struct bytes in, struct hello *out_hello)
@@ -47,8 +48,9 @@ enum status hello_decode(struct bytes in, struct hello *out_hello)
     hello.cluster_id = cursor_u64(&cursor);
     hello.identity = cursor_u64(&cursor);
     hello.incarnation = cursor_u64(&cursor);
-    if (cursor.is_short)
-        return ST_SHORT;
+    enum status status = shape_take_address(&cursor, &hello.peer);
+    if (status != ST_OK)
+        return status;
     if (!cursor_is_done(&cursor) || !shape_is_node(hello.from) || !shape_is_node(hello.to) ||
         hello.cluster_id == 0 || hello.identity == 0)
         return ST_FORMAT;

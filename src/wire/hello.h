@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/cursor.h"
 #include "base/status.h"
+#include "types/address.h"
 #include "types/ids.h"
 
 enum { WIRE_VERSION = 1 };
@@ -23,6 +24,7 @@ struct hello {
     node_id to;
     uint64_t identity;    /* of the sender's data directory (storage/meta.h) */
     uint64_t incarnation; /* random, of the sender's process */
+    struct address peer;  /* where others reach it, as its own log says; unset: that says nothing */
 };
 
 /* The answer; also tells what became of envelopes that an older link had carried. */
@@ -43,10 +45,10 @@ enum refusal {
 /* Static text for a log line, "another cluster"; never NULL. */
 const char *refusal_text(enum refusal refusal);
 
-enum { HELLO_BYTES = 36, WELCOME_BYTES = 24, REFUSE_BYTES = 1 };
+enum { WELCOME_BYTES = 24, REFUSE_BYTES = 1 };
 
 void hello_encode(const struct hello *hello, struct buf *out);
-/* return   ST_OK; ST_SHORT; ST_FORMAT for an id out of range or anything behind the last field. Of
+/* return   ST_OK; ST_SHORT; ST_FORMAT for an id or address out of range or anything behind it. Of
  *          another version only `version` is known: ST_OK with all other fields 0, so that the
  *          sender can be told why it is refused */
 MUST_CHECK enum status hello_decode(struct bytes in, struct hello *out_hello);

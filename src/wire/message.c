@@ -47,11 +47,7 @@ static void put_append(const struct message *message, const struct address *lead
     put_entry_id(out, message->append.prev);
     buf_put_u64(out, message->append.commit);
     buf_put_u64(out, message->append.read_round);
-    char text[LIMIT_ADDRESS_BYTES] = "";
-    if (leader_http != NULL && address_is_set(leader_http))
-        (void)address_format(leader_http, text);
-    buf_put_u8(out, (uint8_t)strlen(text));
-    buf_put_text(out, text);
+    shape_put_address(leader_http, out);
     buf_put_u32(out, message->append.entries_count);
     for (uint32_t i = 0; i < message->append.entries_count; i++)
         entry_encode(message->append.entries[i], out);
@@ -142,18 +138,6 @@ static enum status take_vote(struct cursor *in, bool flag, struct message *messa
                : ST_FORMAT;
 }
 
-/* The address of the leader, in the one form that address_format gives it. */
-static enum status take_leader_http(struct cursor *in, struct address *out_address)
-{
-    struct bytes text = cursor_take(in, cursor_u8(in));
-    if (in->is_short)
-        return ST_SHORT;
-    *out_address = (struct address){0};
-    if (text.count == 0)
-        return ST_OK;
-    return address_decode(text, out_address) == ST_OK ? ST_OK : ST_FORMAT;
-}
-
 /* The next entry of an append, which must follow `before` (Raft §5.3: a slice of one log). */
 static enum status take_entry(struct cursor *in, struct entry_id before, raft_term term_max,
                               struct entry **out_entry)
@@ -178,7 +162,7 @@ static enum status take_append(struct cursor *in, struct message_in *out)
     message->append.prev = take_entry_id(in);
     message->append.commit = cursor_u64(in);
     message->append.read_round = cursor_u64(in);
-    enum status status = take_leader_http(in, &out->leader_http);
+    enum status status = shape_take_address(in, &out->leader_http);
     uint32_t entries_count = cursor_u32(in);
     if (in->is_short)
         return ST_SHORT;

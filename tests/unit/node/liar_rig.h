@@ -35,11 +35,11 @@ struct rig {
     struct read_id question;
 };
 
-static inline void rig_on_message(void *ctx, const struct message *message,
-                                  const struct address *leader_http)
+static inline void rig_on_message(void *ctx, const struct hello *sender,
+                                  const struct message *message, const struct address *leader_http)
 {
     struct rig *rig = ctx;
-    (void)leader_http;
+    (void)sender, (void)leader_http;
     if (message->type == MESSAGE_APPEND_REPLY && message->append_reply.is_rejected)
         rig->rejections_count++;
     if (message->type == MESSAGE_READ_INDEX) {
@@ -48,16 +48,15 @@ static inline void rig_on_message(void *ctx, const struct message *message,
     }
 }
 
-static inline void rig_on_envelope(void *ctx, node_id from, uint64_t incarnation,
+static inline void rig_on_envelope(void *ctx, const struct hello *sender,
                                    const struct envelope *envelope)
 {
     struct rig *rig = ctx;
-    (void)from;
     if (!rig->is_leading)
         fail_msg("an envelope was sent on to a node that does not lead");
     rig->envelopes_count++;
     rig->envelope_number = envelope->number;
-    rig->envelope_incarnation = incarnation;
+    rig->envelope_incarnation = sender->incarnation;
 }
 
 static inline void rig_on_refusal(void *ctx, node_id from, const struct envelope_refusal *refusal)
@@ -76,12 +75,16 @@ static inline void rig_on_link(void *ctx, node_id peer, enum link_state state,
     rig->links_up += state == LINK_UP;
 }
 
-static inline enum refusal rig_on_hello(void *ctx, const struct hello *hello,
-                                        struct welcome *out_welcome)
+static inline enum refusal rig_check(void *ctx, const struct hello *hello)
+{
+    (void)ctx, (void)hello;
+    return (enum refusal)0;
+}
+
+static inline void rig_on_hello(void *ctx, const struct hello *hello, struct welcome *out_welcome)
 {
     (void)ctx, (void)hello;
     *out_welcome = (struct welcome){.incarnation = 5};
-    return (enum refusal)0;
 }
 
 static inline void run_ms(struct rig *rig, uint64_t ms)
@@ -124,6 +127,7 @@ static inline struct rig *new_rig(void)
                                         .on_envelope = rig_on_envelope,
                                         .on_refusal = rig_on_refusal,
                                         .on_link = rig_on_link,
+                                        .check = rig_check,
                                         .on_hello = rig_on_hello};
     struct errtext error;
     assert_int_equal(

@@ -65,9 +65,10 @@ struct test_node {
     bool is_deaf; /* started without callbacks for fetches and chunks */
 };
 
-static inline void node_on_message(void *ctx, const struct message *message,
-                                   const struct address *leader_http)
+static inline void node_on_message(void *ctx, const struct hello *sender,
+                                   const struct message *message, const struct address *leader_http)
 {
+    (void)sender;
     struct test_node *node = ctx;
     node->messages_count++;
     if (message->type != MESSAGE_APPEND)
@@ -79,15 +80,15 @@ static inline void node_on_message(void *ctx, const struct message *message,
         (void)address_format(leader_http, node->leader_http);
 }
 
-static inline void node_on_envelope(void *ctx, node_id from, uint64_t incarnation,
+static inline void node_on_envelope(void *ctx, const struct hello *sender,
                                     const struct envelope *envelope)
 {
     struct test_node *node = ctx;
     node->envelopes_count++;
-    node->envelope_from_incarnation = incarnation;
+    node->envelope_from_incarnation = sender->incarnation;
     buf_put(&node->commands, envelope->command);
     if (node->envelope_answer != ST_OK)
-        peers_refuse(node->peers, from, incarnation,
+        peers_refuse(node->peers, sender->from, sender->incarnation,
                      &(struct envelope_refusal){.term = envelope->term,
                                                 .number = envelope->number,
                                                 .status = node->envelope_answer});
@@ -116,23 +117,30 @@ static inline void node_on_link(void *ctx, node_id peer, enum link_state state,
     buf_put_text(&node->trace, ";");
 }
 
-static inline enum refusal node_on_hello(void *ctx, const struct hello *hello,
-                                         struct welcome *out_welcome)
+static inline enum refusal node_check(void *ctx, const struct hello *hello)
 {
     struct test_node *node = ctx;
+    (void)hello;
     node->hellos_count++;
-    *out_welcome = node->welcome_answer;
-    out_welcome->incarnation = node->options.incarnation;
     return node->refusal_answer;
 }
 
-static inline void node_on_fetch(void *ctx, node_id from, const struct snapshot_fetch *fetch)
+static inline void node_on_hello(void *ctx, const struct hello *hello, struct welcome *out_welcome)
+{
+    struct test_node *node = ctx;
+    (void)hello;
+    *out_welcome = node->welcome_answer;
+    out_welcome->incarnation = node->options.incarnation;
+}
+
+static inline void node_on_fetch(void *ctx, const struct hello *sender,
+                                 const struct snapshot_fetch *fetch)
 {
     struct test_node *node = ctx;
     node->fetches_count++;
     node->fetch_seen = *fetch;
     if (node->on_fetch != NULL)
-        node->on_fetch(node, from, fetch);
+        node->on_fetch(node, sender->from, fetch);
 }
 
 static inline void node_on_chunk(void *ctx, node_id from, const struct snapshot_chunk *chunk)
@@ -160,6 +168,7 @@ static inline void node_start(struct test_node *node)
                                         .on_envelope = node_on_envelope,
                                         .on_refusal = node_on_refusal,
                                         .on_link = node_on_link,
+                                        .check = node_check,
                                         .on_hello = node_on_hello,
                                         .on_fetch = node->is_deaf ? NULL : node_on_fetch,
                                         .on_chunk = node->is_deaf ? NULL : node_on_chunk};

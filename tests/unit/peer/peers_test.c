@@ -260,7 +260,11 @@ static void a_changed_address_is_dialled_at_once(void **state)
 static void a_removed_member_is_not_dialled_any_more(void **state)
 {
     struct fixture fixture;
-    fixture_open_pair(&fixture);
+    fixture_plan(&fixture, 2);
+    fixture_start(&fixture, 1);
+    fixture_start(&fixture, 2); /* which does not say where it is reached */
+    peers_set(fixture.nodes[1].peers, &fixture.config);
+    UNTIL(&fixture, node_saw(&fixture.nodes[1], "up 2;") && node_saw(&fixture.nodes[2], "up 1;"));
     struct config alone = {.members_count = 1, .members = {fixture.config.members[0]}};
 
     peers_set(fixture.nodes[1].peers, &alone);

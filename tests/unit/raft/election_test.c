@@ -145,14 +145,14 @@ static void a_single_voter_leads_with_the_first_tick(void **state)
 static void a_node_that_has_joined_stands_only_once_it_is_admitted(void **state) /* FAULTS M10 */
 {
     struct bench *bench = *state;
-    bench_open(bench, (struct bench_setup){.is_new = true});
+    bench_open(bench, (struct bench_setup){.is_barred = true});
 
     bench_tick_at(bench, bench->now + 100 * BENCH_ELECTION);
     struct raft_view view;
     raft_view(bench->raft, &view);
     assert_int_equal(view.role, RAFT_ROLE_LEARNER);
 
-    raft_admit(bench->raft);
+    raft_admit(bench->raft, true);
     bench_tick_at(bench, bench->now + 100 * BENCH_ELECTION);
     raft_view(bench->raft, &view);
     assert_int_equal(view.role, RAFT_ROLE_PRE_CANDIDATE);

@@ -256,7 +256,7 @@ struct bench_setup {
     node_id vote;
     raft_index commit; /* default 1 */
     size_t log_cache_bytes;
-    bool is_new;
+    bool is_barred;
 };
 
 static inline void bench_open(struct bench *bench, struct bench_setup setup)
@@ -276,7 +276,7 @@ static inline void bench_open(struct bench *bench, struct bench_setup setup)
                                    .heartbeat = BENCH_HEARTBEAT,
                                    .election = BENCH_ELECTION,
                                    .log_cache_bytes = setup.log_cache_bytes,
-                                   .is_new = setup.is_new};
+                                   .is_barred = setup.is_barred};
     struct raft_start start = {.hard_state = {setup.term == 0 ? last_term : setup.term, setup.vote},
                                .commit = setup.commit == 0 ? 1 : setup.commit,
                                .entries = entries,

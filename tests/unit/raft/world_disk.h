@@ -20,14 +20,15 @@ static inline void replica_deliver(struct replica *replica, struct packet *packe
 
 /* ---- the log on disk ---- */
 
-/* Whether the disk knows which entry is at `index`, and which. */
+/* Whether the disk knows which entry is at `index`, and which. The log comes first: what is written
+ * before the mark of an installed snapshot follows what was there before. */
 static inline bool disk_knows(const struct replica *replica, raft_index index,
                               struct entry_id *out_id)
 {
-    if (index == replica->snapshot.last.index)
-        *out_id = replica->snapshot.last;
-    else if (index >= replica->disk_first && index <= replica->disk_last)
+    if (index >= replica->disk_first && index <= replica->disk_last)
         *out_id = replica->disk[index]->id;
+    else if (index == replica->snapshot.last.index)
+        *out_id = replica->snapshot.last;
     else
         return false;
     return true;

@@ -13,14 +13,14 @@ static const struct hello good_hello = {.version = WIRE_VERSION,
                                         .from = 1,
                                         .to = NODE_ID_MAX,
                                         .identity = 77,
-                                        .incarnation = UINT64_MAX};
+                                        .incarnation = UINT64_MAX,
+                                        .peer = {.host = "10.0.0.1", .port = 7001}};
 
 static enum status decode_hello(const struct hello *hello, struct hello *out)
 {
     struct buf buf;
     buf_init(&buf, 256);
     hello_encode(hello, &buf);
-    assert_int_equal(buf.count, HELLO_BYTES);
     enum status status = hello_decode(buf_bytes(&buf), out);
     buf_release(&buf);
     return status;
@@ -38,6 +38,35 @@ static void a_hello_comes_out_as_it_went_in(void **state)
     assert_int_equal(out.to, NODE_ID_MAX);
     assert_int_equal(out.identity, 77);
     assert_true(out.incarnation == UINT64_MAX);
+    assert_true(address_equal(&out.peer, &good_hello.peer));
+}
+
+static void a_hello_may_say_of_no_address(void **state)
+{
+    struct hello out, hello = good_hello;
+    hello.peer = (struct address){0};
+
+    assert_int_equal(decode_hello(&hello, &out), ST_OK);
+
+    assert_false(address_is_set(&out.peer));
+}
+
+/* One address has one form, else what decodes would not encode to the same bytes. */
+static void an_address_in_another_form_is_no_hello(void **state)
+{
+    static const char *const texts[] = {"10.0.0.1",       "10.0.0.1:",  "HOST:7001",
+                                        "10.0.0.1:07001", "10.0.0.1:0", " 10.0.0.1:7001"};
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        struct buf buf;
+        struct hello out, hello = good_hello;
+        hello.peer = (struct address){0};
+        buf_init(&buf, 256);
+        hello_encode(&hello, &buf);
+        buf.data[buf.count - 1] = (uint8_t)strlen(texts[i]);
+        buf_put_text(&buf, texts[i]);
+        assert_int_equal(hello_decode(buf_bytes(&buf), &out), ST_FORMAT);
+        buf_release(&buf);
+    }
 }
 
 static void a_hello_with_a_field_out_of_range_is_no_hello(void **state)
@@ -78,7 +107,7 @@ static void bodies_have_one_length(void **state)
     buf_init(&buf, 256);
 
     hello_encode(&good_hello, &buf);
-    for (size_t cut = 0; cut < HELLO_BYTES; cut++)
+    for (size_t cut = 0; cut < buf.count; cut++)
         assert_int_equal(hello_decode(bytes_of(buf.data, cut), &hello), ST_SHORT);
     buf_put_u8(&buf, 0);
     assert_int_equal(hello_decode(buf_bytes(&buf), &hello), ST_FORMAT);
@@ -140,6 +169,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hello_comes_out_as_it_went_in),
+        cmocka_unit_test(a_hello_may_say_of_no_address),
+        cmocka_unit_test(an_address_in_another_form_is_no_hello),
         cmocka_unit_test(a_hello_with_a_field_out_of_range_is_no_hello),
         cmocka_unit_test(of_another_version_only_the_version_is_read),
         cmocka_unit_test(bodies_have_one_length),

@@ -37,7 +37,8 @@ static inline void sample_hello(struct buf *out)
                           .from = 1,
                           .to = 2,
                           .identity = 0xaabbccddeeff0011u,
-                          .incarnation = 0x0102030405060708u};
+                          .incarnation = 0x0102030405060708u,
+                          .peer = {.host = "10.0.0.1", .port = 7001}};
     size_t begin = frame_begin(out, FRAME_HELLO);
     hello_encode(&hello, out);
     frame_end(out, begin);

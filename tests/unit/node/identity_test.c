@@ -1,0 +1,116 @@
+/* Who is who: a disk that its log does not know promises nothing, and a log that is old lets in
+ * those who have come since. */
+#include "trial_rig.h"
+
+static void open_three(struct trial *trial, uint64_t seed)
+{
+    trial_open(trial, 3, seed);
+    trial_work(trial, 4);
+    trial_settle(trial);
+}
+
+static void let_join(struct trial *trial, unsigned at, unsigned id)
+{
+    trial_boot(trial, id);
+    struct command command = trial_joining(trial, id);
+    assert_int_equal(trial_ask(trial, at, &command), ST_OK);
+    TRIAL_UNTIL(trial, trial_votes(trial, trial_leader(trial), id), "it gets a vote");
+}
+
+static void let_go(struct trial *trial, unsigned at, unsigned id)
+{
+    struct command command = trial_removing(id);
+    assert_int_equal(trial_ask(trial, at, &command), ST_OK);
+    trial_stop(trial, id, WORLD_STOP_KILL);
+}
+
+/* 1 and 2 have been replaced by 4 and 5 while 3 was away: it knows neither, and they need it. */
+static void open_among_strangers(struct trial *trial, uint64_t seed)
+{
+    open_three(trial, seed);
+    trial_stop(trial, 3, WORLD_STOP_KILL);
+    let_join(trial, 1, 4);
+    let_join(trial, 1, 5);
+    let_go(trial, 4, 1);
+    TRIAL_UNTIL(trial, trial_leader(trial) != 0, "one of the others leads");
+    let_go(trial, 4, 2);
+    TRIAL_UNTIL(trial, trial_leader(trial) != 0, "one of the others leads");
+    trial_work(trial, 4);
+}
+
+static void a_member_that_was_away_follows_a_leader_it_has_never_heard_of(void **state)
+{
+    (void)state;
+    struct trial trial;
+    open_among_strangers(&trial, 21);
+    unsigned leader = trial_leader(&trial);
+
+    trial_boot(&trial, 3);
+
+    TRIAL_UNTIL(&trial, node_view(trial.nodes[3])->leader == leader, "it follows");
+    trial_work(&trial, 4);
+    trial_settle(&trial);
+    trial_close(&trial);
+}
+
+static void a_member_that_was_away_gives_its_vote_to_a_stranger(void **state)
+{
+    (void)state;
+    for (unsigned off = 4; off <= 5; off++) {
+        struct trial trial;
+        open_among_strangers(&trial, 22);
+        trial_stop(&trial, off, WORLD_STOP_CRASH);
+        unsigned left = 9 - off;
+
+        trial_boot(&trial, 3);
+
+        TRIAL_UNTIL(&trial, trial_leader(&trial) == left, "it leads with the vote of node 3");
+        trial_work(&trial, 4);
+        trial_boot(&trial, off);
+        trial_settle(&trial);
+        trial_close(&trial);
+    }
+}
+
+/* The disk of a founder is lost, and it starts with an empty one as if nothing had been. */
+static unsigned empty_a_disk(struct trial *trial)
+{
+    unsigned lost = trial_leader(trial) == 1 ? 2 : 1;
+    trial_stop(trial, lost, WORLD_STOP_CRASH);
+    world_wipe(trial->world, lost);
+    trial_boot(trial, lost);
+    return lost;
+}
+
+static void what_an_empty_disk_acknowledges_commits_nothing(void **state)
+{
+    (void)state;
+    struct trial trial;
+    open_three(&trial, 23);
+    unsigned lost = empty_a_disk(&trial);
+    unsigned leader = trial_leader(&trial);
+    trial_stop(&trial, 6 - lost - leader, WORLD_STOP_CRASH);
+    raft_index applied = node_applied(trial.nodes[leader]);
+
+    struct command command = {.op = COMMAND_PUT, .key = BYTES_LITERAL("k")};
+    struct trial_question question;
+    trial_submit(&trial, leader, &command, &question);
+    trial_run(&trial, 20000);
+
+    assert_false(question.is_answered);
+    assert_int_equal(node_applied(trial.nodes[leader]), applied);
+    assert_int_equal(trial_leader(&trial), 0); /* nobody that counts hears it */
+    trial_boot(&trial, 6 - lost - leader);
+    assert_int_equal(trial_answer(&trial, &question), ST_OK);
+    trial_close(&trial);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_member_that_was_away_follows_a_leader_it_has_never_heard_of),
+        cmocka_unit_test(a_member_that_was_away_gives_its_vote_to_a_stranger),
+        cmocka_unit_test(what_an_empty_disk_acknowledges_commits_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
