@@ -22,7 +22,7 @@ struct connection {
     size_t sent_bytes;
     char *reply;
     size_t reply_bytes;
-    uint64_t sent_at; /* ns */
+    uint64_t sent_at; /* ns; with a rate: when it was due */
     bool is_waiting;  /* a request is under way */
 };
 
@@ -34,7 +34,10 @@ struct load {
     int epoll;
     uint64_t random_state;
     uint32_t next_key;
-    uint64_t measure_from, end; /* ns */
+    uint64_t measure_from, end;               /* ns */
+    struct connection *idle[CONNECTIONS_MAX]; /* with a rate: those that wait for a request */
+    size_t idle_count;
+    uint64_t due; /* ns: the next request */
 };
 
 static uint64_t now_ns(void)
@@ -99,7 +102,7 @@ static void connection_send(struct load *load, struct connection *connection)
         (void)epoll_ctl(load->epoll, EPOLL_CTL_MOD, connection->fd, &event);
 }
 
-static void connection_next(struct load *load, struct connection *connection)
+static void connection_request(struct load *load, struct connection *connection, uint64_t due)
 {
     const struct options *options = load->options;
     if (options->is_sequential && load->next_key >= options->keys_count) {
@@ -114,11 +117,44 @@ static void connection_next(struct load *load, struct connection *connection)
     request_write(load->request, connection->request, &facts);
     connection->reply_bytes = 0;
     connection->is_waiting = true;
-    connection->sent_at = now_ns();
+    connection->sent_at = due;
     ssize_t count = send(connection->fd, connection->request, load->request->count, MSG_NOSIGNAL);
     connection->sent_bytes = count > 0 ? (size_t)count : 0;
     if (connection->sent_bytes < load->request->count)
         connection_send(load, connection);
+}
+
+/* The connection is free. */
+static void connection_next(struct load *load, struct connection *connection)
+{
+    if (load->options->rate == 0) {
+        connection_request(load, connection, now_ns());
+        return;
+    }
+    connection->is_waiting = false;
+    load->idle[load->idle_count++] = connection;
+}
+
+/* Sends what is due, as far as there are free connections. */
+static void send_due(struct load *load)
+{
+    uint64_t now = now_ns();
+    while (load->idle_count > 0 && load->due <= now) {
+        connection_request(load, load->idle[--load->idle_count], load->due);
+        load->due += 1000000000u / load->options->rate;
+    }
+}
+
+/* How long to wait for replies at most. */
+static uint64_t wait_ns(const struct load *load)
+{
+    enum { WAIT_NS_MAX = 50 * 1000 * 1000 };
+    uint64_t now = now_ns();
+    if (load->options->rate == 0 || load->idle_count == 0)
+        return WAIT_NS_MAX;
+    if (load->due <= now)
+        return 0;
+    return load->due - now < WAIT_NS_MAX ? load->due - now : WAIT_NS_MAX;
 }
 
 /* ---- replies ---- */
@@ -236,12 +272,16 @@ static void run(struct load *load)
     uint64_t begin = now_ns();
     load->measure_from = begin + (uint64_t)(options->warm_up_seconds * 1e9);
     load->end = load->measure_from + (uint64_t)(options->seconds * 1e9);
+    load->due = begin;
     for (uint32_t i = 0; i < options->connections_count; i++)
         connection_next(load, &load->connections[i]);
 
     struct epoll_event events[EVENTS_MAX];
     while (!is_finished(load, now_ns())) {
-        int count = epoll_wait(load->epoll, events, EVENTS_MAX, 50);
+        if (options->rate != 0)
+            send_due(load);
+        struct timespec wait = {.tv_nsec = (long)wait_ns(load)};
+        int count = epoll_pwait2(load->epoll, events, EVENTS_MAX, &wait, NULL);
         for (int i = 0; i < count; i++)
             connection_on_event(load, events[i].data.ptr, events[i].events);
     }

@@ -1,7 +1,9 @@
-/* Load: a closed loop over N keep-alive HTTP/1.1 connections.
+/* Load: a loop over N keep-alive HTTP/1.1 connections.
  *
- * Each connection sends its next request when the answer to the last has arrived. Not a client: it
- * understands just enough of HTTP to find the end of a reply. */
+ * Closed, each connection sends its next request when the answer to the last has arrived. With a
+ * rate, requests are sent when they are due, over any connection that is free, and latency counts
+ * from when they were: a server that stalls makes all that it delays late, not one in each
+ * connection. Not a client: it understands just enough of HTTP to find the end of a reply. */
 #ifndef MINIKV_BENCH_LOAD_LOAD_H
 #define MINIKV_BENCH_LOAD_LOAD_H
 

@@ -51,6 +51,7 @@ static _Noreturn void usage(void)
     fputs("usage: minikv-load -e HOST:PORT[,HOST:PORT] [-c CONNECTIONS] [-d SECONDS]\n"
           "  [-w WARM_UP_SECONDS] [-m METHOD] [-p PATH] [-b BODY] [-H 'NAME: VALUE']\n"
           "  [-n KEYS] [-V VALUE_BYTES] [-l LABEL] [-s]   (-s: every key once, then stop)\n"
+          "  [-r RATE]   (so many requests a second; latency counts from when each was due)\n"
           "in PATH, HEADER and BODY: %k key, %K key in base64, %v value, %V value in base64,\n"
           "%c number of the connection, %s its sequence, %a the sequence before\n",
           stderr);
@@ -68,7 +69,7 @@ void options_parse(struct options *options, int argc, char **argv)
                                 .seconds = 4,
                                 .warm_up_seconds = 0.5};
     int option;
-    while ((option = getopt(argc, argv, "e:c:d:w:m:p:b:H:n:V:l:s")) != -1) {
+    while ((option = getopt(argc, argv, "e:c:d:w:m:p:b:H:n:V:l:r:s")) != -1) {
         switch (option) {
         case 'e':
             parse_endpoints(options, optarg);
@@ -99,6 +100,9 @@ void options_parse(struct options *options, int argc, char **argv)
             break;
         case 'l':
             options->label = optarg;
+            break;
+        case 'r':
+            options->rate = parse_count(optarg, RATE_MAX);
             break;
         case 's':
             options->is_sequential = true;

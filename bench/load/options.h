@@ -13,7 +13,8 @@ enum {
     HEADERS_MAX = 8,
     KEYS_MAX = 100000000,
     VALUE_BYTES_MAX = 64 * 1024,
-    SECONDS_MAX = 600
+    SECONDS_MAX = 3600,
+    RATE_MAX = 1000000
 };
 
 struct options {
@@ -24,6 +25,7 @@ struct options {
     const char *method, *path, *body, *label;
     uint32_t connections_count, keys_count, value_bytes;
     double seconds, warm_up_seconds;
+    uint32_t rate;      /* requests a second, sent when they are due; 0: as fast as answers come */
     bool is_sequential; /* every key once, then stop: to fill the store */
 };
 

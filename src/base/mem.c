@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/check.h"
 
@@ -45,4 +46,20 @@ void *mem_realloc(void *pointer, size_t bytes_count)
 void mem_free(void *pointer)
 {
     free(pointer);
+}
+
+/* An allocation of this size comes from the end of the heap and goes back there, once one like it
+ * has shown the allocator that it is nothing special: glibc maps the first one apart. */
+void mem_expect(size_t bytes_count)
+{
+    enum { PAGE_BYTES = 4096 };
+    REQUIRE(bytes_count <= MEM_EXPECT_BYTES_MAX);
+    char *room = mem_alloc_raw(bytes_count);
+#if defined(MADV_HUGEPAGE)
+    uintptr_t begin = (uintptr_t)room / PAGE_BYTES * PAGE_BYTES;
+    uintptr_t end = ((uintptr_t)room + bytes_count) / PAGE_BYTES * PAGE_BYTES;
+    int ignored = madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+    (void)ignored; /* then pages are small ones */
+#endif
+    mem_free(room);
 }

@@ -18,4 +18,10 @@ void *mem_alloc_aligned(size_t bytes_count, size_t alignment);
 void *mem_realloc(void *pointer, size_t bytes_count);
 void mem_free(void *pointer); /* NULL is a no-op */
 
+enum { MEM_EXPECT_BYTES_MAX = 24 * 1024 * 1024 };
+/* A hint, and of no effect but on time: so many bytes, at most MEM_EXPECT_BYTES_MAX, will be asked
+ * for in small pieces. The heap gets large pages for them where the system has any, since taking
+ * gigabytes page by page costs as much as filling them. */
+void mem_expect(size_t bytes_count);
+
 #endif

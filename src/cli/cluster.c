@@ -73,6 +73,17 @@ static void print_nodes(const json_t *nodes)
     table_release(&table);
 }
 
+/* What a node says of itself that has to be looked after. */
+static void print_notes(const json_t *nodes)
+{
+    for (size_t i = 0; i < json_array_size(nodes); i++) {
+        const json_t *node = json_array_get(nodes, i);
+        const char *note = nodes_text(node, "note");
+        if (*note != '\0')
+            printf("node %llu: %s\n", (unsigned long long)nodes_number(node, "id"), note);
+    }
+}
+
 /* A node says that it leads; or its followers say so, while it has no address to be asked at. */
 static bool has_leader(const json_t *nodes)
 {
@@ -100,6 +111,7 @@ enum exit_code cluster_status(struct cli *cli)
         return code;
     }
     print_nodes(nodes);
+    print_notes(nodes);
     if (code != EXIT_CODE_OK)
         fputs("minikv: status: no node says that it leads\n", stderr);
     json_decref(nodes);

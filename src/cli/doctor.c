@@ -111,6 +111,18 @@ static void check_digests(struct doctor *doctor)
     conclude(doctor, "states", 0, is_same);
 }
 
+static void check_notes(struct doctor *doctor)
+{
+    for (size_t i = 0; i < json_array_size(doctor->nodes); i++) {
+        const json_t *node = json_array_get(doctor->nodes, i);
+        const char *note = nodes_text(node, "note");
+        if (*note == '\0')
+            continue;
+        buf_put_text(&doctor->text, note);
+        conclude(doctor, "state", nodes_number(node, "id"), false);
+    }
+}
+
 /* ---- one node ---- */
 
 /* The value of a line of /metrics, "name value" or "name{labels} value"; -1: there is none. */
@@ -312,6 +324,7 @@ enum exit_code doctor_run(struct cli *cli)
     check_quorum(&doctor);
     check_leader(&doctor);
     check_digests(&doctor);
+    check_notes(&doctor);
     for (size_t i = 0; i < json_array_size(doctor.nodes); i++) {
         json_t *node = json_array_get(doctor.nodes, i);
         add_clock(&doctor, node, deadline_ms);

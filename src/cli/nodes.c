@@ -138,16 +138,20 @@ static json_t *ask_announced(const struct cli *cli, const json_t *members, uint6
 }
 
 /* Members without an announced address may be among the endpoints given: their answers say who
- * they are. */
+ * they are. A node that has joined and has no state yet knows of no member: then those asked are
+ * all there are. */
 static void ask_endpoints(const struct cli *cli, json_t *nodes, uint64_t deadline_ms)
 {
-    bool has_unannounced = false;
+    bool knows_nobody = json_array_size(nodes) == 0;
+    bool has_unannounced = knows_nobody;
     for (size_t i = 0; i < json_array_size(nodes); i++)
         has_unannounced = has_unannounced || !nodes_is_announced(json_array_get(nodes, i));
     for (size_t i = 0; has_unannounced && i < cli->connect.endpoints_count; i++) {
         struct errtext error;
         json_t *answer = ask_endpoint(cli, i, "/v1/raft/status", deadline_ms, &error);
         json_t *node = nodes_find(nodes, nodes_number(answer, "id"));
+        if (answer != NULL && node == NULL && knows_nobody)
+            (void)json_array_append(nodes, answer);
         if (answer != NULL && node != NULL && nodes_is_silent(node)) {
             (void)json_object_del(node, "error");
             (void)json_object_update(node, answer);

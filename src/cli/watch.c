@@ -112,6 +112,8 @@ static void put_node(struct watch *watch, const json_t *node, uint64_t last_inde
     bar_put_blocks(screen, lag_blocks(lag), LAG_WIDTH, LAG_WIDTH, ' ');
     buf_printf(screen, " %llu\n", (unsigned long long)lag);
     put_transfer(watch, node, now_ms);
+    if (*nodes_text(node, "note") != '\0')
+        buf_printf(screen, "    %s\n", nodes_text(node, "note"));
 }
 
 /* ---- one screen ---- */

@@ -128,7 +128,11 @@ void raft_status_answer(struct exchange *exchange)
     buf_put(body, BYTES_LITERAL(",\"peers\":["));
     if (raft.role == RAFT_ROLE_LEADER)
         put_peers(exchange, raft.last_index, body);
-    buf_put(body, BYTES_LITERAL("]}\n"));
+    const char *note = node_note(node_of(exchange));
+    buf_put(body, BYTES_LITERAL("]"));
+    if (note != NULL)
+        buf_printf(body, ",\"note\":\"%s\"", note);
+    buf_put(body, BYTES_LITERAL("}\n"));
     (void)reply_begin(exchange, 200); /* no headers of its own */
     reply_end(exchange, CONTENT_JSON, buf_bytes(body));
 }

@@ -182,7 +182,7 @@ static void on_head(struct connection *connection)
     api_match(exchange);
     if (has_body && bodies_are_full(http, parse->llhttp.content_length))
         exchange_refuse(exchange, ST_BUSY, "the bodies of other requests fill the node's memory");
-    exchange->closes = !parse->keeps_alive || http->is_stopping;
+    exchange->closes = !parse->keeps_alive;
     if (exchange_is_refused(exchange) && parse->headers.expects_continue && has_body) {
         answer_early(connection, exchange);
         return;
@@ -194,10 +194,21 @@ static void on_head(struct connection *connection)
     offer_continue(connection);
 }
 
-static void on_message(struct connection *connection)
+/* Whoever sent several requests at once is answered all of them that have been read when the server
+ * is told to stop. Whoever goes on sending is not waited for for ever. */
+static bool is_last_of_all(const struct connection *connection, struct bytes behind)
+{
+    const struct http *http = connection->http;
+    bool is_put_aside = connection->pending.count != 0;
+    return http->is_stopping && (behind.count == 0 || (http->grace_is_over && !is_put_aside));
+}
+
+/* `behind` has been read with the request, or before it. */
+static void on_message(struct connection *connection, struct bytes behind)
 {
     struct exchange *exchange = connection->reading;
     connection->reading = NULL;
+    exchange->closes = exchange->closes || is_last_of_all(connection, behind);
     exchange->wants_continue = false;
     move(connection, CONNECTION_IDLE);
     (void)FAILPOINT("http.parsed", buf_bytes(&exchange->target));
@@ -244,7 +255,7 @@ static struct bytes consume(struct connection *connection, struct bytes bytes)
             on_head(connection);
             break;
         case PARSE_MESSAGE:
-            on_message(connection);
+            on_message(connection, bytes);
             break;
         case PARSE_REFUSED:
             refuse(connection, &connection->parse.problem);
@@ -475,22 +486,29 @@ static void stop_backups(struct connection *connection)
     }
 }
 
+/* Unless there is more that has been read: then that comes first. */
+static void end_behind_newest(struct connection *connection)
+{
+    if (connection->state != CONNECTION_IDLE || connection->pending.count != 0)
+        return;
+    if (connection->exchanges_count != 0)
+        CONTAINER_OF(connection->exchanges.prev, struct exchange, link)->closes = true;
+    move_to_last(connection);
+}
+
 void connection_stop(struct connection *connection)
 {
     stop_backups(connection);
     /* Between requests: a moment's grace; within one: its reply says that it is the last. */
-    if (connection->state == CONNECTION_IDLE && connection->exchanges_count != 0) {
-        struct exchange *newest = CONTAINER_OF(connection->exchanges.prev, struct exchange, link);
-        newest->closes = true;
-        move_to_last(connection);
-    }
+    if (connection->exchanges_count != 0)
+        end_behind_newest(connection);
     connection_answer(connection);
 }
 
 void connection_stop_idle(struct connection *connection)
 {
-    bool is_between = connection->state == CONNECTION_FRESH ||
-                      (connection->state == CONNECTION_IDLE && connection->pending.count == 0);
-    if (is_between)
+    if (connection->state == CONNECTION_FRESH)
         move_to_last(connection);
+    else
+        end_behind_newest(connection);
 }

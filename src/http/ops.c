@@ -21,8 +21,11 @@ void livez_answer(struct exchange *exchange)
 void readyz_answer(struct exchange *exchange)
 {
     const struct http *http = exchange->connection->http;
+    const char *note = node_note(http->node);
     if (http->is_stopping)
         reply_problem(exchange, ST_SHUTTING_DOWN, NULL);
+    else if (note != NULL)
+        reply_problem(exchange, ST_NOT_READY, note);
     else if (node_is_ready(http->node))
         answer_ok(exchange);
     else if (node_view(http->node)->leader == NODE_NONE)

@@ -163,7 +163,9 @@ static void stop_idle_connection(struct connection *connection, time_us now)
  * reply is the last; closing under its hands would leave it without a true answer. */
 static void http_on_grace_over(void *ctx)
 {
-    each_connection(ctx, stop_idle_connection, 0);
+    struct http *http = ctx;
+    http->grace_is_over = true;
+    each_connection(http, stop_idle_connection, 0);
 }
 
 enum status http_open(struct env *env, struct node *node, const struct http_options *options,

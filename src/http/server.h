@@ -33,6 +33,7 @@ struct http {
     struct env_timer sweep_timer;
     struct env_timer grace_timer;
     bool is_stopping;
+    bool grace_is_over; /* stopping, and clients have had the time to hear of it */
     void (*on_stopped)(void *ctx);
     void *on_stopped_ctx;
 

@@ -21,11 +21,45 @@ struct kv *kv_new(const struct kv_options *options)
 
 void kv_free(struct kv *kv)
 {
-    if (kv == NULL)
-        return;
-    tree_free(kv->tree);
-    sessions_free(kv->sessions);
-    mem_free(kv);
+    while (kv != NULL) {
+        struct kv *next = kv->discarded;
+        tree_free(kv->tree);
+        sessions_free(kv->sessions);
+        mem_free(kv);
+        kv = next;
+    }
+}
+
+void kv_discard(struct kv *kv, struct kv *gone)
+{
+    REQUIRE(kv != gone);
+    struct kv *last = gone;
+    while (last->discarded != NULL)
+        last = last->discarded;
+    last->discarded = kv->discarded;
+    kv->discarded = gone;
+}
+
+/* Of what has been discarded; false: nothing is left. */
+static bool drain_discarded(struct kv *kv, size_t objects_max)
+{
+    struct kv *gone = kv->discarded;
+    if (gone == NULL)
+        return false;
+    if (tree_drain(gone->tree, objects_max) || sessions_drain(gone->sessions, objects_max))
+        return true;
+    kv->discarded = gone->discarded;
+    gone->discarded = NULL;
+    kv_free(gone);
+    return kv->discarded != NULL;
+}
+
+bool kv_collect(struct kv *kv, size_t objects_max)
+{
+    bool has_items = tree_collect(kv->tree, objects_max);
+    bool has_sessions = sessions_collect(kv->sessions, objects_max);
+    bool has_discarded = drain_discarded(kv, objects_max);
+    return has_items || has_sessions || has_discarded;
 }
 
 /* In a state that the caches hold, a search waits for nothing and the hint would only cost. */
@@ -119,7 +153,8 @@ void kv_stats(const struct kv *kv, struct kv_stats *out_stats)
                                    .revision = kv->revision,
                                    .keys_count = tree_view(kv->tree).items_count,
                                    .state_bytes = kv->state_bytes,
-                                   .stamp_us = kv->stamp_us};
+                                   .stamp_us = kv->stamp_us,
+                                   .history = kv->history};
 }
 
 const struct kv_member *kv_member(const struct kv *kv, node_id id)
@@ -136,11 +171,12 @@ void kv_replace_members(struct kv *kv, const struct config *config)
 {
     directory_init(&kv->directory);
     directory_set_config(&kv->directory, config);
+    kv->history = 0;
 }
 
 uint64_t kv_digest(const struct kv *kv)
 {
-    uint8_t raw[56];
+    uint8_t raw[64];
     store_u64(raw, kv->applied.term);
     store_u64(raw + 8, kv->applied.index);
     store_u64(raw + 16, kv->revision);
@@ -148,5 +184,6 @@ uint64_t kv_digest(const struct kv *kv)
     store_u64(raw + 32, kv->items_hash);
     store_u64(raw + 40, kv->directory.hash);
     store_u64(raw + 48, sessions_hash(kv->sessions));
+    store_u64(raw + 56, kv->history);
     return XXH3_64bits(raw, sizeof raw);
 }

@@ -77,6 +77,9 @@ struct kv_member {
 
 struct kv *kv_new(const struct kv_options *options);
 void kv_free(struct kv *kv); /* NULL is a no-op */
+/* Another state that nobody needs any more: kv_collect of `kv` frees it piece by piece, since all
+ * of it at once takes long. Requires that no image of it is left. */
+void kv_discard(struct kv *kv, struct kv *gone);
 
 /* Applies the command of one entry. Requires id.index == applied index + 1. */
 void kv_apply(struct kv *kv, struct entry_id id, const struct proposal *proposal,
@@ -123,6 +126,8 @@ struct kv_stats {
     uint64_t keys_count;
     uint64_t state_bytes; /* keys, values and their overhead */
     uint64_t stamp_us;    /* log time: the stamp of the last command applied */
+    uint64_t history; /* the first identity that was ever registered: tells this log from another
+                         that the same founders have begun; 0: none was yet */
 };
 void kv_stats(const struct kv *kv, struct kv_stats *out_stats);
 const struct kv_member *kv_member(const struct kv *kv, node_id id); /* NULL: no such member */
@@ -150,7 +155,8 @@ uint64_t kv_image_bytes(const struct kv_image *image);
 /* Appends the next piece: whole records, at least one, until there are `bytes_max` or more; so at
  * most one record more than that. False: with this piece that was all; later ones are empty. */
 bool kv_image_read(struct kv_image *image, size_t bytes_max, struct buf *out);
-/* Frees at most `objects_max` of what only images that are gone kept; false: nothing is left. */
+/* Frees about `objects_max` of what only images that are gone kept, and of what was discarded;
+ * false: nothing is left. */
 bool kv_collect(struct kv *kv, size_t objects_max);
 
 /* The reverse: a state out of such bytes, in pieces of any size. */
@@ -161,6 +167,8 @@ MUST_CHECK enum status kv_loader_feed(struct kv_loader *loader, struct bytes pie
 /* Frees the loader in any case; gives a state on ST_OK. ST_SHORT when bytes are missing. */
 MUST_CHECK enum status kv_loader_finish(struct kv_loader *loader, struct kv **out_kv);
 void kv_loader_free(struct kv_loader *loader); /* NULL is a no-op */
+/* The same, but what it has loaded is discarded, as by kv_discard. */
+void kv_loader_discard(struct kv_loader *loader, struct kv *kv);
 
 /* 64 bits over the whole state; equal at equal applied index on all nodes. O(1) per change. */
 uint64_t kv_digest(const struct kv *kv);

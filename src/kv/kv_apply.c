@@ -176,6 +176,8 @@ static void apply_command(struct kv *kv, struct entry_id id, const struct comman
     case COMMAND_REGISTER:
         result->status =
             directory_register(&kv->directory, command->member, command->member_identity);
+        if (result->status == ST_OK && kv->history == 0)
+            kv->history = command->member_identity;
         return;
     case COMMAND_OPEN_SESSION:
         apply_open(kv, id, command, result);

@@ -28,6 +28,7 @@ static void encode_head(const struct kv *kv, struct buf *out)
     buf_put_u64(out, kv->applied.index);
     buf_put_u64(out, kv->revision);
     buf_put_u64(out, kv->stamp_us);
+    buf_put_u64(out, kv->history);
     buf_put_u32(out, kv->directory.config.members_count);
     directory_encode(&kv->directory, out);
     buf_put_u64(out, tree_view(kv->tree).items_count);
@@ -163,11 +164,4 @@ void kv_encode(const struct kv *kv, struct buf *out)
     begin(&image, kv, tree_view(kv->tree), sessions_view(kv->sessions));
     (void)kv_image_read(&image, SIZE_MAX, out);
     buf_release(&image.head);
-}
-
-bool kv_collect(struct kv *kv, size_t objects_max)
-{
-    bool has_items = tree_collect(kv->tree, objects_max);
-    bool has_sessions = sessions_collect(kv->sessions, objects_max);
-    return has_items || has_sessions;
 }

@@ -11,11 +11,13 @@ enum { KV_REVISION_FIRST = 1 };
 struct kv {
     struct tree *tree;         /* owned */
     struct sessions *sessions; /* owned */
+    struct kv *discarded;      /* owned: another state, on its way out; and so on from there */
     uint64_t state_bytes_max;
     struct entry_id applied;
     uint64_t revision;
     uint64_t state_bytes;
     uint64_t stamp_us;
+    uint64_t history;
     uint64_t items_hash; /* sum of item.hash, modulo 2^64: the order of keys does not matter */
     struct directory directory;
 };

@@ -20,11 +20,14 @@ enum load_record {
 };
 
 struct kv_loader {
-    struct kv *kv;         /* owned */
-    struct buf begun;      /* owned: the beginning of the next record */
-    enum load_record next; /* what it is */
-    uint64_t left_count;   /* of members, items or sessions, the next one included */
-    enum status status;    /* what it has come to */
+    struct kv *kv;                /* owned */
+    struct buf begun;             /* owned: the beginning of the next record */
+    enum load_record next;        /* what it is */
+    uint64_t left_count;          /* of members, items or sessions, the next one included */
+    uint64_t expected_bytes;      /* of state: memory has been made ready for more than that */
+    enum status status;           /* what it has come to */
+    struct tree_cursor end;       /* of the items: behind the last one, as long as they come */
+    const struct tree_item *last; /* borrowed: the last one; NULL: none yet */
 };
 
 struct kv_loader *kv_loader_new(const struct kv_options *options)
@@ -42,6 +45,13 @@ void kv_loader_free(struct kv_loader *loader)
     kv_free(loader->kv);
     buf_release(&loader->begun);
     mem_free(loader);
+}
+
+void kv_loader_discard(struct kv_loader *loader, struct kv *kv)
+{
+    kv_discard(kv, loader->kv);
+    loader->kv = NULL;
+    kv_loader_free(loader);
 }
 
 const struct kv *kv_loader_state(const struct kv_loader *loader)
@@ -108,6 +118,7 @@ static enum status take_head(struct kv_loader *loader, struct cursor *in)
     kv->applied.index = cursor_u64(in);
     kv->revision = cursor_u64(in);
     kv->stamp_us = cursor_u64(in);
+    kv->history = cursor_u64(in);
     uint32_t members_count = cursor_u32(in);
     if (kv->revision < KV_REVISION_FIRST || kv->revision - KV_REVISION_FIRST > kv->applied.index)
         return ST_FORMAT;
@@ -147,20 +158,32 @@ static bool decode_item(struct bytes record, struct kv_item *out_content)
     return true;
 }
 
-static enum status take_item(struct kv *kv, struct bytes record)
+/* What the state counts is about what it takes. A little of it is not worth a hint. */
+static void expect_more(struct kv_loader *loader)
 {
+    enum { STEP_BYTES = MEM_EXPECT_BYTES_MAX / 3 * 2 };
+    if (loader->kv->state_bytes < loader->expected_bytes + STEP_BYTES)
+        return;
+    loader->expected_bytes = loader->kv->state_bytes;
+    mem_expect(MEM_EXPECT_BYTES_MAX);
+}
+
+static enum status take_item(struct kv_loader *loader, struct bytes record)
+{
+    struct kv *kv = loader->kv;
     struct kv_item content;
     if (!decode_item(record, &content))
         return ST_LIMIT;
 
     /* Each key above all before it: also that it is there once. */
-    struct tree_cursor end;
-    const struct tree_item *last = tree_last(tree_view(kv->tree), &end);
+    const struct tree_item *last = loader->last;
     if ((last != NULL && bytes_compare(tree_item_key(last), content.key) >= 0) ||
         !is_possible(kv, &content))
         return ST_FORMAT;
+    expect_more(loader);
     struct item *item = item_new(&content);
-    tree_put_at(kv->tree, &end, &item->tree);
+    tree_append(kv->tree, &loader->end, &item->tree);
+    loader->last = &item->tree;
     kv->items_hash += item->hash;
     kv->state_bytes += item_state_bytes(content.key.count, content.value.count);
     return ST_OK;
@@ -205,10 +228,11 @@ static enum status take_record(struct kv_loader *loader, struct bytes record)
         return directory_load(&loader->kv->directory, record);
     case LOAD_ITEMS_COUNT:
         expect(loader, LOAD_ITEM, cursor_u64(&in));
+        loader->last = tree_last(tree_view(loader->kv->tree), &loader->end);
         return ST_OK;
     case LOAD_ITEM:
         expect(loader, LOAD_ITEM, loader->left_count - 1);
-        return take_item(loader->kv, record);
+        return take_item(loader, record);
     case LOAD_SESSIONS_COUNT:
         return take_sessions_count(loader, cursor_u64(&in));
     case LOAD_SESSION:

@@ -86,6 +86,16 @@ void sessions_free(struct sessions *sessions)
     mem_free(sessions);
 }
 
+bool sessions_drain(struct sessions *sessions, size_t objects_max)
+{
+    for (; objects_max > 0 && !list_is_empty(&sessions->by_use); objects_max--) {
+        struct session *session = session_of_use(sessions->by_use.next);
+        list_remove(&session->use_link);
+        session_writes_retire(&session->writes, sessions->tree);
+    }
+    return objects_max == 0 || tree_drain(sessions->tree, objects_max);
+}
+
 /* What any use of it touches lies in four places; they are asked for at once. */
 static struct session *find(const struct sessions *sessions, struct bytes key,
                             struct tree_cursor *out_cursor)

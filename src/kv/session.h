@@ -59,6 +59,8 @@ struct sessions;
 
 struct sessions *sessions_new(void);
 void sessions_free(struct sessions *sessions); /* NULL is a no-op */
+/* The same in pieces, as tree_drain. */
+bool sessions_drain(struct sessions *sessions, size_t objects_max);
 
 /* What would become of a write with this identity and body now. Changes nothing. All verdicts but
  * FRESH, FULL and, for an allotted session, EXPIRED are final: later entries cannot revoke them

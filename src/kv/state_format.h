@@ -4,7 +4,7 @@
 
 enum {
     STATE_VERSION = 1,
-    STATE_HEAD_BYTES = 37, /* version to members_count */
+    STATE_HEAD_BYTES = 45, /* version to members_count */
     STATE_ITEM_BYTES = 40  /* of an item beside its key and its value */
 };
 

@@ -36,6 +36,41 @@ void tree_free(struct tree *tree)
     mem_free(tree);
 }
 
+/* The last leaf with its items. An inner node without children is an empty leaf from then on. */
+static size_t drain_leaf(struct tree_node *root)
+{
+    struct tree_node *parent = NULL, *node = root;
+    while (node->level > 0) {
+        parent = node;
+        node = node->children[node->keys_count];
+    }
+    size_t freed_count = node->keys_count + 1u;
+    for (size_t i = 0; i < node->keys_count; i++)
+        mem_free(node->keys[i]);
+    node->keys_count = 0;
+    if (parent == NULL)
+        return freed_count;
+    mem_free(node);
+    if (parent->keys_count == 0)
+        parent->level = 0;
+    else
+        mem_free(parent->keys[--parent->keys_count]);
+    return freed_count;
+}
+
+bool tree_drain(struct tree *tree, size_t objects_max)
+{
+    REQUIRE(tree->pins_count == 0);
+    if (tree_collect(tree, objects_max))
+        return true;
+    for (size_t freed_count = 0; freed_count < objects_max;) {
+        if (tree->root->level == 0 && tree->root->keys_count == 0)
+            return false;
+        freed_count += drain_leaf(tree->root);
+    }
+    return true;
+}
+
 struct tree_view tree_view(const struct tree *tree)
 {
     return (struct tree_view){

@@ -67,6 +67,9 @@ struct tree_cursor {
 struct tree *tree_new(void);
 /* Requires that every pin has been unpinned. Frees all items. */
 void tree_free(struct tree *tree);
+/* The same in pieces, for a tree that nobody needs: frees about `objects_max` nodes and items;
+ * false: nothing is left that takes tree_free any time. Nothing but these two may follow. */
+bool tree_drain(struct tree *tree, size_t objects_max);
 
 /* ---- reading ---- */
 
@@ -95,6 +98,9 @@ static inline struct bytes tree_item_key(const struct tree_item *item)
  * key must be the sought one, or above the last one's; the one replaced is gone, or kept for the
  * pins that see it. */
 void tree_put_at(struct tree *tree, struct tree_cursor *cursor, struct tree_item *item);
+/* Puts `item` behind all others and moves the cursor, which tree_last or this left, behind it: for
+ * many in a row. Requires that no pin is in use. */
+void tree_append(struct tree *tree, struct tree_cursor *cursor, struct tree_item *item);
 /* Requires cursor->is_equal. */
 void tree_delete_at(struct tree *tree, struct tree_cursor *cursor);
 

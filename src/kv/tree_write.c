@@ -108,6 +108,25 @@ void tree_put_at(struct tree *tree, struct tree_cursor *cursor, struct tree_item
     finish_write(tree);
 }
 
+void tree_append(struct tree *tree, struct tree_cursor *cursor, struct tree_item *item)
+{
+    REQUIRE(cursor->edit == tree->edit);
+    REQUIRE(tree->newest == NULL);
+    size_t leaf = cursor->levels_count - 1u;
+    struct tree_node *node = cursor->nodes[leaf];
+    item->object = (struct tree_object){.generation = tree->generation};
+    tree->items_count++;
+    tree->edit++;
+    if (node->keys_count < TREE_NODE_KEYS) {
+        tree_node_insert(node, node->keys_count, item, NULL);
+        cursor->indexes[leaf] = node->keys_count;
+        cursor->edit = tree->edit;
+        return;
+    }
+    insert_at(tree, cursor, item);
+    (void)tree_last(tree_view(tree), cursor);
+}
+
 /* ---- deletion ---- */
 
 /* All keys and children of two neighbours and the key between them, in order. */

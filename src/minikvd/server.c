@@ -336,6 +336,8 @@ enum exit_code server_run(const struct options *options)
         code = exit_code_at_start(status);
     } else {
         log_addresses(options);
+        if (node_note(server.node) != NULL)
+            diag(DIAG_WARN, "%s", node_note(server.node));
         uv_env_run(server.env);
         if (server.is_refused)
             code = EXIT_CODE_FAILURE;

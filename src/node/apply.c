@@ -107,7 +107,9 @@ static void apply_command(struct node *node, const struct entry *entry)
     (void)FAILPOINT("node.applied", entry_data(entry));
     if (!is_known)
         return;
-    if (command_peek(proposal.command) == COMMAND_EXPIRE_SESSIONS)
+    if (command_peek(proposal.command) == COMMAND_REGISTER)
+        members_on_registered(node);
+    else if (command_peek(proposal.command) == COMMAND_EXPIRE_SESSIONS)
         expiry_on_applied(node, (uint64_t)result.number);
     else if (is_fresh_transfer(proposal.command, &result))
         transfer_on_applied(node, entry->id, proposal.command);
@@ -156,7 +158,8 @@ static void apply_entry(struct node *node, const struct entry *entry)
         break;
     }
     node->applied = entry->id.index;
-    node->snapshot.log_bytes += entry_bytes(entry);
+    if (node->peers == NULL) /* replayed: how much of the log on disk it was, nobody has counted */
+        node->snapshot.replayed_bytes += entry_bytes(entry);
 }
 
 /* After a restart the entries to apply may be on disk only. */

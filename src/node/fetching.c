@@ -113,6 +113,12 @@ bool fetching_is_complete(const struct fetching *fetching)
     return is_active(fetching) && fetching->received == fetching->total;
 }
 
+bool fetching_is_abandoned(const struct fetching *fetching, time_us now)
+{
+    return is_active(fetching) && !fetching_is_complete(fetching) &&
+           now >= fetching->progress_at + FETCHING_ABANDON_US;
+}
+
 time_us fetching_deadline(const struct fetching *fetching)
 {
     if (!is_active(fetching) || fetching_is_complete(fetching))

@@ -16,9 +16,10 @@
 #include "wire/fetch.h"
 
 enum {
-    FETCHING_PATIENCE_US = 1000 * TIME_US_PER_MS, /* without a piece: ask again */
-    FETCHING_STALE_US = 3000 * TIME_US_PER_MS,    /* without a piece: take another offer */
-    FETCHING_BUSY_US = 50 * TIME_US_PER_MS        /* a source that had no time is left alone */
+    FETCHING_PATIENCE_US = 1000 * TIME_US_PER_MS,     /* without a piece: ask again */
+    FETCHING_STALE_US = 3000 * TIME_US_PER_MS,        /* without a piece: take another offer */
+    FETCHING_ABANDON_US = 30 * 1000 * TIME_US_PER_MS, /* without a piece: keep nothing of it */
+    FETCHING_BUSY_US = 50 * TIME_US_PER_MS            /* a source that had no time is left alone */
 };
 
 struct fetching {
@@ -51,6 +52,8 @@ void fetching_put_off(struct fetching *fetching, time_us now);
 /* The next piece to ask `source` for; false: none now. */
 bool fetching_next(struct fetching *fetching, time_us now, struct snapshot_fetch *out_fetch);
 bool fetching_is_complete(const struct fetching *fetching);
+/* Nobody has sent anything for so long that what there is takes room for nothing. */
+bool fetching_is_abandoned(const struct fetching *fetching, time_us now);
 /* When fetching_next may have something again that no event announces. */
 time_us fetching_deadline(const struct fetching *fetching);
 void fetching_stop(struct fetching *fetching);

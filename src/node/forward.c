@@ -136,6 +136,10 @@ void forward_refuse(struct node *node, const struct origin *origin, raft_term fe
 void forward_on_refusal(void *ctx, node_id from, const struct envelope_refusal *refusal)
 {
     struct node *node = ctx;
+    if (refusal->number == NODE_NUMBER_ANY) {
+        stop_on_notice(node, from);
+        return;
+    }
     struct node_request *request = request_find(node, refusal->number);
     if (request == NULL || request->sent_to != from || request->fence != refusal->term)
         return; /* answered already, or under way elsewhere */

@@ -10,8 +10,8 @@
  *     those who are not in its configuration). For its log may be old: a member that was away does
  *     not know who has come since, and must learn it from them.
  *
- * So strangers are let in as guests while there is no leader to say who they are, and refused, with
- * the reason, while there is one (docs/decisions/0009). */
+ * So strangers of the same history are let in as guests while there is no leader to say who they
+ * are, and refused, with the reason, while there is one (docs/decisions/0009). */
 #include "node/node_internal.h"
 
 /* REGISTER as it will be applied, or nothing. */
@@ -74,12 +74,21 @@ bool identity_knows(const struct node *node, const struct hello *sender)
     return look_up(node, sender->from, sender->identity) == 0;
 }
 
+/* Founders that begin anew with empty disks are another cluster with the same id. What tells its
+ * log from this one is who registered first. */
 enum refusal identity_check(const struct node *node, const struct hello *hello)
 {
+    struct kv_stats state;
+    kv_stats(node->kv, &state);
     node_id leader = node->view.leader;
     bool is_leader = leader == hello->from && node->heard_identity == hello->identity;
-    if (node->applied == 0 || leader == NODE_NONE || is_leader)
-        return (enum refusal)0; /* whoever it is: nobody here could say, or it is who can */
+    bool has_history = state.history != 0 && hello->history == state.history;
+    if (node->applied == 0)
+        return (enum refusal)0; /* joining: who is who comes with a snapshot */
+    if (state.history != 0 && hello->history != 0 && !has_history)
+        return REFUSAL_HISTORY;
+    if (is_leader || (leader == NODE_NONE && has_history))
+        return (enum refusal)0; /* whoever it is: it can say who is who, or nobody here can */
     return look_up(node, hello->from, hello->identity);
 }
 
@@ -103,12 +112,16 @@ bool identity_takes(const struct node *node, const struct hello *sender, enum me
 }
 
 /* A founder's disk counts before it is recorded: the initial configuration means it. Not so the
- * disk of one who has joined, for the id may have had another one. */
+ * disk of one who has joined, for the id may have had another one. One whose removal is in the log
+ * and not committed may be the only one that can win (thesis §4.2.2): it stands by the record it
+ * had. */
 static bool is_own_disk(const struct node *node)
 {
     uint64_t recorded = recorded_for(node, node->options.self);
+    const struct kv_member *self = kv_member(node->kv, node->options.self);
     bool is_founder = node->meta.initial.members_count > 0;
-    return recorded == node->meta.identity || (recorded == 0 && is_founder);
+    bool was_recorded = self != NULL && self->identity == node->meta.identity;
+    return recorded == node->meta.identity || (recorded == 0 && (is_founder || was_recorded));
 }
 
 void identity_admit(struct node *node)

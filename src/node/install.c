@@ -25,14 +25,31 @@ bool install_is_switching(const struct node *node)
     return node->install.loaded != NULL;
 }
 
+/* All of a state at once would take too long. */
+static void discard(struct node *node, struct kv *gone)
+{
+    if (gone == NULL)
+        return;
+    kv_discard(node->kv, gone);
+    snapshot_collect_more(node);
+}
+
+static void drop_loader(struct node *node)
+{
+    if (node->install.loader == NULL)
+        return;
+    kv_loader_discard(node->install.loader, node->kv);
+    node->install.loader = NULL;
+    snapshot_collect_more(node);
+}
+
 static void drop(struct node *node)
 {
     struct install *install = &node->install;
     snapfile_receiver_free(install->receiver);
-    kv_loader_free(install->loader);
-    kv_free(install->loaded);
+    drop_loader(node);
+    discard(node, install->loaded);
     install->receiver = NULL;
-    install->loader = NULL;
     install->loaded = NULL;
     fetching_stop(&install->fetching);
     env_timer_set(node->env, &install->timer, TIME_NEVER);
@@ -75,6 +92,10 @@ static void ask(struct node *node)
     struct install *install = &node->install;
     time_us now = env_now(node->env);
     struct snapshot_fetch fetch;
+    if (fetching_is_abandoned(&install->fetching, now)) {
+        give_up(node, ST_TIMEOUT, "nobody has sent a piece of it for too long");
+        return;
+    }
     while (is_under_way(install) &&
            snapfile_receiver_queued(install->receiver) <= LIMIT_FETCH_WINDOW_BYTES &&
            fetching_next(&install->fetching, now, &fetch)) {
@@ -166,12 +187,13 @@ static void tell_raft(struct node *node, struct entry_id last)
 
 static void replace_state(struct node *node, struct kv *loaded, struct entry_id last)
 {
+    struct kv *gone = node->kv;
     snapshot_drop(node); /* one that is being taken is of the old state */
-    kv_free(node->kv);
     node->kv = loaded;
+    discard(node, gone);
     node->applied = node->applied_told = last.index;
     node->applied_term = last.term;
-    node->snapshot.log_bytes = 0;
+    snapshot_begin_log(node);
 }
 
 static void switch_over(struct node *node)
@@ -188,12 +210,12 @@ static void switch_over(struct node *node)
     struct raft_view before;
     raft_view(node->raft, &before);
     if (info.last.index <= before.commit) { /* the log was quicker (FAULTS C26) */
-        kv_free(loaded);
+        discard(node, loaded);
         return;
     }
     snapshot_mark(node, &info);
     if (node->is_fatal) {
-        kv_free(loaded);
+        discard(node, loaded);
         return;
     }
     replace_state(node, loaded, info.last);
@@ -202,6 +224,7 @@ static void switch_over(struct node *node)
     node->base = info.last; /* what the log has before it, if anything, is of no more use */
     snapshot_tell_raft(node);
     members_link(node);
+    identity_admit(node);
     settle_open(node, info.last.term);
     node_on_leader_http(node);
     node_view_refresh(node);

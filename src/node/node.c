@@ -20,6 +20,7 @@ static void on_turn(void *ctx)
     transfer_settle(node);
     read_complete(node);
     forward_repeat_refusals(node);
+    stop_tell(node);
     if (!node->is_caught_up && node->ready_index != 0 && node->applied >= node->ready_index)
         node->is_caught_up = true;
     identity_admit(node);
@@ -36,34 +37,6 @@ void node_wake(struct node *node)
     env_task_post(node->env, &node->turn);
 }
 
-/* Again and again while stopping: a transfer may come to nothing, and a node that follows when it
- * is told to stop may be elected after that. */
-static void hand_over(struct node *node)
-{
-    struct raft_view view;
-    raft_view(node->raft, &view);
-    if (view.role != RAFT_ROLE_LEADER || view.transfer_to != NODE_NONE)
-        return;
-    struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .now = env_now(node->env)};
-    event.transfer.to = NODE_NONE;
-    (void)ready_step(node, &event); /* refused when alone: nobody to hand over to */
-}
-
-static void check_stopped(struct node *node)
-{
-    struct raft_view view;
-    raft_view(node->raft, &view);
-    bool has_handed_over = view.role != RAFT_ROLE_LEADER ||
-                           config_voters_count(raft_config(node->raft)) == 1 || node->is_fatal;
-    bool is_idle = node->requests_count == (node->own_is_open ? 1u : 0u);
-    if (node->on_stopped == NULL ||
-        (!(has_handed_over && is_idle) && env_now(node->env) < node->stop_deadline))
-        return;
-    void (*on_stopped)(void *) = node->on_stopped;
-    node->on_stopped = NULL;
-    on_stopped(node->on_stopped_ctx);
-}
-
 void node_arm_retry(struct node *node)
 {
     if (node->retry_is_armed)
@@ -77,16 +50,15 @@ static void on_retry(void *ctx)
 {
     struct node *node = ctx;
     node->retry_is_armed = false;
-    if (node->on_stopped != NULL)
-        hand_over(node);
+    stop_continue(node);
     propose_held(node);
     read_retry(node);
     bool is_waiting = !list_is_empty(&node->held) || !list_is_empty(&node->reads_waiting) ||
-                      !list_is_empty(&node->read_batches) || node->on_stopped != NULL;
+                      !list_is_empty(&node->read_batches) || node->is_stopping;
     if (is_waiting)
         node_arm_retry(node);
     node_wake(node);
-    check_stopped(node);
+    stop_check(node);
 }
 
 static void on_tick(void *ctx)
@@ -136,7 +108,8 @@ static void on_message(void *ctx, const struct hello *sender, const struct messa
     struct raft_event event = {
         .type = RAFT_EVENT_MESSAGE, .now = env_now(node->env), .message = message};
     (void)ready_step(node, &event); /* MESSAGE is never refused */
-    if (message->from == node->view.leader && message->term == node->view.term)
+    bool is_led = message->type == MESSAGE_APPEND || message->type == MESSAGE_SNAPSHOT;
+    if (is_led && message->from == node->view.leader && message->term == node->view.term)
         node->heard_identity = sender->identity;
     if (message->type == MESSAGE_APPEND && !node->is_fatal)
         follow_hint(node, message, leader_http);
@@ -151,8 +124,10 @@ static void on_link(void *ctx, node_id peer, enum link_state state, const struct
     event.link.is_dead = state == LINK_DEAD;
     (void)ready_step(node, &event); /* LINK is never refused */
     forward_on_link(node, peer, state, welcome);
-    if (state == LINK_UP)
+    if (state == LINK_UP) {
+        stop_on_link_up(node, peer);
         install_on_link(node, peer);
+    }
 }
 
 static enum refusal check(void *ctx, const struct hello *hello)
@@ -164,6 +139,7 @@ static void on_hello(void *ctx, const struct hello *hello, struct welcome *out_w
 {
     struct node *node = ctx;
     forward_welcome(node, hello, out_welcome);
+    stop_on_hello(node, hello);
     serve_forget(&node->serve, hello->from);
 }
 
@@ -273,6 +249,7 @@ void node_fail(struct node *node, enum status status, const char *what)
     if (node->is_fatal)
         return;
     node->is_fatal = true;
+    node->fatal_status = status;
     diag(DIAG_ERROR, "stops serving: %s (%s)", what, status_info(status)->title);
     if (node->callbacks.on_fatal != NULL)
         node->callbacks.on_fatal(node->callbacks.ctx, status);
@@ -326,7 +303,7 @@ static enum status replay(struct node *node, struct errtext *error)
     if (!node->is_fatal)
         return ST_OK;
     errtext_set(error, "the committed log cannot be read back");
-    return ST_CORRUPT;
+    return node->fatal_status;
 }
 
 enum status node_open(struct env *env, const struct node_options *options,
@@ -343,8 +320,10 @@ enum status node_open(struct env *env, const struct node_options *options,
     node->incarnation = env_random(env);
     init_lists(node);
     snapshot_init(node);
-    struct serve_options serve = {
-        .bytes_per_second = snapshot_rate(node), .send = send_chunk, .ctx = node};
+    struct serve_options serve = {.bytes_per_second = snapshot_rate(node),
+                                  .send = send_chunk,
+                                  .on_damaged = snapshot_on_damaged,
+                                  .ctx = node};
     serve_init(&node->serve, env, &serve);
     install_init(node);
     env_timer_init(&node->tick, on_tick, node);
@@ -373,17 +352,6 @@ void node_hint(struct node *node, const struct config *members)
 {
     if (node->applied == 0)
         peers_set(node->peers, members);
-}
-
-void node_stop(struct node *node, time_us deadline, void (*on_stopped)(void *ctx), void *ctx)
-{
-    REQUIRE(node->on_stopped == NULL && on_stopped != NULL);
-    node->is_stopping = true;
-    node->stop_deadline = deadline;
-    node->on_stopped = on_stopped;
-    node->on_stopped_ctx = ctx;
-    hand_over(node);
-    node_arm_retry(node);
 }
 
 static void answer_all(struct node *node, struct list *list, enum status status)

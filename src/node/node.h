@@ -173,6 +173,8 @@ time_us node_staleness(const struct node *node);
 /* Ready: a leader is known and can be reached, and everything that was committed when this process
  * first heard a leader has been applied. */
 bool node_is_ready(const struct node *node);
+/* What keeps the node from ever becoming ready as it was started, and what to do; NULL: nothing. */
+const char *node_note(const struct node *node);
 
 /* Turns what an operator typed for member `id` into an address that others can dial: a bare :port
  * or wildcard becomes the member's own host when all members are on one host, else

@@ -39,6 +39,9 @@ enum { NODE_TABLE_SLOTS = 16384 };
 /* Other nodes whose envelopes are kept account of; some of them may have left. */
 enum { NODE_TAKEN = 2 * LIMIT_MEMBERS };
 
+/* In a refusal: of any attempt. The highest number there may be, which no attempt ever has. */
+#define NODE_NUMBER_ANY ((uint64_t)INT64_MAX)
+
 enum request_state {
     REQUEST_NEW = 1,   /* in node->submitted */
     REQUEST_HELD,      /* in node->held: waits for a leader */
@@ -82,6 +85,14 @@ struct taken {
     bool must_repeat_refused; /* a new link has been welcomed */
 };
 
+/* A member with a link to this node, in one direction or both. */
+struct neighbour {
+    node_id node;
+    uint64_t incarnation; /* of the process that dialled last */
+    bool must_be_told;    /* that this node is stopping */
+    bool is_stopping;     /* it said so on the link that this node dialled */
+};
+
 /* An announcement whose address is being asked for its identity. */
 struct verifying {
     struct list link;
@@ -98,12 +109,14 @@ struct snapshots {
     struct snapshot_info previous;  /* the one before */
     struct snapshot_info unmarked;  /* durable, and ahead of the log on disk; index 0: none */
     uint64_t mark_sequence;         /* of the newest one's mark in the log; 0: durable */
-    uint64_t log_bytes;             /* applied since the moment of the newest one, or of the one
-                                       being taken */
+    uint64_t written_bytes;         /* to the log by this process when the newest one, or the one
+                                       being taken, was begun */
+    uint64_t replayed_bytes;        /* of entries behind the newest one, at the start */
     time_us not_before;
     time_us fetched_at; /* when a peer last asked for a piece of one; 0: never */
     bool is_wanted;     /* by a peer */
-    bool is_collecting; /* what an image kept is being freed */
+    bool is_damaged;    /* the newest one, or not there: found out when it was to be sent */
+    bool is_collecting; /* what an image kept, or was discarded, is being freed */
     struct list waits;  /* struct node_snapshot_wait */
 };
 
@@ -146,6 +159,7 @@ struct node {
     struct pending_append *appends; /* ring */
     size_t appends_count, appends_capacity, appends_first;
     bool is_fatal;
+    enum status fatal_status; /* is_fatal: why */
     bool is_stepping;
     time_us heard_at;        /* last append of the current leader; 0: none since start */
     raft_index heard_commit; /* what it said is committed */
@@ -175,9 +189,12 @@ struct node {
     size_t proposals_count, proposals_bytes;
     struct env_timer retry;
     bool retry_is_armed;
+
+    /* stop.c */
+    struct neighbour neighbours[NODE_TAKEN];
     bool is_stopping;
     time_us stop_deadline;
-    void (*on_stopped)(void *ctx);
+    void (*on_stopped)(void *ctx); /* NULL: not told to stop, or has stopped */
     void *on_stopped_ctx;
 
     /* forward.c */
@@ -255,14 +272,19 @@ MUST_CHECK enum status members_propose(struct node *node, const struct proposal 
                                        raft_term fence);
 void members_on_tick(struct node *node); /* gives votes to learners that have caught up */
 void members_on_applied(struct node *node, const struct config *before);
+void members_on_registered(struct node *node);
 void members_link(struct node *node); /* has links to whom it should have links to */
 
 /* snapshot.c */
 void snapshot_init(struct node *node);
 uint64_t snapshot_rate(const struct node *node); /* bytes per second, written or sent */
+void snapshot_begin_log(struct node *node);      /* what is in the log now counts no more */
 void snapshot_consider(struct node *node);       /* takes one if it is due */
 void snapshot_on_tick(struct node *node); /* one that failed is tried again, also in an idle node */
-void snapshot_collect(struct node *node); /* frees a slice of what pins kept */
+void snapshot_collect(struct node *node); /* frees a slice of what pins kept, or was discarded */
+void snapshot_collect_more(struct node *node); /* there is something to free */
+/* Of serve: another one is taken if this is the newest. */
+void snapshot_on_damaged(void *ctx, struct entry_id last);
 /* A durable snapshot, taken or installed: the log is told. */
 void snapshot_mark(struct node *node, const struct snapshot_info *info);
 void snapshot_tell_raft(struct node *node);
@@ -299,6 +321,8 @@ void request_detach(struct node *node, struct node_request *request);
 void request_hold(struct node *node, struct node_request *request);
 void request_answer(struct node *node, struct node_request *request, enum status status,
                     const struct kv_result *result);
+/* Its deadline has passed, and no attempt of it is or will be under way. */
+void request_expire(struct node *node, struct node_request *request);
 /* Calls on_done of all that have been answered. */
 void request_deliver(struct node *node);
 /* The attempt certainly never took effect: route the request again. */
@@ -331,6 +355,19 @@ void forward_welcome(struct node *node, const struct hello *hello, struct welcom
 void forward_refuse(struct node *node, const struct origin *origin, raft_term fence,
                     enum status status);
 void forward_repeat_refusals(struct node *node);
+
+/* stop.c */
+void stop_on_hello(struct node *node, const struct hello *hello);
+void stop_on_link_up(struct node *node, node_id peer); /* the link that this node dialled */
+void stop_on_notice(struct node *node, node_id from);  /* it is stopping, and shall not lead */
+void stop_tell(struct node *node);     /* tells all who must be told that this node is stopping */
+void stop_continue(struct node *node); /* hands over, if it stops and leads */
+void stop_check(struct node *node);    /* on_stopped, if it has */
+/* Another voter can be reached, so that there may be a leader again. */
+bool stop_has_company(const struct node *node);
+
+/* status.c */
+bool node_is_linked(const struct node *node, node_id peer);
 
 /* read.c */
 void read_add(struct node *node, struct node_request *request);

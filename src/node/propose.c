@@ -22,8 +22,12 @@ static void propose_here(struct node *node, struct node_request *request)
     request_open(node, request, node->view.term, node->options.self);
     struct origin origin = {node->options.self, node->incarnation, request->number};
     enum status status = propose_command(node, &origin, request->command, request->fence);
-    if (status != ST_OK)
+    if (status == ST_FENCED) {
+        request_detach(node, request);
+        request_hold(node, request); /* not yet: see members_propose */
+    } else if (status != ST_OK) {
         request_answer(node, request, status, NULL);
+    }
 }
 
 static void send_on(struct node *node, struct node_request *request, bool is_expired)
@@ -58,12 +62,18 @@ static void route_write(struct node *node, struct node_request *request, enum ro
 {
     if (recall(node, request))
         return;
+    time_us now = env_now(node->env);
+    if (now >= request->deadline) { /* the process stood still: nobody waits for it any more */
+        request_expire(node, request);
+        return;
+    }
+    bool is_hopeless = node->is_stopping && !stop_has_company(node);
     struct route_input input = {
         .policy = request->policy,
         .leader = leader,
         .is_forwarded = request->is_forwarded,
         .is_internal = request->is_internal,
-        .is_expired = env_now(node->env) >= request->hold_until,
+        .is_expired = now >= request->hold_until || is_hopeless,
         .is_stopping = node->is_stopping,
     };
     switch (route_decide(&input)) {
@@ -229,6 +239,13 @@ static size_t drop_fenced(struct node *node, size_t count)
     return kept;
 }
 
+static bool is_handing_over(const struct node *node)
+{
+    struct raft_view view;
+    raft_view(node->raft, &view);
+    return view.transfer_to != NODE_NONE;
+}
+
 void propose_flush(struct node *node)
 {
     size_t count = drop_fenced(node, node->proposals_count);
@@ -244,6 +261,8 @@ void propose_flush(struct node *node)
     enum status status = ready_step(node, &event);
     if (status == ST_OK)
         node->stats.proposed_count += count;
+    if (status == ST_BUSY && is_handing_over(node))
+        status = ST_FENCED; /* since these were taken it has been told to: they wait for the heir */
     for (size_t i = 0; i < count; i++) {
         if (status == ST_OK)
             entry_unref(node->proposals[i]); /* raft holds its own reference */

@@ -96,11 +96,13 @@ void read_retry(struct node *node)
         node_wake(node);
         return;
     }
+    bool is_hopeless = node->is_stopping && !stop_has_company(node);
     for (struct list *at = node->reads_waiting.next; at != &node->reads_waiting; at = next) {
         next = at->next;
         struct node_request *request = CONTAINER_OF(at, struct node_request, link);
-        if (now >= request->hold_until)
-            request_answer(node, request, ST_NO_LEADER, NULL);
+        if (now >= request->hold_until || is_hopeless)
+            request_answer(node, request, node->is_stopping ? ST_SHUTTING_DOWN : ST_NO_LEADER,
+                           NULL);
     }
 }
 

@@ -156,26 +156,33 @@ static enum status open_log(struct node *node, struct found *found, struct errte
 }
 
 /* Whether the log goes on where the state stands. */
-static bool log_continues(struct node *node, const struct found *found)
+static enum status log_continues(struct node *node, const struct found *found, bool *out_continues,
+                                 struct errtext *error)
 {
     const struct wal_recovered *log = &found->log;
     struct entry_id floor = found->floor;
+    *out_continues = true;
     if (entry_id_equal(log->snapshot, floor))
-        return true; /* marked: it holds that entry, or began anew behind it */
-    if (entry_id_equal(floor, FOUNDATION) || floor.index == 0)
-        return log->first == 0 || log->first == floor.index + 1;
+        return ST_OK; /* marked: it holds that entry, or began anew behind it */
+    if (entry_id_equal(floor, FOUNDATION) || floor.index == 0) {
+        *out_continues = log->first == 0 || log->first == floor.index + 1;
+        return ST_OK;
+    }
     if (log->first == floor.index + 1 && floor.index < log->snapshot.index)
-        return true; /* marked later, so what it was taken at is committed, as is what follows */
+        return ST_OK; /* marked later, so what it was taken at is committed, as is what follows */
+    *out_continues = false;
     if (log->first == 0 || floor.index < log->first || floor.index > log->last.index)
-        return false;
+        return ST_OK;
     struct entry *entry;
-    struct errtext error;
     size_t count = 0;
-    if (wal_read(node->wal, floor.index, 1, &entry, 1, &count, &error) != ST_OK || count == 0)
-        return false;
-    bool is_same = entry_id_equal(entry->id, floor);
+    enum status status = wal_read(node->wal, floor.index, 1, &entry, 1, &count, error);
+    if (status == ST_NOT_FOUND)
+        return ST_OK;
+    if (status != ST_OK)
+        return status; /* a log that cannot be read is not given up */
+    *out_continues = entry_id_equal(entry->id, floor);
     entry_unref(entry);
-    return is_same;
+    return ST_OK;
 }
 
 /* A snapshot may be newer than the log, which then begins anew behind it. The other way round,
@@ -183,7 +190,10 @@ static bool log_continues(struct node *node, const struct found *found)
 static enum status join_log(struct node *node, struct found *found, struct errtext *error)
 {
     struct wal_recovered *log = &found->log;
-    bool continues = log_continues(node, found);
+    bool continues;
+    enum status status = log_continues(node, found, &continues, error);
+    if (status != ST_OK)
+        return status;
     if (!continues && (found->info.last.index == 0 || log->snapshot.index > found->floor.index)) {
         errtext_set(error,
                     "the log goes back to entry %llu only, and the snapshot at %llu that stood "

@@ -130,6 +130,13 @@ void request_answer(struct node *node, struct node_request *request, enum status
     node_wake(node);
 }
 
+void request_expire(struct node *node, struct node_request *request)
+{
+    REQUIRE(request->state == REQUEST_DONE); /* detached, and not opened again */
+    request_answer(node, request, ST_TIMEOUT, NULL);
+    request->answer.effect = EFFECT_NONE;
+}
+
 void request_deliver(struct node *node)
 {
     while (!list_is_empty(&node->answered)) {

@@ -13,7 +13,7 @@ static void serve_on_timer(void *ctx);
 
 void serve_init(struct serve *serve, struct env *env, const struct serve_options *options)
 {
-    REQUIRE(options->send != NULL);
+    REQUIRE(options->send != NULL && options->on_damaged != NULL);
     *serve = (struct serve){.env = env, .options = *options};
     bucket_init(&serve->bucket, options->bytes_per_second,
                 options->bytes_per_second / BURSTS_PER_SECOND);
@@ -59,6 +59,8 @@ static void open_file(struct serve *serve, struct entry_id last)
     enum status status = snapfile_open(serve->env, last, &serve->file, &error);
     if (status != ST_OK && status != ST_NOT_FOUND)
         complain(serve, error.text);
+    if (status != ST_OK)
+        serve->options.on_damaged(serve->options.ctx, last);
     ENSURE((serve->file != NULL) == (status == ST_OK));
 }
 
@@ -74,9 +76,12 @@ static struct bytes read_piece(struct serve *serve, const struct snapshot_fetch 
     uint64_t rest = snapfile_bytes(serve->file) - fetch->offset;
     size_t wanted = (size_t)MIN(rest, fetch->bytes_max);
     INVARIANT(wanted <= LIMIT_SNAPSHOT_CHUNK_BYTES);
-    if (snapfile_read(serve->file, fetch->offset, serve->piece, wanted, &count) == ST_OK)
+    enum status status = snapfile_read(serve->file, fetch->offset, serve->piece, wanted, &count);
+    if (status == ST_OK)
         return bytes_of(serve->piece, count);
-    complain(serve, "its file cannot be read");
+    complain(serve, status == ST_CORRUPT ? "its file is damaged" : "its file cannot be read");
+    close_file(serve);
+    serve->options.on_damaged(serve->options.ctx, serve->last);
     return bytes_of(NULL, 0);
 }
 

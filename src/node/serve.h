@@ -8,6 +8,8 @@
  * transfers together. Nothing is promised: an answer that cannot be sent is dropped, and whoever
  * asked asks again. So it should not have more on its way than LIMIT_CHUNKS_BYTES hold.
  *
+ * What is damaged is not sent: the answer is "gone" then, as for a file that there is no more.
+ *
  * Ownership    owns the file it has open
  * Limits       LIMIT_FETCHES; beyond, the answer is "busy"
  * Calling      the loop's thread; `send` is called from serve_on_fetch and from a timer */
@@ -23,6 +25,8 @@ struct serve_options {
     uint64_t bytes_per_second; /* of files, before packing; 0: no bound */
     /* As peers_chunk; the bytes are borrowed for the call. */
     enum status (*send)(void *ctx, node_id to, const struct snapshot_chunk *chunk);
+    /* The file of this snapshot is damaged, or cannot be read, or is not there. */
+    void (*on_damaged)(void *ctx, struct entry_id last);
     void *ctx;
 };
 
@@ -53,8 +57,8 @@ void serve_release(struct serve *serve);
 void serve_on_fetch(struct serve *serve, node_id from, const struct snapshot_fetch *fetch);
 /* The peer has a new link: nobody waits any longer for what was asked on the old one. */
 void serve_forget(struct serve *serve, node_id from);
-/* Snapshots older than index `keep_from` have been pruned: gives up the file if it is one, and its
- * room on the disk. */
+/* Snapshots older than index `keep_from` have been pruned, or made anew: gives up the file if it is
+ * one, and its room on the disk. */
 void serve_on_pruned(struct serve *serve, raft_index keep_from);
 
 #endif

@@ -41,8 +41,7 @@ static void release_image(struct node *node)
 {
     kv_unpin(node->kv, node->snapshot.image);
     node->snapshot.image = NULL;
-    node->snapshot.is_collecting = true;
-    node_wake(node);
+    snapshot_collect_more(node);
 }
 
 /* ---- who waits for one ---- */
@@ -85,6 +84,19 @@ void node_snapshot_cancel(struct node_snapshot_wait *wait)
 
 /* ---- taking one ---- */
 
+void snapshot_on_damaged(void *ctx, struct entry_id last)
+{
+    struct node *node = ctx;
+    struct snapshots *snapshot = &node->snapshot;
+    if (snapshot->is_damaged || !entry_id_equal(snapshot->info.last, last))
+        return;
+    diag(DIAG_WARN,
+         "the newest snapshot, at %llu, is damaged or missing on the disk: another one is taken",
+         (unsigned long long)last.index);
+    snapshot->is_damaged = true;
+    node_wake(node);
+}
+
 void snapshot_tell_raft(struct node *node)
 {
     struct raft_event event = {.type = RAFT_EVENT_COMPACTED, .now = env_now(node->env)};
@@ -99,6 +111,7 @@ void snapshot_mark(struct node *node, const struct snapshot_info *info)
     struct snapshots *snapshot = &node->snapshot;
     snapshot->previous = snapshot->info;
     snapshot->info = *info;
+    snapshot->is_damaged = false;
     enum status status = wal_mark(node->wal, info->last, &snapshot->mark_sequence);
     if (status != ST_OK)
         node_fail(node, status == ST_BUSY ? ST_IO : status, "the log takes no more");
@@ -114,6 +127,11 @@ static void mark_written(struct node *node)
     if (info.last.index == 0 || view.durable < info.last.index)
         return;
     node->snapshot.unmarked = (struct snapshot_info){0};
+    if (entry_id_equal(info.last, node->snapshot.info.last)) {
+        node->snapshot.is_damaged = false; /* the same bytes in place of a damaged file */
+        serve_on_pruned(&node->serve, info.last.index + 1);
+        return;
+    }
     snapshot_mark(node, &info);
     if (!node->is_fatal)
         snapshot_tell_raft(node);
@@ -147,13 +165,31 @@ static void start(struct node *node)
                                        .last = stats.applied,
                                        .bytes_per_second = snapshot_rate(node)};
     node->snapshot.image = kv_pin(node->kv);
-    node->snapshot.log_bytes = 0;
+    snapshot_begin_log(node);
     node->snapshot.writer = snapfile_write_start(node->env, &options, read_image, on_written, node);
+}
+
+void snapshot_begin_log(struct node *node)
+{
+    struct wal_stats log;
+    wal_stats(node->wal, &log);
+    node->snapshot.replayed_bytes = 0;
+    node->snapshot.written_bytes = log.bytes_written;
+}
+
+/* On disk, where a small entry that is synced alone takes a block. */
+static uint64_t log_growth(const struct node *node)
+{
+    struct wal_stats log;
+    wal_stats(node->wal, &log);
+    return node->snapshot.replayed_bytes + log.bytes_written - node->snapshot.written_bytes;
 }
 
 static bool is_due(const struct node *node)
 {
     const struct snapshots *snapshot = &node->snapshot;
+    if (snapshot->is_damaged && node->applied != 0)
+        return true;
     if (node->applied <= snapshot->info.last.index)
         return false;
     uint64_t wanted = bytes_wanted(node);
@@ -161,7 +197,7 @@ static bool is_due(const struct node *node)
                       env_now(node->env) < snapshot->fetched_at + SNAPSHOT_FETCHED_US;
     if (is_fetched)
         wanted = MAX(wanted * SNAPSHOT_PATIENCE, snapshot->info.bytes);
-    return snapshot->is_wanted || snapshot->log_bytes >= wanted ||
+    return snapshot->is_wanted || log_growth(node) >= wanted ||
            index_awaited(node) > snapshot->info.last.index;
 }
 
@@ -185,6 +221,12 @@ void snapshot_on_tick(struct node *node)
     if (snapshot->not_before == 0 || env_now(node->env) < snapshot->not_before)
         return;
     snapshot->not_before = 0;
+    node_wake(node);
+}
+
+void snapshot_collect_more(struct node *node)
+{
+    node->snapshot.is_collecting = true;
     node_wake(node);
 }
 

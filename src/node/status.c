@@ -38,22 +38,38 @@ time_us node_staleness(const struct node *node)
     return node->fresh_at == 0 ? TIME_NEVER : env_now(node->env) - node->fresh_at;
 }
 
-/* A leader that this node hears but that refuses its link, as it does with a wiped disk, is of no
- * use to clients. */
-static bool reaches_leader(const struct node *node)
+bool node_is_linked(const struct node *node, node_id peer)
 {
     struct peer_stats stats[LIMIT_MEMBERS];
     size_t count = peers_stats(node->peers, stats, ARRAY_COUNT(stats));
     for (size_t i = 0; i < count; i++)
-        if (stats[i].id == node->view.leader)
+        if (stats[i].id == peer)
             return stats[i].is_up;
-    return node->view.role == RAFT_ROLE_LEADER;
+    return false;
+}
+
+/* A leader that this node hears but that refuses its link, as it does with a wiped disk, is of no
+ * use to clients. */
+static bool reaches_leader(const struct node *node)
+{
+    return node->view.role == RAFT_ROLE_LEADER || node_is_linked(node, node->view.leader);
 }
 
 bool node_is_ready(const struct node *node)
 {
     return node->view.leader != NODE_NONE && node->is_caught_up && reaches_leader(node) &&
            !node->is_stopping && !node->is_fatal;
+}
+
+/* Those that it would fetch a state from it does not know: they came with --join, and what joins
+ * has no log to keep them in. Its members dial it, but it answers on links of its own. */
+const char *node_note(const struct node *node)
+{
+    if (node->applied != 0 || node->options.joins)
+        return NULL;
+    return "this node began to join a cluster and has no state yet, and nobody to ask for one: "
+           "stop "
+           "it, and start it with --join and client addresses of members, as it was started first";
 }
 
 void node_stats(const struct node *node, struct node_stats *out_stats)

@@ -4,9 +4,10 @@
  * 2. Whoever leads in the entry's term hands over when it applies the entry.
  * 3. The node that accepted the request answers when it sees the member lead.
  *
- * What can go wrong: the leader changes before it has applied the entry, or the member is cut off
- * and raft gives up after an election timeout. Then nobody hands over any more, but the member may
- * still be elected: when another has been, or at the deadline, the answer is TIMEOUT, effect maybe.
+ * What can go wrong: the leader changes before it has applied the entry, the member cannot be
+ * reached, or is cut off and raft gives up after an election timeout. Then nobody hands over any
+ * more, but the member may still be elected: when another has been, or at the deadline, the answer
+ * is TIMEOUT, effect maybe.
  */
 #include "node/node_internal.h"
 
@@ -28,12 +29,13 @@ void transfer_on_applied(struct node *node, struct entry_id at, struct bytes com
         node->transfer_to = member_in(command);
 }
 
+/* To a member without a link everybody would wait for an election timeout, in vain. */
 void transfer_start(struct node *node)
 {
     struct raft_event event = {.type = RAFT_EVENT_TRANSFER, .now = env_now(node->env)};
     event.transfer.to = node->transfer_to;
     node->transfer_to = NODE_NONE;
-    if (event.transfer.to != NODE_NONE)
+    if (event.transfer.to != NODE_NONE && node_is_linked(node, event.transfer.to))
         (void)ready_step(node, &event); /* refused: no leader any more, or no voter; so be it */
 }
 

@@ -89,7 +89,8 @@ struct peers {
     struct link_out *outs[LIMIT_MEMBERS + LIMIT_GUESTS]; /* owned */
     size_t outs_count;
     struct address own; /* by the configuration; unset: that does not say */
-    struct list ins;    /* owned */
+    uint64_t history;
+    struct list ins; /* owned */
     size_t ins_count;
     struct list gone;              /* owned */
     struct message_in *message_in; /* owned: what is being decoded */
@@ -122,6 +123,8 @@ void link_out_remove(struct link_out *link);
 /* The configuration has another address, or has one now: what was open elsewhere is closed, and
  * reported at the end of the turn. */
 void link_out_move_to(struct link_out *link, const struct address *home);
+/* What a hello of this node says has changed. */
+void link_out_greet_again(struct link_out *link);
 void link_out_flush(struct link_out *link);
 /* The peer shows that it is there: a waiting dial need not wait, and goes to where it says. */
 void link_out_on_sign_of_life(struct link_out *link, const struct hello *hello);

@@ -26,7 +26,7 @@ static void link_in_free(struct link_gone *gone)
     mem_free(link);
 }
 
-/* The stream is gone or about to go. */
+/* The stream is gone or about to go. Whoever calls this says goodbye with peers_part. */
 static void retire(struct link_in *link)
 {
     struct peers *peers = link->peers;
@@ -36,8 +36,6 @@ static void retire(struct link_in *link)
     list_remove(&link->link);
     INVARIANT(peers->ins_count > 0);
     peers->ins_count--;
-    if (link->is_greeted)
-        peers_part(peers, link->hello.from);
     list_push_back(&peers->gone, &link->gone.link);
     peers_post_turn_end(peers);
 }
@@ -55,6 +53,8 @@ void link_in_close(struct link_in *link)
         env_stream_finish(link->stream, LINK_LINGER);
     }
     retire(link);
+    if (link->is_greeted)
+        peers_part(link->peers, link->hello.from);
 }
 
 static void close_for(struct link_in *link, enum complaint cause, const char *what)
@@ -271,6 +271,8 @@ static void link_in_on_end(void *ctx, enum env_end end)
     struct link_out *out = is_death ? peers_find_out(peers, link->hello.from) : NULL;
     if (out != NULL)
         link_out_on_sign_of_death(out);
+    if (link->is_greeted)
+        peers_part(peers, link->hello.from);
 }
 
 static const struct env_stream_handler handler = {

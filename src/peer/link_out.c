@@ -276,6 +276,7 @@ static void link_out_on_open(void *ctx)
                           .to = link->peer,
                           .identity = options->identity,
                           .incarnation = options->incarnation,
+                          .history = link->peers->history,
                           .peer = link->peers->own};
     move_to(link, OUT_GREETING);
     hello_encode(&hello, outbox_begin(&link->outbox, FRAME_HELLO, link->stream));
@@ -407,16 +408,27 @@ void link_out_remove(struct link_out *link)
     peers_post_turn_end(link->peers);
 }
 
+static void dial_anew(struct link_out *link)
+{
+    link->is_report_pending |= link->state == OUT_WELCOMED;
+    close_from_here(link);
+    dial_soon(link);
+    peers_post_turn_end(link->peers);
+}
+
 void link_out_move_to(struct link_out *link, const struct address *home)
 {
     link->home = *home;
     if (address_equal(&link->address, home))
         return;
-    link->is_report_pending |= link->state == OUT_WELCOMED;
     link->address = *home;
-    close_from_here(link);
-    dial_soon(link);
-    peers_post_turn_end(link->peers);
+    dial_anew(link);
+}
+
+void link_out_greet_again(struct link_out *link)
+{
+    if (link->state == OUT_GREETING || link->state == OUT_WELCOMED)
+        dial_anew(link);
 }
 
 void link_out_flush(struct link_out *link)

@@ -79,6 +79,8 @@ void peers_close(struct peers *peers);
 /* Dial these, and of others only guests; called again whenever the configuration changes. What it
  * says of this node itself is what others are told. */
 void peers_set(struct peers *peers, const struct config *config);
+/* What others are told from now on of the log here: struct hello. */
+void peers_set_history(struct peers *peers, uint64_t history);
 /* Looks again at everybody who is connected, and closes the links of those who may not stay. */
 void peers_review(struct peers *peers);
 

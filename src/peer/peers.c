@@ -151,12 +151,22 @@ static struct link_out *add_out(struct peers *peers, node_id peer, const struct 
     return peers->outs[peers->outs_count++] = link_out_new(peers, peer, address);
 }
 
+/* Who was told another address, or none, could not answer if it does not know this node. */
+static void set_own(struct peers *peers, const struct member *self)
+{
+    struct address own = self != NULL ? self->peer : (struct address){0};
+    if (address_equal(&own, &peers->own))
+        return;
+    peers->own = own;
+    for (size_t i = 0; i < peers->outs_count && self != NULL; i++)
+        link_out_greet_again(peers->outs[i]);
+}
+
 void peers_set(struct peers *peers, const struct config *config)
 {
     REQUIRE(config->members_count <= LIMIT_MEMBERS);
     remove_others(peers, config);
-    const struct member *self = config_find(config, peers->options.self);
-    peers->own = self != NULL ? self->peer : (struct address){0};
+    set_own(peers, config_find(config, peers->options.self));
     for (uint32_t i = 0; i < config->members_count; i++) {
         const struct member *member = &config->members[i];
         if (member->id == peers->options.self)
@@ -167,6 +177,11 @@ void peers_set(struct peers *peers, const struct config *config)
         if (!address_equal(&link->home, &member->peer))
             link_out_move_to(link, &member->peer);
     }
+}
+
+void peers_set_history(struct peers *peers, uint64_t history)
+{
+    peers->history = history;
 }
 
 /* ---- who dials in ---- */
@@ -180,6 +195,16 @@ void peers_meet(struct peers *peers, const struct hello *hello)
         add_out(peers, hello->from, &hello->peer)->said = hello->peer;
 }
 
+/* Of guests who came when there was no place for another. */
+static void meet_others(struct peers *peers)
+{
+    for (struct list *at = peers->ins.next; at != &peers->ins; at = at->next) {
+        const struct link_in *link = CONTAINER_OF(at, struct link_in, link);
+        if (link->is_greeted && peers_find_out(peers, link->hello.from) == NULL)
+            peers_meet(peers, &link->hello);
+    }
+}
+
 void peers_part(struct peers *peers, node_id peer)
 {
     struct link_out *link = peers_find_out(peers, peer);
@@ -189,6 +214,7 @@ void peers_part(struct peers *peers, node_id peer)
         if (peers->outs[i] == link)
             peers->outs[i] = peers->outs[--peers->outs_count];
     link_out_remove(link);
+    meet_others(peers);
 }
 
 void peers_review(struct peers *peers)

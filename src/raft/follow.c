@@ -93,10 +93,17 @@ static bool add_entries(struct raft *raft, const struct message *message)
     return has_added;
 }
 
+/* There is one leader in a term (R1). Whoever else says so here is none of this cluster. */
+static bool is_pretender(const struct raft *raft, const struct message *message)
+{
+    return raft->role == RAFT_ROLE_LEADER ||
+           (raft->leader != NODE_NONE && raft->leader != message->from);
+}
+
 void raft_follow_on_append(struct raft *raft, const struct message *message)
 {
     REQUIRE(message->term == raft->hard_state.term);
-    if (!is_sound(message))
+    if (!is_sound(message) || is_pretender(raft, message))
         return;
     bool is_round_new = message->append.read_round > raft->follow.round;
     hear_leader(raft, message->from, message->append.read_round);
@@ -134,7 +141,7 @@ static bool is_offer_sound(const struct message *message)
 void raft_follow_on_snapshot(struct raft *raft, const struct message *message)
 {
     REQUIRE(message->term == raft->hard_state.term);
-    if (!is_offer_sound(message))
+    if (!is_offer_sound(message) || is_pretender(raft, message))
         return;
     struct entry_id last = message->snapshot.last;
     hear_leader(raft, message->from, message->snapshot.read_round);

@@ -6,9 +6,9 @@
  * wants to know now (the lesson's leader_known = 0), and so does whoever waited long enough. */
 static enum route_decision wait_or_refuse(const struct route_input *input)
 {
-    if (input->is_expired || input->is_forwarded || input->policy == ROUTE_REDIRECT)
-        return ROUTE_REFUSE_NO_LEADER;
-    return ROUTE_HOLD;
+    if (!input->is_expired && !input->is_forwarded && input->policy == ROUTE_FORWARD)
+        return ROUTE_HOLD;
+    return input->is_stopping ? ROUTE_REFUSE_STOPPING : ROUTE_REFUSE_NO_LEADER;
 }
 
 /* Another node leads, and clients may be sent to it. */
@@ -40,9 +40,8 @@ enum route_decision route_decide(const struct route_input *input)
     case ROUTE_LEADER_SELF:
         return ROUTE_LOCAL; /* a leader that is stopping hands over first; until then it serves */
     case ROUTE_LEADER_TRANSFERRING:
-        return wait_or_refuse(input); /* a successor is milliseconds away */
     case ROUTE_LEADER_UNKNOWN:
-        return input->is_stopping ? ROUTE_REFUSE_STOPPING : wait_or_refuse(input);
+        return wait_or_refuse(input); /* while one hands over a successor is milliseconds away */
     case ROUTE_LEADER_ANNOUNCED:
         return pass_on(input);
     case ROUTE_LEADER_SILENT:

@@ -3,7 +3,7 @@
  *      writing     content is pulled in paced pieces ─┐
  *      receiving   pieces of such a file are put ─────┴→ .tmp, .part → sync → rename → sync names
  *      loading     the newest whole one, every byte checked
- *      serving     bytes of a file as it stands
+ *      serving     bytes of a file as it stands, each part checked
  *
  * The file says nothing about the node that wrote it: the same content at the same index gives the
  * same bytes everywhere. So one node may go on with a transfer that another began.
@@ -93,7 +93,9 @@ struct snapfile;
 MUST_CHECK enum status snapfile_open(struct env *env, struct entry_id last,
                                      struct snapfile **out_file, struct errtext *error);
 uint64_t snapfile_bytes(const struct snapfile *file);
-/* Fewer bytes only at the end. ST_OK or ST_IO. Blocks for as long as a read of that size takes. */
+/* Fewer bytes only at the end. Blocks for as long as a read of that size takes, or of a block.
+ *
+ * return   ST_OK; ST_CORRUPT: a part that these bytes are of is damaged; ST_IO */
 MUST_CHECK enum status snapfile_read(struct snapfile *file, uint64_t offset, void *out,
                                      size_t count, size_t *out_count);
 void snapfile_close(struct snapfile *file); /* NULL is a no-op */

@@ -154,13 +154,19 @@ static enum status take_block(struct snapfile_stream *stream, struct bytes in, s
     return ST_OK;
 }
 
+bool snapfile_format_is_footer(const struct snapfile_stream *stream, struct bytes footer)
+{
+    REQUIRE(footer.count == SNAPFILE_FOOTER_BYTES);
+    return load_u64(footer.data + 8) == FOOTER_MAGIC &&
+           load_u32(footer.data) == part_checksum(stream, footer);
+}
+
 static enum status take_footer(struct snapfile_stream *stream, struct bytes in, size_t *out_taken,
                                struct errtext *error)
 {
     if (in.count < SNAPFILE_FOOTER_BYTES)
         return ST_SHORT;
-    if (load_u64(in.data + 8) != FOOTER_MAGIC ||
-        load_u32(in.data) != part_checksum(stream, bytes_of(in.data, SNAPFILE_FOOTER_BYTES)))
+    if (!snapfile_format_is_footer(stream, bytes_of(in.data, SNAPFILE_FOOTER_BYTES)))
         return corrupt(error, "the footer is damaged");
     if (load_u64(in.data + 16) != stream->blocks_count ||
         load_u64(in.data + 24) != stream->content_bytes || load_u64(in.data + 32) != stream->hash ||

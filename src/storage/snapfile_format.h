@@ -60,5 +60,7 @@ void snapfile_format_end(struct snapfile_stream *stream, struct buf *out);
 MUST_CHECK enum status snapfile_format_take(struct snapfile_stream *stream, struct bytes in,
                                             size_t *out_taken, struct bytes *out_content,
                                             struct errtext *error);
+/* Is this the footer of such a file, undamaged? What it says of the blocks is not looked at. */
+bool snapfile_format_is_footer(const struct snapfile_stream *stream, struct bytes footer);
 
 #endif

@@ -5,8 +5,10 @@
 
 #include "base/mem.h"
 
-enum { WINDOW_BYTES = 1024 * 1024 };
-static_assert((int)WINDOW_BYTES >= (int)SNAPFILE_UNIT_BYTES_MAX, "any part fits the window");
+/* A block, so that once the header is out of the way each is read alone, to where a cache of the
+ * processor still has the one before, and none is moved. */
+enum { WINDOW_BYTES = SNAPFILE_UNIT_BYTES_MAX };
+static_assert((int)WINDOW_BYTES >= (int)SNAPFILE_HEADER_BYTES, "any part fits the window");
 
 struct load {
     struct env_file *file; /* owned */
@@ -119,9 +121,9 @@ static enum status load_some(struct env *env, struct load *load, const struct sn
             worst = status;
             *error = text;
         }
-        if (status == ST_FORMAT) {
+        if (status == ST_FORMAT || status == ST_IO) { /* what cannot be read now may be whole */
             *error = text;
-            return ST_FORMAT;
+            return status;
         }
         if (load->sink->on_damaged != NULL)
             load->sink->on_damaged(load->sink->ctx, text.text);

@@ -191,9 +191,14 @@ enum status env_rename(struct env *env, const char *from, const char *to)
 enum status env_unlink(struct env *env, const char *path)
 {
     REQUIRE(env->dir_fd >= 0);
+    /* Held open, it loses its name here and its bytes elsewhere. */
+    int fd = openat(env->dir_fd, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    enum status status = ST_OK;
     if (unlinkat(env->dir_fd, path, 0) != 0)
-        return env_status_of_errno(errno);
-    return ST_OK;
+        status = env_status_of_errno(errno);
+    if (fd >= 0)
+        env_dispose(env, fd);
+    return status;
 }
 
 static void set_locked_text(int fd, const char *path, struct errtext *error)

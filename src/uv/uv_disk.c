@@ -51,6 +51,7 @@ enum status env_file_open(struct env *env, const char *path, enum env_open mode,
     }
     struct env_file *file = mem_alloc(sizeof *file);
     file->fd = fd;
+    file->env = env;
     atomic_init(&file->sync_status, ST_OK);
     list_push_back(&env->files, &file->link);
     *out_file = file;
@@ -64,7 +65,7 @@ void env_file_close(struct env_file *file)
     REQUIRE(file->writes_count == 0);
 
     list_remove(&file->link);
-    (void)close(file->fd); /* what matters has been synced, and reported there */
+    env_dispose(file->env, file->fd);
     mem_free(file);
 }
 

@@ -11,6 +11,8 @@ struct env_file {
     int fd;
     size_t writes_count;              /* started through env_write_start and not completed */
     _Atomic(enum status) sync_status; /* of the first sync that failed; the writer sets it too */
+
+    struct env *env; /* borrowed */
 };
 
 #endif

@@ -172,6 +172,7 @@ void uv_env_free(struct env *env)
     if (env == NULL)
         return;
 
+    atomic_store(&env->is_closing, true);
     env_writer_stop(env, &env->writer);
     env_writer_stop(env, &env->background);
     env_stream_close_all(env);

@@ -10,6 +10,7 @@
 
 /* After base/check.h: uv.h brings another MIN and MAX, and only a system header may redefine. */
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <uv.h>
 
@@ -53,8 +54,9 @@ struct env {
     struct list listeners;
     struct list files;
     struct list signals;
-    int dir_fd;  /* -1: no disk */
-    int lock_fd; /* -1: not locked */
+    int dir_fd;             /* -1: no disk */
+    int lock_fd;            /* -1: not locked */
+    atomic_bool is_closing; /* nothing is put off any more */
 
     time_us now;
     bool is_now_stale;
@@ -122,9 +124,11 @@ bool env_writer_has_work(const struct env *env); /* for env_writer_run */
 /* Carries out and completes what is queued, and ends the thread. */
 void env_writer_stop(struct env *env, struct env_writer *writer);
 
-/* ---- disk: uv_disk.c, uv_dir.c ---- */
+/* ---- disk: uv_disk.c, uv_dir.c, uv_dispose.c ---- */
 
 enum status env_status_of_errno(int error);
+/* Closes a descriptor. If that is the end of a large file, its bytes are freed bit by bit. */
+void env_dispose(struct env *env, int fd);
 void env_disk_close_files(struct env *env);
 /* Opens the data directory, making it and its parents when missing. */
 enum status env_dir_open(const char *path, int *out_fd, struct errtext *error);

@@ -18,6 +18,8 @@ const char *refusal_text(enum refusal refusal)
         return "not a member";
     case REFUSAL_IDENTITY:
         return "not the data directory recorded for this id: a wiped or copied disk";
+    case REFUSAL_HISTORY:
+        return "another cluster of the same founders: they have started with empty disks";
     }
     return "unknown reason";
 }
@@ -30,6 +32,7 @@ void hello_encode(const struct hello *hello, struct buf *out)
     buf_put_u64(out, hello->cluster_id);
     buf_put_u64(out, hello->identity);
     buf_put_u64(out, hello->incarnation);
+    buf_put_u64(out, hello->history);
     shape_put_address(&hello->peer, out);
 }
 
@@ -48,6 +51,7 @@ enum status hello_decode(struct bytes in, struct hello *out_hello)
     hello.cluster_id = cursor_u64(&cursor);
     hello.identity = cursor_u64(&cursor);
     hello.incarnation = cursor_u64(&cursor);
+    hello.history = cursor_u64(&cursor);
     enum status status = shape_take_address(&cursor, &hello.peer);
     if (status != ST_OK)
         return status;
@@ -82,7 +86,7 @@ enum status welcome_decode(struct bytes in, struct welcome *out_welcome)
 
 void refusal_encode(enum refusal refusal, struct buf *out)
 {
-    REQUIRE(refusal >= REFUSAL_VERSION && refusal <= REFUSAL_IDENTITY);
+    REQUIRE(refusal >= REFUSAL_VERSION && refusal <= REFUSAL_HISTORY);
     buf_put_u8(out, (uint8_t)refusal);
 }
 
@@ -92,7 +96,7 @@ enum status refusal_decode(struct bytes in, enum refusal *out_refusal)
     uint8_t reason = cursor_u8(&cursor);
     if (cursor.is_short)
         return ST_SHORT;
-    if (!cursor_is_done(&cursor) || reason < REFUSAL_VERSION || reason > REFUSAL_IDENTITY)
+    if (!cursor_is_done(&cursor) || reason < REFUSAL_VERSION || reason > REFUSAL_HISTORY)
         return ST_FORMAT;
     *out_refusal = (enum refusal)reason;
     return ST_OK;

@@ -24,6 +24,7 @@ struct hello {
     node_id to;
     uint64_t identity;    /* of the sender's data directory (storage/meta.h) */
     uint64_t incarnation; /* random, of the sender's process */
+    uint64_t history;     /* of the sender's log (struct kv_stats); 0: it has none yet */
     struct address peer;  /* where others reach it, as its own log says; unset: that says nothing */
 };
 
@@ -40,7 +41,8 @@ enum refusal {
     REFUSAL_ADDRESSEE,   /* meant another node */
     REFUSAL_SELF,        /* claims this node's own id */
     REFUSAL_MEMBER,      /* is no member */
-    REFUSAL_IDENTITY     /* its data directory is not the one recorded: a wiped or copied disk */
+    REFUSAL_IDENTITY,    /* its data directory is not the one recorded: a wiped or copied disk */
+    REFUSAL_HISTORY /* another log of the same founders, who have begun anew with empty disks */
 };
 /* Static text for a log line, "another cluster"; never NULL. */
 const char *refusal_text(enum refusal refusal);

@@ -22,6 +22,7 @@ struct node {
     enum route_policy policy;
     time_us staleness;
     bool is_ready;
+    const char *note;
     bool is_pending; /* what node_is_pending says */
     enum status resolve_status;
     size_t submitted_count, cancelled_count;
@@ -215,6 +216,11 @@ time_us node_staleness(const struct node *node)
 bool node_is_ready(const struct node *node)
 {
     return node->is_ready;
+}
+
+const char *node_note(const struct node *node)
+{
+    return node->note;
 }
 
 enum status node_resolve_peer(const struct node *node, const struct address *typed,

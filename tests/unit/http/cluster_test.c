@@ -204,6 +204,11 @@ static void a_node_that_is_not_ready_says_why(void **state)
     assert_problem(ask(rig, "GET /readyz HTTP/1.1\r\n" H "\r\n"), 503, "not-ready");
     rig->node->view.leader = NODE_NONE;
     assert_problem(ask(rig, "GET /readyz HTTP/1.1\r\n" H "\r\n"), 503, "no-leader");
+    rig->node->note = "it waits, and why";
+    assert_problem(ask(rig, "GET /readyz HTTP/1.1\r\n" H "\r\n"), 503, "not-ready");
+    assert_has(ask(rig, "GET /readyz HTTP/1.1\r\n" H "\r\n"), "\"detail\":\"it waits, and why\"");
+    assert_has(ask(rig, "GET /v1/raft/status HTTP/1.1\r\n" H "\r\n"),
+               ",\"note\":\"it waits, and why\"}\n");
     struct env_stream *half = memory_dial(rig->env);
     send_text(half, "GET /readyz HTTP/1.1\r\n");
     http_stop(rig->http, NULL, NULL);

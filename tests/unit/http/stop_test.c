@@ -48,6 +48,90 @@ static void stopping_finishes_what_is_in_flight_and_gives_idle_connections_a_mom
     assert_int_equal(stops, 1);
 }
 
+/* Fills the pipeline of one connection, and what is put aside behind it. */
+static struct env_stream *send_many(struct rig *rig, int count, const char *behind)
+{
+    struct env_stream *stream = memory_dial(rig->env);
+    struct buf bytes;
+    buf_init(&bytes, LIMIT_READ_BYTES);
+    for (int i = 0; i < count; i++)
+        buf_put_text(&bytes, "DELETE /v1/kv/k HTTP/1.1\r\n" H "\r\n");
+    buf_put_text(&bytes, behind);
+    rig->node->holds = true;
+    memory_feed(stream, buf_bytes(&bytes));
+    buf_release(&bytes);
+    return stream;
+}
+
+static void answer_all(struct rig *rig)
+{
+    rig->node->holds = false;
+    env_task_post(rig->env, &rig->node->answer_task);
+    memory_run(rig->env);
+}
+
+/* How many replies there are; only the last of them says that it is. */
+static size_t replies_up_to_the_last(const char *replies)
+{
+    size_t count = 0;
+    while (*replies != '\0') {
+        const char *next = next_reply(replies);
+        const char *close = strstr(replies, "Connection: close\r\n");
+        bool is_last = close != NULL && close < next;
+        assert_int_equal(code_of(replies), 204);
+        assert_int_equal(is_last, *next == '\0');
+        replies = next;
+        count++;
+    }
+    return count;
+}
+
+static void what_has_been_read_is_answered_also_behind_a_full_pipeline(void **state)
+{
+    struct rig *rig = *state;
+    struct env_stream *stream = send_many(rig, 3 * LIMIT_PIPELINE, "");
+    assert_true(stream->is_paused);
+
+    http_stop(rig->http, NULL, NULL);
+    memory_advance(rig->env, 200 * TIME_US_PER_MS); /* beyond the moment's grace */
+    answer_all(rig);
+
+    assert_int_equal(replies_up_to_the_last(received(stream)), 3 * LIMIT_PIPELINE);
+    assert_true(stream->is_finished);
+}
+
+static void a_request_that_has_come_in_part_is_the_last(void **state)
+{
+    struct rig *rig = *state;
+    struct env_stream *stream = send_many(rig, 2 * LIMIT_PIPELINE, "DELETE /v1/kv/k HTTP/1.1\r\n");
+
+    http_stop(rig->http, NULL, NULL);
+    answer_all(rig);
+    assert_int_equal(replies_count(received(stream)), 2 * LIMIT_PIPELINE);
+    assert_false(stream->is_finished);
+    send_text(stream, H "\r\n");
+
+    assert_int_equal(replies_up_to_the_last(received(stream)), 2 * LIMIT_PIPELINE + 1);
+    assert_true(stream->is_finished);
+}
+
+static void whoever_goes_on_sending_is_not_waited_for_beyond_a_moment(void **state)
+{
+    struct rig *rig = *state;
+    struct env_stream *stream = memory_dial(rig->env);
+    send_text(stream, "DELETE /v1/kv/k HTTP/1.1\r\n");
+
+    http_stop(rig->http, NULL, NULL);
+    for (int i = 0; i < 3; i++)
+        send_text(stream, H "\r\nDELETE /v1/kv/k HTTP/1.1\r\n");
+    assert_false(stream->is_finished);
+    memory_advance(rig->env, 200 * TIME_US_PER_MS);
+    send_text(stream, H "\r\nDELETE /v1/kv/k HTTP/1.1\r\n");
+
+    assert_int_equal(replies_up_to_the_last(received(stream)), 4);
+    assert_true(stream->is_finished);
+}
+
 static void stopping_with_nothing_open_reports_from_the_loop(void **state)
 {
     struct rig *rig = *state;
@@ -81,6 +165,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_TEST(stopping_finishes_what_is_in_flight_and_gives_idle_connections_a_moment),
+        RIG_TEST(what_has_been_read_is_answered_also_behind_a_full_pipeline),
+        RIG_TEST(a_request_that_has_come_in_part_is_the_last),
+        RIG_TEST(whoever_goes_on_sending_is_not_waited_for_beyond_a_moment),
         RIG_TEST(stopping_with_nothing_open_reports_from_the_loop),
         cmocka_unit_test(closing_sends_what_has_been_answered),
     };

@@ -229,6 +229,48 @@ static void collecting_goes_in_slices(void **state)
     fixture_free(kv);
 }
 
+/* Items and sessions. */
+static struct kv *state_of(uint64_t seed)
+{
+    struct image_play play;
+    image_play_start(&play, seed);
+    image_play_some(&play, 3000);
+    return play.kv;
+}
+
+static void what_is_discarded_goes_in_slices_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct kv *kv = state_of(11), *gone = state_of(12), *older = state_of(13);
+    uint64_t digest = kv_digest(kv);
+    unsigned slices_count = 0;
+
+    kv_discard(gone, older); /* one that has not been freed yet itself */
+    kv_discard(kv, gone);
+    kv_discard(kv, state_of(14));
+    while (kv_collect(kv, 10))
+        slices_count++;
+
+    assert_true(slices_count > 20);
+    assert_null(kv->discarded);
+    assert_int_equal(kv_digest(kv), digest);
+    kv_check(kv);
+    fixture_free(kv);
+}
+
+static void what_is_discarded_is_freed_with_its_heir(void **state)
+{
+    (void)state;
+    for (unsigned slices = 0; slices < 40; slices++) {
+        struct kv *kv = state_of(15);
+        kv_discard(kv, state_of(16));
+        kv_discard(kv, state_of(17));
+        for (unsigned i = 0; i < slices; i++)
+            (void)kv_collect(kv, 20);
+        kv_free(kv);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +280,8 @@ int main(void)
         cmocka_unit_test(a_long_window_is_as_it_was_whatever_comes),
         cmocka_unit_test(images_do_not_change_the_state),
         cmocka_unit_test(collecting_goes_in_slices),
+        cmocka_unit_test(what_is_discarded_goes_in_slices_and_changes_nothing),
+        cmocka_unit_test(what_is_discarded_is_freed_with_its_heir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,7 +189,13 @@ static void a_loader_can_be_given_up_at_any_point(void **state)
     for (size_t count = 0; count <= bytes.count; count += 13) {
         struct kv_loader *loader = new_loader();
         assert_int_equal(kv_loader_feed(loader, bytes_of(bytes.data, count)), ST_OK);
-        kv_loader_free(loader);
+        if (count % 2 == 0) {
+            kv_loader_free(loader);
+            continue;
+        }
+        kv_loader_discard(loader, play.kv);
+        while (kv_collect(play.kv, 50))
+            continue;
     }
     kv_loader_free(NULL);
     buf_release(&bytes);
@@ -205,12 +211,12 @@ static void what_is_over_its_limit_is_refused_before_it_is_there(void **state)
         uint8_t bytes[4];
         enum status status;
     } cases[] = {
-        {33, {10, 0, 0, 0}, ST_LIMIT}, /* members */
-        {77, {0, 0, 0, 0}, ST_LIMIT},  /* no key */
-        {77, {1, 16, 0, 0}, ST_LIMIT}, /* key of 4097 */
-        {82, {1, 0, 16, 0}, ST_LIMIT}, /* value of 1 MiB + 1 */
-        {82, {255, 255, 255, 255}, ST_LIMIT}, {87, {0, 0, 0, 255}, ST_LIMIT}, /* sessions */
-        {123, {1, 4, 0, 0}, ST_FORMAT}, /* writes of one session */
+        {41, {10, 0, 0, 0}, ST_LIMIT}, /* members */
+        {85, {0, 0, 0, 0}, ST_LIMIT},  /* no key */
+        {85, {1, 16, 0, 0}, ST_LIMIT}, /* key of 4097 */
+        {90, {1, 0, 16, 0}, ST_LIMIT}, /* value of 1 MiB + 1 */
+        {90, {255, 255, 255, 255}, ST_LIMIT}, {95, {0, 0, 0, 255}, ST_LIMIT}, /* sessions */
+        {131, {1, 4, 0, 0}, ST_FORMAT}, /* writes of one session */
     };
     struct kv *kv = fixture_new();
     struct command incr = once_incr_of("me", 1, 1);
@@ -219,9 +225,9 @@ static void what_is_over_its_limit_is_refused_before_it_is_there(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct buf bytes = image_bytes_of(kv);
         struct kv_loader *loader = new_loader();
-        size_t width = cases[i].at == 123 ? 2 : 4;
+        size_t width = cases[i].at == 131 ? 2 : 4;
         memcpy(bytes.data + cases[i].at, cases[i].bytes, width);
-        size_t until = cases[i].at + (cases[i].at == 87 ? 8 : width);
+        size_t until = cases[i].at + (cases[i].at == 95 ? 8 : width);
         print_message("case %zu\n", i);
 
         assert_int_equal(kv_loader_feed(loader, bytes_of(bytes.data, until)), cases[i].status);

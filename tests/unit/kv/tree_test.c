@@ -437,6 +437,69 @@ static void what_a_pin_kept_is_freed_in_slices(void **state)
     tree_free(tree);
 }
 
+static void a_tree_goes_in_slices(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        struct tree *tree = tree_new();
+        unsigned slices_count = 0;
+        if (round > 0)
+            fill(tree, 5000, 1);
+        if (round > 1) { /* and what a pin kept, too */
+            struct tree_pin *pin = tree_pin(tree);
+            fill(tree, 5000, 2);
+            tree_unpin(tree, pin);
+        }
+
+        while (tree_drain(tree, 100))
+            slices_count++;
+
+        if (round == 0)
+            assert_int_equal(slices_count, 0);
+        else /* a leaf more than was asked for at most */
+            assert_in_range(slices_count, round * 5000 / (100 + 65), round * 5000 / 100 + 60);
+        assert_false(tree_drain(tree, 100));
+        tree_free(tree);
+    }
+}
+
+static void a_tree_can_be_freed_when_half_of_it_is_gone(void **state)
+{
+    (void)state;
+    for (unsigned slices = 0; slices < 60; slices++) {
+        struct tree *tree = tree_new();
+        fill(tree, 5000, 1);
+        for (unsigned i = 0; i < slices; i++)
+            (void)tree_drain(tree, 100);
+        tree_free(tree);
+    }
+}
+
+static void what_is_appended_is_as_if_it_had_been_put(void **state)
+{
+    (void)state;
+    for (unsigned count = 0; count < 9000; count += count < 200 ? 1 : 997) {
+        struct tree *tree = tree_new();
+        struct tree_cursor cursor;
+        struct tree_stats stats;
+        (void)tree_last(tree_view(tree), &cursor);
+        for (unsigned i = 0; i < count; i++) {
+            struct record *record = mem_alloc(sizeof *record + 9);
+            record->item.key_offset = offsetof(struct record, key);
+            record->item.key_bytes = 8;
+            (void)snprintf((char *)record->key, 9, "%08u", i);
+            tree_append(tree, &cursor, &record->item);
+        }
+        tree_check(tree);
+        tree_stats(tree, &stats);
+        assert_int_equal(stats.items_count, count);
+        fixture_put(tree, bytes_of_text("00000000x"), 1);
+        (void)fixture_delete(tree, bytes_of_text("00000000"));
+        tree_check(tree);
+        tree_free(tree);
+    }
+}
+
 static void writes_alone_free_what_a_pin_kept(void **state)
 {
     (void)state;
@@ -554,6 +617,9 @@ int main(void)
         cmocka_unit_test(a_tree_of_four_levels_is_right),
         cmocka_unit_test(without_a_pin_nothing_is_kept),
         cmocka_unit_test(what_a_pin_kept_is_freed_in_slices),
+        cmocka_unit_test(a_tree_goes_in_slices),
+        cmocka_unit_test(a_tree_can_be_freed_when_half_of_it_is_gone),
+        cmocka_unit_test(what_is_appended_is_as_if_it_had_been_put),
         cmocka_unit_test(writes_alone_free_what_a_pin_kept),
         cmocka_unit_test(a_node_is_copied_once_for_a_pin_however_often_it_is_written),
         cmocka_unit_test(pins_without_writes_between_them_cost_nothing_lasting),

@@ -164,6 +164,23 @@ static void another_snapshot_counts_only_when_the_present_one_has_dried_up(void 
     assert_int_equal(fetching.received, 0);
 }
 
+static void without_any_piece_it_is_abandoned_in_the_end(void **state)
+{
+    (void)state;
+    struct fetching fetching = begun(3 * PIECE);
+    struct fetching none = {0};
+    struct snapshot_chunk first = chunk_of(&fetching, 0, PIECE);
+    time_us end = 1 + (time_us)FETCHING_ABANDON_US;
+
+    assert_false(fetching_is_abandoned(&none, 2 * end));
+    assert_false(fetching_is_abandoned(&fetching, end - 1));
+    assert_true(fetching_is_abandoned(&fetching, end));
+    assert_true(fetching_deadline(&fetching) < end); /* so it is looked at in time */
+    assert_int_equal(fetching_on_chunk(&fetching, 1, &first, end - 1), FETCHING_TAKE);
+    assert_false(fetching_is_abandoned(&fetching, end));
+    assert_true(fetching_is_abandoned(&fetching, 2 * end));
+}
+
 static void a_whole_one_is_never_given_up_for_another(void **state)
 {
     (void)state;
@@ -171,6 +188,7 @@ static void a_whole_one_is_never_given_up_for_another(void **state)
     struct snapshot_chunk all = chunk_of(&fetching, 0, PIECE);
     assert_int_equal(fetching_on_chunk(&fetching, 1, &all, 2), FETCHING_TAKE);
     assert_true(fetching_is_complete(&fetching));
+    assert_false(fetching_is_abandoned(&fetching, 10 * (time_us)FETCHING_ABANDON_US));
 
     struct raft_offer newer = offer_of(3, (struct entry_id){.term = 4, .index = 2000}, PIECE);
     assert_int_equal(fetching_on_offer(&fetching, &newer, 10 * (time_us)FETCHING_STALE_US),
@@ -263,6 +281,7 @@ int main(void)
         cmocka_unit_test(a_broken_link_to_the_source_is_asked_again_at_once),
         cmocka_unit_test(a_new_leader_with_the_same_snapshot_goes_on_where_the_old_one_was),
         cmocka_unit_test(another_snapshot_counts_only_when_the_present_one_has_dried_up),
+        cmocka_unit_test(without_any_piece_it_is_abandoned_in_the_end),
         cmocka_unit_test(a_whole_one_is_never_given_up_for_another),
         cmocka_unit_test(a_busy_source_is_left_alone_for_a_moment),
         cmocka_unit_test(a_source_that_has_it_no_more_ends_it_unless_it_was_another_one),

@@ -105,12 +105,122 @@ static void what_an_empty_disk_acknowledges_commits_nothing(void **state)
     trial_close(&trial);
 }
 
+/* ---- the same founders, begun anew ---- */
+
+/* Of five members the founders 1 and 2 start with empty disks: of three founders they are a
+ * majority, and a cluster of their own with the same id. */
+static uint64_t open_five(struct trial *trial, uint64_t seed, bool are_removed)
+{
+    open_three(trial, seed);
+    let_join(trial, 1, 4);
+    let_join(trial, 1, 5);
+    trial_work(trial, 4);
+    trial_settle(trial);
+    for (unsigned id = 1; id <= 2 && are_removed; id++) {
+        struct command command = trial_removing(id);
+        assert_int_equal(trial_ask(trial, 4, &command), ST_OK);
+        TRIAL_UNTIL(trial, trial_leader(trial) > id, "one of the others leads");
+    }
+    uint64_t count = trial->acked_incr_count;
+    for (unsigned id = 1; id <= 2; id++) {
+        trial_stop(trial, id, WORLD_STOP_CRASH);
+        world_wipe(trial->world, id);
+    }
+    return count;
+}
+
+static void assert_unharmed(struct trial *trial, uint64_t count)
+{
+    for (unsigned id = 3; id <= 5; id++) {
+        assert_non_null(trial->nodes[id]);
+        assert_int_equal(trial_counter(trial->nodes[id]), count);
+        assert_true(node_view(trial->nodes[id])->leader >= 3);
+    }
+}
+
+static void who_follows_nobody_does_not_follow_founders_that_have_begun_anew(void **state)
+{
+    (void)state;
+    for (unsigned are_removed = 0; are_removed <= 1; are_removed++) {
+        struct trial trial;
+        uint64_t count = open_five(&trial, 31, are_removed);
+        for (unsigned id = 1; id <= 2; id++)
+            trial_boot(&trial, id);
+        trial_run(&trial, 3000);
+        for (unsigned off = 3; off <= 5; off++) { /* and the one who leads, at some time */
+            trial_stop(&trial, off, WORLD_STOP_CRASH);
+            trial_run(&trial, 1500);
+            trial_boot(&trial, off);
+            trial_run(&trial, 3000);
+        }
+
+        assert_unharmed(&trial, count);
+        trial_close(&trial);
+    }
+}
+
+static void who_starts_among_founders_that_have_begun_anew_keeps_its_log(void **state)
+{
+    (void)state;
+    for (unsigned are_removed = 0; are_removed <= 1; are_removed++) {
+        struct trial trial;
+        uint64_t count = open_five(&trial, 32, are_removed);
+        for (unsigned id = 3; id <= 5; id++)
+            trial_stop(&trial, id, WORLD_STOP_KILL);
+        for (unsigned id = 1; id <= 2; id++)
+            trial_boot(&trial, id);
+        trial_run(&trial, 3000);
+        for (unsigned i = 0; i < 80; i++) { /* their log is longer by now */
+            struct command put = {.op = COMMAND_PUT, .key = BYTES_LITERAL("k")};
+            assert_int_equal(trial_ask(&trial, 1, &put), ST_OK);
+        }
+
+        for (unsigned id = 3; id <= 5; id++)
+            trial_boot(&trial, id);
+        trial_run(&trial, 8000);
+
+        assert_unharmed(&trial, count);
+        trial_close(&trial);
+    }
+}
+
+/* ---- a leader on its way out ---- */
+
+/* Its removal is on its own disk only, and makes its log the longest: only it can win. */
+static void a_leader_that_removes_itself_alone_leads_until_that_is_committed(void **state)
+{
+    (void)state;
+    struct trial trial;
+    trial_open(&trial, 1, 51);
+    trial_work(&trial, 4);
+    let_join(&trial, 1, 4);
+    trial_settle(&trial);
+    struct command transfer = {.op = COMMAND_TRANSFER, .member = 4};
+    assert_int_equal(trial_ask(&trial, 1, &transfer), ST_OK);
+    TRIAL_UNTIL(&trial, trial_leader(&trial) == 4, "it leads");
+    trial_run(&trial, 500);
+    trial_stop(&trial, 1, WORLD_STOP_KILL);
+    struct command remove = trial_removing(4);
+    struct trial_question question;
+    trial_submit(&trial, 4, &remove, &question);
+    trial_run(&trial, 20000);
+
+    trial_boot(&trial, 1);
+
+    TRIAL_UNTIL(&trial, trial_leader(&trial) == 1, "the other one leads in the end");
+    assert_int_equal(trial_answer(&trial, &question), ST_OK);
+    trial_close(&trial);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_member_that_was_away_follows_a_leader_it_has_never_heard_of),
         cmocka_unit_test(a_member_that_was_away_gives_its_vote_to_a_stranger),
         cmocka_unit_test(what_an_empty_disk_acknowledges_commits_nothing),
+        cmocka_unit_test(who_follows_nobody_does_not_follow_founders_that_have_begun_anew),
+        cmocka_unit_test(who_starts_among_founders_that_have_begun_anew_keeps_its_log),
+        cmocka_unit_test(a_leader_that_removes_itself_alone_leads_until_that_is_committed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,9 +10,21 @@
 #include "base/mem.h"
 #include "node/serve.h"
 #include "sim/world.h"
+#include "storage/snapfile_format.h"
 
-enum { FILE_BYTES = 1000000, SENT_MAX = 1000 };
+enum {
+    SENT_MAX = 1000,
+    FILE_BYTES = 1000000,
+    BLOCK_BYTES = 100000,
+    BLOCKS = 10,
+    CONTENT_BYTES = FILE_BYTES - SNAPFILE_HEADER_BYTES - BLOCKS * SNAPFILE_BLOCK_HEADER_BYTES -
+                    SNAPFILE_FOOTER_BYTES,
+    OLDER_BYTES = SNAPFILE_HEADER_BYTES + SNAPFILE_BLOCK_HEADER_BYTES + 9 + SNAPFILE_FOOTER_BYTES
+};
+static_assert(CONTENT_BYTES > (BLOCKS - 1) * BLOCK_BYTES && CONTENT_BYTES < BLOCKS * BLOCK_BYTES,
+              "so many blocks");
 #define SECOND ((time_us)1000000)
+#define PATH   "snap/00000000000003e8-0000000000000005.snap"
 
 static const struct entry_id snapshot = {.term = 5, .index = 1000};
 static const struct entry_id older = {.term = 4, .index = 900};
@@ -28,7 +40,11 @@ struct bench {
     struct world *world;
     struct env *env;
     struct serve serve;
-    uint8_t *content; /* of the file of `snapshot` */
+    struct buf file;        /* that of `snapshot` */
+    const uint8_t *content; /* its bytes, borrowed */
+    struct buf older_file;
+    unsigned damaged_count;
+    struct entry_id damaged;
     struct sent sent[SENT_MAX];
     size_t sent_count;
     enum status send_answer;
@@ -54,7 +70,34 @@ static void write_file(struct bench *bench, const char *path, struct bytes bytes
     assert_int_equal(env_dir_make(bench->env, SNAPFILE_DIRECTORY), ST_OK);
     assert_int_equal(env_file_open(bench->env, path, ENV_OPEN_CREATE, &file, &error), ST_OK);
     assert_int_equal(env_file_write(file, 0, bytes), ST_OK);
+    assert_int_equal(env_file_sync(file), ST_OK);
     env_file_close(file);
+    assert_int_equal(env_dir_sync(bench->env, SNAPFILE_DIRECTORY), ST_OK);
+    assert_int_equal(env_dir_sync(bench->env, "."), ST_OK);
+}
+
+static void on_damaged(void *ctx, struct entry_id last)
+{
+    struct bench *bench = ctx;
+    bench->damaged_count++;
+    bench->damaged = last;
+}
+
+/* A whole snapshot with so much content. */
+static void make_file(struct entry_id last, size_t content_bytes, struct buf *out)
+{
+    struct snapfile_stream stream;
+    uint8_t block[BLOCK_BYTES];
+    buf_init(out, 2 * FILE_BYTES);
+    snapfile_format_begin(&stream, 77, last, BLOCK_BYTES, out);
+    for (size_t at = 0, count; at < content_bytes; at += count) {
+        count = MIN(content_bytes - at, sizeof block);
+        for (size_t i = 0; i < count; i++)
+            block[i] = (uint8_t)((at + i) * 7 + (at + i) / 256);
+        snapfile_format_put_block(&stream, bytes_of(block, count), at + count == content_bytes,
+                                  out);
+    }
+    snapfile_format_end(&stream, out);
 }
 
 static struct bench *bench_new(uint64_t bytes_per_second)
@@ -62,15 +105,18 @@ static struct bench *bench_new(uint64_t bytes_per_second)
     struct bench *bench = mem_alloc(sizeof *bench);
     bench->world = world_new(&(struct world_options){.seed = 1});
     bench->env = world_boot(bench->world, 1);
-    bench->content = mem_alloc(FILE_BYTES);
-    for (size_t i = 0; i < FILE_BYTES; i++)
-        bench->content[i] = (uint8_t)(i * 7 + i / 256);
-    write_file(bench, "snap/00000000000003e8-0000000000000005.snap",
-               bytes_of(bench->content, FILE_BYTES));
-    write_file(bench, "snap/0000000000000384-0000000000000004.snap", BYTES_LITERAL("the older"));
+    make_file(snapshot, CONTENT_BYTES, &bench->file);
+    make_file(older, 9, &bench->older_file);
+    assert_int_equal(bench->file.count, FILE_BYTES);
+    assert_int_equal(bench->older_file.count, OLDER_BYTES);
+    bench->content = bench->file.data;
+    write_file(bench, PATH, buf_bytes(&bench->file));
+    write_file(bench, "snap/0000000000000384-0000000000000004.snap", buf_bytes(&bench->older_file));
     serve_init(&bench->serve, bench->env,
-               &(struct serve_options){
-                   .bytes_per_second = bytes_per_second, .send = on_send, .ctx = bench});
+               &(struct serve_options){.bytes_per_second = bytes_per_second,
+                                       .send = on_send,
+                                       .on_damaged = on_damaged,
+                                       .ctx = bench});
     return bench;
 }
 
@@ -80,7 +126,8 @@ static void bench_free(struct bench *bench)
     for (size_t i = 0; i < bench->sent_count; i++)
         mem_free((void *)(uintptr_t)bench->sent[i].chunk.bytes.data);
     world_free(bench->world);
-    mem_free(bench->content);
+    buf_release(&bench->file);
+    buf_release(&bench->older_file);
     mem_free(bench);
 }
 
@@ -164,6 +211,8 @@ static void what_is_not_there_is_gone(void **state)
         assert_int_equal(bench->sent[i].chunk.total, 0);
     }
     check_sent(bench, 4, 2, 5, CHUNK_HERE, 100);
+    assert_int_equal(bench->damaged_count, 2); /* whoever knows which ones there should be looks */
+    assert_true(entry_id_equal(bench->damaged, (struct entry_id){4, 1000}));
     bench_free(bench);
 }
 
@@ -178,7 +227,7 @@ static void a_disk_that_fails_makes_it_gone_and_no_more(void **state)
     fetch(bench, 2, 1, snapshot, 0, 100);
     run_for(bench, SECOND);
     world_disk_set(bench->world, 1, &bad);
-    fetch(bench, 2, 2, snapshot, 0, 100);
+    fetch(bench, 2, 2, snapshot, FILE_BYTES / 2, 100);
     run_for(bench, SECOND);
     world_disk_set(bench->world, 1, &good);
     fetch(bench, 2, 3, snapshot, 0, 100);
@@ -187,7 +236,46 @@ static void a_disk_that_fails_makes_it_gone_and_no_more(void **state)
     check_sent(bench, 0, 2, 1, CHUNK_HERE, 100);
     check_sent(bench, 1, 2, 2, CHUNK_GONE, 0);
     check_sent(bench, 2, 2, 3, CHUNK_HERE, 100);
+    assert_int_equal(bench->damaged_count, 1); /* a file that cannot be read is no better */
     bench_free(bench);
+}
+
+/* Nothing is sent of the part with a flipped bit, everything of all others. */
+static void what_is_damaged_is_not_sent_and_told(void **state)
+{
+    static const uint64_t places[] = {0,
+                                      SNAPFILE_HEADER_BYTES - 1,
+                                      SNAPFILE_HEADER_BYTES,
+                                      FILE_BYTES / 2,
+                                      800000,
+                                      FILE_BYTES - SNAPFILE_FOOTER_BYTES - 1,
+                                      FILE_BYTES - SNAPFILE_FOOTER_BYTES,
+                                      FILE_BYTES - 1};
+    diag_set_level(DIAG_NOTHING);
+    for (size_t place = 0; place < ARRAY_COUNT(places); place++) {
+        struct bench *bench = bench_new(0);
+        size_t gone_count = 0, pieces_count = 0;
+        assert_true(world_disk_flip(bench->world, 1, PATH, places[place], 3));
+
+        for (uint64_t offset = 0; offset < FILE_BYTES; offset += 1000) {
+            fetch(bench, 2, ++pieces_count, snapshot, offset, 1000);
+            run_for(bench, SECOND / 100);
+            const struct snapshot_chunk *chunk = &bench->sent[pieces_count - 1].chunk;
+            if (chunk->state == CHUNK_GONE) {
+                gone_count++;
+                continue;
+            }
+            assert_false(offset <= places[place] && places[place] < offset + 1000);
+            assert_memory_equal(chunk->bytes.data, bench->content + offset, chunk->bytes.count);
+        }
+
+        assert_true(gone_count >= 1);
+        if (places[place] >= SNAPFILE_HEADER_BYTES) /* without it, nothing can be checked */
+            assert_true(gone_count <= BLOCK_BYTES / 1000 + 2);
+        assert_int_equal(bench->damaged_count, gone_count);
+        assert_true(entry_id_equal(bench->damaged, snapshot));
+        bench_free(bench);
+    }
 }
 
 static void two_snapshots_may_be_fetched_at_a_time(void **state)
@@ -201,8 +289,7 @@ static void two_snapshots_may_be_fetched_at_a_time(void **state)
     for (uint64_t number = 1; number <= 6; number++) {
         check_sent(bench, number - 1, 2 + number % 2, number, CHUNK_HERE, 3);
         assert_memory_equal(bench->sent[number - 1].chunk.bytes.data,
-                            (number % 2 ? (const uint8_t *)"the older" : bench->content) + number,
-                            3);
+                            (number % 2 ? bench->older_file.data : bench->content) + number, 3);
     }
     bench_free(bench);
 }
@@ -215,7 +302,7 @@ static void a_file_in_use_stays_readable_until_it_is_given_up(void **state)
     assert_int_equal(env_unlink(bench->env, "snap/0000000000000384-0000000000000004.snap"), ST_OK);
 
     serve_on_pruned(&bench->serve, older.index); /* everything before it: not this one */
-    fetch(bench, 2, 2, older, 4, 9);
+    fetch(bench, 2, 2, older, OLDER_BYTES - 5, 9);
     run_for(bench, SECOND);
     check_sent(bench, 1, 2, 2, CHUNK_HERE, 5);
 
@@ -302,8 +389,8 @@ static void a_fetch_that_is_repeated_is_answered_once_under_its_last_number(void
 
     for (uint64_t number = 2; number < 200; number++)
         fetch(bench, 2, number, snapshot, 1000, 10);
-    fetch(bench, 3, 1, snapshot, 1000, 10); /* another peer's is another */
-    fetch(bench, 2, 200, older, 1000, 10);  /* and so is another snapshot's */
+    fetch(bench, 3, 1, snapshot, 1000, 10);       /* another peer's is another */
+    fetch(bench, 2, 200, older, OLDER_BYTES, 10); /* and so is another snapshot's */
     run_for(bench, 10 * SECOND);
 
     assert_int_equal(bench->sent_count, 4);
@@ -339,6 +426,7 @@ int main(void)
         cmocka_unit_test(a_piece_is_as_small_as_it_was_asked_for),
         cmocka_unit_test(what_is_not_there_is_gone),
         cmocka_unit_test(a_disk_that_fails_makes_it_gone_and_no_more),
+        cmocka_unit_test(what_is_damaged_is_not_sent_and_told),
         cmocka_unit_test(two_snapshots_may_be_fetched_at_a_time),
         cmocka_unit_test(a_file_in_use_stays_readable_until_it_is_given_up),
         cmocka_unit_test(the_rate_is_that_of_all_peers_together),

@@ -1,5 +1,6 @@
 /* Snapshots of whole nodes: taken while clients write, fetched by who was away, whatever becomes of
  * links, leaders and files in between. */
+#include "node/fetching.h"
 #include "trial_rig.h"
 
 /* Node 3 has been away for so long that only a snapshot helps, and a fetch takes a while: the links
@@ -158,6 +159,91 @@ static void who_fetches_a_file_that_is_thrown_away_takes_the_next_one(void **sta
 
     trial_settle(&trial);
     assert_true(trial_newest(&trial, 3).last.index > before);
+    trial_close(&trial);
+}
+
+/* Who fetches must not keep half a state for ever. */
+static void a_fetch_that_nobody_answers_any_more_is_given_up(void **state)
+{
+    (void)state;
+    struct trial trial;
+    open_with_node_3_behind(&trial, 14, 512 * KIB);
+    diag_set_level(DIAG_NOTHING);
+    trial_boot(&trial, 3);
+    until_half_is_fetched(&trial);
+
+    for (unsigned id = 1; id <= 2; id++) {
+        world_cut(trial.world, id, 3, true); /* what is on its way does not arrive, either */
+        world_cut(trial.world, 3, id, true);
+    }
+    trial_run(&trial, FETCHING_ABANDON_US / TIME_US_PER_MS - 4000);
+    assert_true(progress_of(&trial, 3).is_fetching);
+    trial_run(&trial, 5000);
+    assert_false(progress_of(&trial, 3).is_fetching);
+
+    world_heal(trial.world);
+    trial_work(&trial, 2);
+    trial_settle(&trial);
+    assert_int_equal(trial_installs(&trial, 3), 1);
+    trial_close(&trial);
+}
+
+static void damage_the_newest(struct trial *trial, unsigned id)
+{
+    struct entry_id last = trial_newest(trial, id).last;
+    char path[64];
+    (void)snprintf(path, sizeof path, "snap/%016llx-%016llx.snap", (unsigned long long)last.index,
+                   (unsigned long long)last.term);
+    assert_true(world_disk_flip(trial->world, id, path, trial_newest(trial, id).bytes / 2, 0x10));
+}
+
+static void a_damaged_snapshot_is_replaced_when_it_is_to_be_sent(void **state)
+{
+    (void)state;
+    struct trial trial;
+    open_with_node_3_behind(&trial, 15, 0);
+    diag_set_level(DIAG_NOTHING);
+    for (unsigned id = 1; id <= 2; id++)
+        damage_the_newest(&trial, id);
+
+    trial_boot(&trial, 3);
+    TRIAL_UNTIL(&trial, trial_installs(&trial, 3) == 1, "node 3 gets a snapshot");
+
+    trial_work(&trial, 2);
+    trial_settle(&trial);
+    trial_close(&trial);
+}
+
+static void on_taken(void *ctx, enum status status, const struct snapshot_info *info)
+{
+    struct snapshot_info *taken = ctx;
+    assert_int_equal(status, ST_OK);
+    *taken = *info;
+}
+
+/* There may be no newer state than that which it was taken of. */
+static void a_damaged_snapshot_of_the_present_is_made_again(void **state)
+{
+    (void)state;
+    struct trial trial;
+    open_with_node_3_behind(&trial, 16, 0);
+    diag_set_level(DIAG_NOTHING);
+    unsigned leader = trial_leader(&trial);
+    struct node *node = trial.nodes[leader];
+    struct snapshot_info taken = {0};
+    struct node_snapshot_wait wait = {
+        .index = node_applied(node), .on_done = on_taken, .ctx = &taken};
+    node_snapshot_await(node, &wait);
+    TRIAL_UNTIL(&trial, taken.last.index != 0, "a snapshot of the present");
+    assert_int_equal(taken.last.index, node_applied(node));
+    damage_the_newest(&trial, leader);
+
+    trial_boot(&trial, 3);
+    TRIAL_UNTIL(&trial, trial_installs(&trial, 3) == 1, "node 3 gets a snapshot");
+
+    assert_int_equal(trial_newest(&trial, leader).last.index, taken.last.index);
+    trial_work(&trial, 2);
+    trial_settle(&trial);
     trial_close(&trial);
 }
 
@@ -333,6 +419,9 @@ int main(void)
         cmocka_unit_test(a_transfer_survives_the_death_of_its_source),
         cmocka_unit_test(links_that_break_again_and_again_delay_a_transfer_and_no_more),
         cmocka_unit_test(who_fetches_a_file_that_is_thrown_away_takes_the_next_one),
+        cmocka_unit_test(a_fetch_that_nobody_answers_any_more_is_given_up),
+        cmocka_unit_test(a_damaged_snapshot_is_replaced_when_it_is_to_be_sent),
+        cmocka_unit_test(a_damaged_snapshot_of_the_present_is_made_again),
         cmocka_unit_test(who_fetches_slowly_under_load_gets_to_the_end),
         cmocka_unit_test(the_log_and_the_snapshots_stay_within_bounds),
         cmocka_unit_test(a_snapshot_that_is_being_taken_gives_way_to_one_that_is_installed),

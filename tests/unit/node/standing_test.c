@@ -121,6 +121,24 @@ static void a_replacement_that_is_cut_off_has_not_been(void **state)
     free_rig(rig);
 }
 
+/* Nobody of this cluster says so: one leads in a term (R1). It is not worth a crash. */
+static void who_pretends_to_lead_in_a_leaders_term_is_not_listened_to(void **state)
+{
+    (void)state;
+    struct rig *rig = new_rig();
+    unsigned leader = leader_of(rig), follower = follower_of(rig);
+
+    struct message message = append_of(leader, node_view(rig->nodes[leader])->term);
+    peers_send(rig->liar, &message, NULL);
+    message = append_of(follower, node_view(rig->nodes[leader])->term);
+    peers_send(rig->liar, &message, NULL);
+    run_ms(rig, 50);
+
+    assert_int_equal(role_of(rig, leader), RAFT_ROLE_LEADER);
+    assert_int_equal(node_view(rig->nodes[follower])->leader, leader);
+    free_rig(rig);
+}
+
 int main(void)
 {
     diag_set_level(DIAG_ERROR);
@@ -129,6 +147,7 @@ int main(void)
         cmocka_unit_test(who_has_come_back_with_its_own_disk_stands),
         cmocka_unit_test(a_second_registration_changes_nothing),
         cmocka_unit_test(a_replacement_that_is_cut_off_has_not_been),
+        cmocka_unit_test(who_pretends_to_lead_in_a_leaders_term_is_not_listened_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,7 @@ struct trial {
     uint16_t port;       /* for peers, of who boots next; 0: the usual one */
     uint64_t snapshot_rate;
     struct config joined_hint;
+    node_verify_fn verify; /* NULL: announcements are taken unverified; `ctx` is the place */
 };
 
 /* A machine that stops in the middle of an operation lets that one fail. */
@@ -109,7 +110,8 @@ static inline void trial_boot(struct trial *trial, unsigned id)
 {
     struct node_options options = trial_options(trial, id);
     trial->places[id] = (struct trial_place){trial, id};
-    struct node_callbacks callbacks = {.ctx = &trial->places[id], .on_fatal = trial_on_fatal};
+    struct node_callbacks callbacks = {
+        .ctx = &trial->places[id], .on_fatal = trial_on_fatal, .verify = trial->verify};
     struct errtext error = {0};
     trial->is_off[id] = false;
     trial->stopped_at[id] = 0;

@@ -178,11 +178,13 @@ static void a_node_that_has_no_use_for_them_drops_them(void **state)
 static void a_link_lost_between_fetch_and_chunk_loses_the_chunk_and_nothing_else(void **state)
 {
     struct fixture fixture;
-    fixture_open_pair(&fixture);
-    struct test_node *one = &fixture.nodes[1], *two = &fixture.nodes[2];
+    fixture_plan(&fixture, 2);
+    struct test_node *one = fixture_start(&fixture, 1), *two = fixture_start(&fixture, 2);
     struct snapshot_fetch fetch = fetch_at(1, 0);
     struct snapshot_chunk chunk = chunk_at(1, 0, BYTES_LITERAL("abc"));
     struct config nobody = {0};
+    peers_set(two->peers, &fixture.config); /* node 1 does not say where it is reached: no guest */
+    UNTIL(&fixture, node_saw(two, "up 1;"));
     assert_int_equal(peers_fetch(two->peers, 1, &fetch), ST_OK);
     UNTIL(&fixture, one->fetches_count == 1);
 

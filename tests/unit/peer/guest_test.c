@@ -91,6 +91,24 @@ static void a_guest_that_has_gone_is_dialled_no_more(void **state)
     fixture_close(&fixture);
 }
 
+/* As one that joins, when its log has come to where it is a member. */
+static void a_guest_that_learns_its_own_address_says_so(void **state)
+{
+    struct fixture fixture;
+    open_with_guest(&fixture);
+    struct config others = {.members_count = 2,
+                            .members = {fixture.config.members[0], fixture.config.members[1]}};
+    peers_set(fixture.nodes[3].peers, &others);
+    UNTIL(&fixture,
+          node_saw(&fixture.nodes[3], "up 1;up 2;") || node_saw(&fixture.nodes[3], "up 2;up 1;"));
+    assert_false(dials(&fixture.nodes[1], 3));
+
+    peers_set(fixture.nodes[3].peers, &fixture.config);
+
+    UNTIL(&fixture, node_saw(&fixture.nodes[1], "up 3;"));
+    fixture_close(&fixture);
+}
+
 static void a_guest_that_says_nothing_of_itself_is_not_dialled(void **state)
 {
     struct fixture fixture;
@@ -107,31 +125,55 @@ static void a_guest_that_says_nothing_of_itself_is_not_dialled(void **state)
     fixture_close(&fixture);
 }
 
+/* Bare sockets that say they are nodes 10, 11 and so on. */
+static void let_crowd_in(struct fixture *fixture, int *crowd, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct hello hello = hello_from((node_id)(10 + i), 1);
+        struct bytes body;
+        struct buf in, out;
+        hello.peer = local_address(fixture->ports[3]);
+        buf_init(&in, MIB);
+        buf_init(&out, MIB);
+        put_hello(&out, &hello);
+        crowd[i] = raw_connect(fixture->ports[1]);
+        raw_send(crowd[i], buf_bytes(&out));
+        UNTIL(fixture, raw_received(crowd[i], &in, FRAME_WELCOME, &body));
+        buf_release(&in);
+        buf_release(&out);
+    }
+}
+
 static void no_more_guests_are_dialled_than_the_limit(void **state)
 {
     struct fixture fixture;
     int crowd[LIMIT_GUESTS + 1];
     open_with_guest(&fixture);
-    for (int i = 0; i <= LIMIT_GUESTS; i++) {
-        struct hello hello = hello_from((node_id)(10 + i), 1);
-        struct bytes body;
-        struct buf in, out;
-        hello.peer = local_address(fixture.ports[3]);
-        buf_init(&in, MIB);
-        buf_init(&out, MIB);
-        put_hello(&out, &hello);
-        crowd[i] = raw_connect(fixture.ports[1]);
-        raw_send(crowd[i], buf_bytes(&out));
-        UNTIL(&fixture, raw_received(crowd[i], &in, FRAME_WELCOME, &body));
-        buf_release(&in);
-        buf_release(&out);
-    }
+    let_crowd_in(&fixture, crowd, LIMIT_GUESTS + 1);
 
     assert_true(dials(&fixture.nodes[1], 10 + LIMIT_GUESTS - 1));
     assert_false(dials(&fixture.nodes[1], 10 + LIMIT_GUESTS));
     assert_true(dials(&fixture.nodes[1], 2));
     for (int i = 0; i <= LIMIT_GUESTS; i++)
         close(crowd[i]);
+    fixture_close(&fixture);
+}
+
+static void a_guest_for_whom_there_was_no_place_is_dialled_when_there_is_one(void **state)
+{
+    struct fixture fixture;
+    int crowd[LIMIT_GUESTS];
+    open_with_guest(&fixture);
+    let_crowd_in(&fixture, crowd, LIMIT_GUESTS);
+    peers_set(fixture.nodes[3].peers, &fixture.config);
+    UNTIL(&fixture,
+          node_saw(&fixture.nodes[3], "up 1;up 2;") || node_saw(&fixture.nodes[3], "up 2;up 1;"));
+    assert_false(dials(&fixture.nodes[1], 3));
+
+    for (int i = 0; i < LIMIT_GUESTS; i++)
+        close(crowd[i]);
+
+    UNTIL(&fixture, dials(&fixture.nodes[1], 3));
     fixture_close(&fixture);
 }
 
@@ -201,8 +243,10 @@ int main(void)
         cmocka_unit_test(a_guest_that_becomes_a_member_keeps_its_link),
         cmocka_unit_test(who_is_connected_stays_so_when_the_configuration_has_it_no_more),
         cmocka_unit_test(a_guest_that_has_gone_is_dialled_no_more),
+        cmocka_unit_test(a_guest_that_learns_its_own_address_says_so),
         cmocka_unit_test(a_guest_that_says_nothing_of_itself_is_not_dialled),
         cmocka_unit_test(no_more_guests_are_dialled_than_the_limit),
+        cmocka_unit_test(a_guest_for_whom_there_was_no_place_is_dialled_when_there_is_one),
         cmocka_unit_test(a_member_that_has_moved_is_found_by_what_it_says),
         cmocka_unit_test(where_nobody_answers_the_configuration_is_tried_again),
         cmocka_unit_test(who_may_not_stay_is_told_goodbye),

@@ -78,6 +78,18 @@ static void nothing_is_held_longer_than_it_may_be(void **state)
     }
 }
 
+/* Else every hand-over of a node that stops would refuse what came in its few milliseconds. */
+static void a_node_that_stops_holds_what_another_would_hold(void **state)
+{
+    for (unsigned n = 0; n < COMBINATIONS; n++) {
+        struct route_input input = combination(n);
+        input.is_stopping = false;
+        bool is_held = route_decide(&input) == ROUTE_HOLD;
+        input.is_stopping = true;
+        assert_int_equal(route_decide(&input) == ROUTE_HOLD, is_held);
+    }
+}
+
 static void clients_are_passed_on_only_to_a_leader_that_announced_itself(void **state)
 {
     for (unsigned n = 0; n < COMBINATIONS; n++) {
@@ -103,7 +115,11 @@ static void the_table_of_the_specification(void **state)
         {{.leader = ROUTE_LEADER_UNKNOWN}, ROUTE_HOLD},
         {{.leader = ROUTE_LEADER_UNKNOWN, .is_expired = true}, ROUTE_REFUSE_NO_LEADER},
         {{.leader = ROUTE_LEADER_UNKNOWN, .policy = ROUTE_REDIRECT}, ROUTE_REFUSE_NO_LEADER},
-        {{.leader = ROUTE_LEADER_UNKNOWN, .is_stopping = true}, ROUTE_REFUSE_STOPPING},
+        {{.leader = ROUTE_LEADER_UNKNOWN, .is_stopping = true}, ROUTE_HOLD},
+        {{.leader = ROUTE_LEADER_UNKNOWN, .is_stopping = true, .is_expired = true},
+         ROUTE_REFUSE_STOPPING},
+        {{.leader = ROUTE_LEADER_TRANSFERRING}, ROUTE_HOLD},
+        {{.leader = ROUTE_LEADER_TRANSFERRING, .is_expired = true}, ROUTE_REFUSE_NO_LEADER},
         {{.leader = ROUTE_LEADER_TRANSFERRING, .is_stopping = true}, ROUTE_HOLD},
         {{.leader = ROUTE_LEADER_ANNOUNCED, .is_forwarded = true}, ROUTE_REFUSE_FORWARDED},
         {{.leader = ROUTE_LEADER_SELF, .is_forwarded = true}, ROUTE_LOCAL},
@@ -120,6 +136,7 @@ int main(void)
         cmocka_unit_test(only_the_leader_proposes_and_it_always_does),
         cmocka_unit_test(a_redirect_is_never_held_and_points_only_to_an_announced_leader),
         cmocka_unit_test(nothing_is_held_longer_than_it_may_be),
+        cmocka_unit_test(a_node_that_stops_holds_what_another_would_hold),
         cmocka_unit_test(clients_are_passed_on_only_to_a_leader_that_announced_itself),
         cmocka_unit_test(the_table_of_the_specification),
     };

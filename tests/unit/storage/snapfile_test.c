@@ -332,6 +332,74 @@ static void any_piece_of_a_file_can_be_read_also_when_it_is_pruned_meanwhile(voi
     disk_env_free(env);
 }
 
+/* All of it, in pieces that do not begin where parts do. */
+static enum status read_all(struct snapfile *file, struct bytes whole)
+{
+    for (uint64_t offset = 0; offset < whole.count; offset += 997) {
+        uint8_t bytes[997];
+        size_t count;
+        enum status status = snapfile_read(file, offset, bytes, sizeof bytes, &count);
+        if (status != ST_OK)
+            return status;
+        assert_memory_equal(bytes, whole.data + offset, count);
+    }
+    return ST_OK;
+}
+
+static void no_damage_of_a_file_is_read_as_if_nothing_were(void **state)
+{
+    (void)state;
+    char path[64];
+    struct env *env = disk_env_new(1);
+    struct errtext error;
+    struct snapfile *file;
+    struct env_file *raw;
+    write_ok(env, 5, 10000);
+    struct bytes whole = copy_file(env, path_of(5, ".snap", path));
+    assert_int_equal(env_file_open(env, path, ENV_OPEN_WRITE, &raw, &error), ST_OK);
+
+    for (size_t at = 0; at < whole.count; at += at < 200 || at + 200 > whole.count ? 1 : 37) {
+        uint8_t damaged = whole.data[at] ^ 0x20;
+        assert_int_equal(env_file_write(raw, at, bytes_of(&damaged, 1)), ST_OK);
+        assert_int_equal(snapfile_open(env, id_of(5), &file, &error), ST_OK);
+        assert_int_equal(read_all(file, whole), ST_CORRUPT);
+        snapfile_close(file);
+        assert_int_equal(env_file_write(raw, at, bytes_of(whole.data + at, 1)), ST_OK);
+    }
+
+    assert_int_equal(snapfile_open(env, id_of(5), &file, &error), ST_OK);
+    assert_int_equal(read_all(file, whole), ST_OK);
+    snapfile_close(file);
+    env_file_close(raw);
+    mem_free((void *)whole.data);
+    disk_env_free(env);
+}
+
+static void what_is_not_as_long_as_any_snapshot_is_damaged(void **state)
+{
+    (void)state;
+    struct errtext error;
+    struct bytes whole;
+    char path[64];
+    struct env *env = disk_env_new(1);
+    write_ok(env, 6, 10000);
+    whole = copy_file(env, path_of(6, ".snap", path));
+    for (size_t count = 0; count < whole.count; count += count < 200 ? 1 : 613) {
+        struct env_file *raw;
+        struct snapfile *file;
+        assert_int_equal(env_unlink(env, path), ST_OK);
+        assert_int_equal(env_file_open(env, path, ENV_OPEN_CREATE, &raw, &error), ST_OK);
+        assert_int_equal(env_file_write(raw, 0, bytes_of(whole.data, count)), ST_OK);
+        env_file_close(raw);
+        assert_int_equal(snapfile_open(env, id_of(6), &file, &error), ST_OK);
+        assert_int_equal(read_all(file, bytes_of(whole.data, MAX(count, (size_t)1))),
+                         count == 0 ? ST_OK : ST_CORRUPT);
+        snapfile_close(file);
+    }
+    mem_free((void *)whole.data);
+    disk_env_free(env);
+}
+
 static void pruning_removes_what_is_older_and_nothing_else(void **state)
 {
     char path[64];
@@ -379,6 +447,8 @@ int main(void)
         cmocka_unit_test(blocks_that_are_swapped_or_of_another_snapshot_are_damage),
         cmocka_unit_test(names_are_listed_the_newest_first),
         cmocka_unit_test(any_piece_of_a_file_can_be_read_also_when_it_is_pruned_meanwhile),
+        cmocka_unit_test(no_damage_of_a_file_is_read_as_if_nothing_were),
+        cmocka_unit_test(what_is_not_as_long_as_any_snapshot_is_damaged),
         cmocka_unit_test(pruning_removes_what_is_older_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

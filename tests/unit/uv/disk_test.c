@@ -1,6 +1,7 @@
 /* Files, names and the lock of a real data directory. */
 #include "unit/uv/uv_fixture.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -160,6 +161,45 @@ static void rename_replaces_and_unlink_removes(void **state)
     assert_int_equal(env_unlink(fixture.env, "old"), ST_NOT_FOUND);
     assert_int_equal(env_dir_list(fixture.env, ".", collect, names), ST_OK);
     assert_string_equal(names, "");
+    fixture_close(&fixture);
+}
+
+static unsigned descriptors_count(void)
+{
+    unsigned count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        count++;
+    (void)closedir(dir);
+    return count;
+}
+
+static bool has_as_few_descriptors(void *ctx)
+{
+    return descriptors_count() <= *(unsigned *)ctx;
+}
+
+/* Its bytes go on another thread, so not at once; and not before who reads it is done. */
+static void a_large_file_loses_its_name_at_once_and_is_let_go_in_the_end(void **state)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, false);
+    uint8_t *bytes = mem_alloc(3 * (size_t)MIB), last = 0;
+    size_t count = 0;
+    struct env_file *file = fixture_create(&fixture, "large");
+    unsigned before = descriptors_count() - 1;
+    bytes[3 * MIB - 1] = 7;
+    assert_int_equal(env_file_write(file, 0, bytes_of(bytes, 3 * (size_t)MIB)), ST_OK);
+
+    assert_int_equal(env_unlink(fixture.env, "large"), ST_OK);
+    assert_int_equal(env_unlink(fixture.env, "large"), ST_NOT_FOUND);
+    assert_int_equal(env_file_read(file, 3 * MIB - 1, &last, 1, &count), ST_OK);
+    assert_int_equal(last, 7);
+    env_file_close(file);
+
+    assert_true(uv_env_run_until(fixture.env, has_as_few_descriptors, &before, 5000000));
+    mem_free(bytes);
     fixture_close(&fixture);
 }
 
@@ -331,6 +371,7 @@ int main(void)
         cmocka_unit_test(a_directory_lists_its_names_in_byte_order),
         cmocka_unit_test(a_directory_can_be_made_twice_but_not_over_a_file),
         cmocka_unit_test(rename_replaces_and_unlink_removes),
+        cmocka_unit_test(a_large_file_loses_its_name_at_once_and_is_let_go_in_the_end),
         cmocka_unit_test(a_full_disk_is_told_apart_from_a_broken_one),
         cmocka_unit_test(a_file_whose_sync_failed_never_syncs_again),
         cmocka_unit_test(a_short_write_goes_on_until_the_reason_is_known),

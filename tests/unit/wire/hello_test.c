@@ -156,7 +156,7 @@ static void every_reason_of_a_refusal_has_its_own_text(void **state)
     for (unsigned byte = 0; byte < 256; byte++) {
         uint8_t raw = (uint8_t)byte;
         enum refusal refusal;
-        bool is_known = byte >= REFUSAL_VERSION && byte <= REFUSAL_IDENTITY;
+        bool is_known = byte >= REFUSAL_VERSION && byte <= REFUSAL_HISTORY;
         assert_int_equal(refusal_decode(bytes_of(&raw, 1), &refusal), is_known ? ST_OK : ST_FORMAT);
         assert_non_null(refusal_text((enum refusal)byte));
         for (unsigned other = REFUSAL_VERSION; is_known && other < byte; other++)
