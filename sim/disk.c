@@ -280,6 +280,7 @@ static void misdirect(struct env_file *file, uint64_t offset, struct bytes bytes
     struct env *env = file->env;
     struct disk_inode *victim = any_inode(env, CHANCE_MISDIRECT);
     inode_write(env->world, env->machine, file->inode, offset, bytes, true);
+    note_io(env, WORLD_FILE_WRITTEN, file->path, offset, bytes); /* as far as anybody is told */
     note_io_fault(env, WORLD_FAULT_MISDIRECTED, file->path);
     if (victim == NULL || bytes.count == 0)
         return;
@@ -320,6 +321,7 @@ static enum status write_badly(struct env_file *file, uint64_t offset, struct by
         return ST_OK;
     case VERDICT_LOST:
         inode_write(env->world, env->machine, file->inode, offset, bytes, true);
+        note_io(env, WORLD_FILE_WRITTEN, file->path, offset, bytes);
         note_io_fault(env, WORLD_FAULT_LOST, file->path);
         return ST_OK;
     case VERDICT_MISDIRECT:
@@ -363,6 +365,7 @@ static enum status sync_badly(struct env_file *file, enum verdict verdict)
         return ST_OK;
     case VERDICT_LOST:
         inode_lose(env->world, env->machine, file->inode, false);
+        note_io(env, WORLD_FILE_SYNCED, file->path, 0, bytes_of(NULL, 0));
         note_io_fault(env, WORLD_FAULT_LOST, file->path);
         return ST_OK;
     case VERDICT_ERROR:
@@ -494,6 +497,7 @@ enum status env_dir_sync(struct env *env, const char *path)
     if (verdict == VERDICT_GOOD && hits(env, CHANCE_SYNC_ERROR, machine->disk.sync_error_chance))
         verdict = VERDICT_ERROR;
     if (verdict == VERDICT_LOST) {
+        note_io(env, WORLD_DIR_SYNCED, path, 0, bytes_of(NULL, 0));
         note_io_fault(env, WORLD_FAULT_LOST, path);
     } else if (takes_place(env, verdict)) {
         names_sync(machine, path);

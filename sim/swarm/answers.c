@@ -2,6 +2,8 @@
  * all answers to one write agree. */
 #include "sim/swarm/members.h"
 
+enum { CALM_HOLD_MS = 1000 }; /* a hand-over takes less */
+
 static void violate(const struct operation *operation, const char *oracle, const char *what)
 {
     char text[64];
@@ -220,6 +222,40 @@ static enum fate fate_of(const struct node_answer *answer)
     UNREACHABLE();
 }
 
+/* ---- what waiting is for ---- */
+
+/* Whoever may wait for a leader is not told that there is none before its time to wait is over. */
+static void check_hold(const struct operation *operation, const struct node_answer *answer)
+{
+    const struct swarm *swarm = operation->swarm;
+    const struct node_request *request = &operation->request;
+    time_us until = MIN(operation->asked_at + swarm->plan.hold, request->deadline);
+    bool may_wait =
+        request->kind == NODE_READ || (request->policy == ROUTE_FORWARD && !request->is_forwarded);
+    bool is_early = world_now_at(swarm->world, operation->at) < until;
+    if (may_wait && is_early && answer->status == ST_NO_LEADER)
+        violate(operation, "held, not refused", "is refused while it may be held");
+}
+
+/* While all restart one after the other, there is a node to take everything, soon: whoever may be
+ * passed on and held learns what has become of its request, and that is not a refusal. */
+static void check_calm(const struct operation *operation, const struct node_answer *answer)
+{
+    static const enum status refusals[] = {ST_NO_LEADER, ST_SHUTTING_DOWN, ST_LEADER_UNREACHABLE,
+                                           ST_LEADER_NOT_ANNOUNCED, ST_NOT_READY};
+    const struct swarm *swarm = operation->swarm;
+    const struct node_request *request = &operation->request;
+    bool is_passed_on = request->policy == ROUTE_FORWARD && !request->is_forwarded;
+    bool is_early = world_now_at(swarm->world, operation->at) < request->deadline;
+    if (!operation->is_calm || swarm->is_healing || !is_passed_on || !is_early)
+        return;
+    if (answer->effect == EFFECT_MAYBE)
+        violate(operation, "held, not refused", "is not told what became of it");
+    for (size_t i = 0; i < ARRAY_COUNT(refusals); i++)
+        if (answer->status == refusals[i] && swarm->plan.hold >= CALM_HOLD_MS * TIME_US_PER_MS)
+            violate(operation, "held, not refused", "is refused in the course of restarts");
+}
+
 void answers_on_done(void *ctx, const struct node_answer *answer)
 {
     struct operation *operation = ctx;
@@ -227,6 +263,7 @@ void answers_on_done(void *ctx, const struct node_answer *answer)
     bool is_heard = swarm->sites[operation->at].node != NULL; /* else its connection is gone */
     operation->fate = is_heard ? fate_of(answer) : FATE_MAYBE;
     swarm->open_count--;
+    swarm->sites[operation->at].open_count--;
     swarm->totals.answered += is_heard;
     swarm_note(swarm, TRACE_ANSWER, operation->at, 0, operation->number, operation->fate,
                "#%u %s, effect %s", operation->number,
@@ -236,9 +273,14 @@ void answers_on_done(void *ctx, const struct node_answer *answer)
         violate(operation, "one hop", "came forwarded, and was forwarded again");
     if (operation->kind == OPERATION_MEMBERS)
         members_on_answer(operation, is_heard ? answer->status : ST_TIMEOUT);
-    if (is_heard)
+    if (!is_heard && operation->is_calm && !swarm->is_healing)
+        violate(operation, "held, not refused", "has no answer: its node has stopped");
+    if (is_heard) {
+        check_hold(operation, answer);
+        check_calm(operation, answer);
         on_answer(operation, answer);
-    else if (operation->kind == OPERATION_OPEN)
+    }
+    if (!is_heard && operation->kind == OPERATION_OPEN)
         swarm->clients[operation->client].is_expired = true;
     if (operation->kind == OPERATION_DELIVER && operation->fate != FATE_NONE)
         swarm->writes[operation->write].hopeful_nodes |= 1u << operation->at;

@@ -106,12 +106,31 @@ static void draw_cluster(struct plan *plan, bool leaves_out)
     bool has_snapshots = !one_in(&prng, 3), is_slow = one_in(&prng, 3);
     uint64_t bytes = draw_scaled(&prng, KIB, 64 * KIB);
     uint64_t rate = draw_scaled(&prng, 16 * KIB, 2 * MIB);
-    plan->snapshot_bytes = has_snapshots ? bytes : 0;
+    plan->snapshot_bytes = has_snapshots ? 8 * bytes : 0; /* a commit alone takes 4 KiB of log */
     plan->snapshot_rate = is_slow ? rate : 0; /* crashes strike while one is being written */
-    draw_faults(plan, &prng, leaves_out, FAULT_MEMBERS, FAULT_COUNT);
+    draw_faults(plan, &prng, leaves_out, FAULT_MEMBERS, FAULT_LATE_FIRST);
     bool begins_small = one_in(&prng, 4);
     unsigned founders = 1 + (unsigned)prng_below(&prng, PLAN_NODES_MAX);
     plan->founders_max = begins_small ? founders : PLAN_NODES_MAX;
+}
+
+/* From a generator of its own too. A few seeds are calm but for rolling restarts: what these must
+ * not cost anybody shows only where nothing else may be the reason. */
+static void draw_late(struct plan *plan, bool leaves_out)
+{
+    struct prng prng;
+    plan_prng(plan->seed, PURPOSE_LATE_PLAN, &prng);
+    draw_faults(plan, &prng, leaves_out, FAULT_LATE_FIRST, FAULT_WINDOWS);
+    bool has_windows = one_in(&prng, 3);
+    plan->window_bytes = draw_scaled(&prng, 8 * KIB, 512 * KIB);
+    bool kills = one_in(&prng, 2), is_calm = one_in(&prng, 24);
+    plan->faults |= has_windows ? 1u << FAULT_WINDOWS : 0;
+    plan->rolling_kills = kills && !is_calm;
+    if (!is_calm)
+        return;
+    plan->faults = 1u << FAULT_ROLLING;
+    if (plan->fault_every[FAULT_ROLLING] == 0)
+        plan->fault_every[FAULT_ROLLING] = infos[FAULT_ROLLING].every_ms * TIME_US_PER_MS;
 }
 
 static void pin(struct plan *plan, const struct plan_pins *pins)
@@ -135,6 +154,11 @@ static void pin(struct plan *plan, const struct plan_pins *pins)
     plan->faults &= ~pins->without;
 }
 
+bool plan_is_calm(const struct plan *plan)
+{
+    return plan->faults == 1u << FAULT_ROLLING && !plan->rolling_kills && plan->nodes_count >= 3;
+}
+
 unsigned plan_founders(const struct plan *plan)
 {
     bool can_grow = (plan->faults & 1u << FAULT_MEMBERS) != 0;
@@ -156,6 +180,7 @@ void plan_draw(struct plan *plan, uint64_t seed, const struct plan_pins *pins)
     plan->wal_segment_bytes = WAL_SEGMENT_BYTES_MIN << prng_below(&prng, 4);
     draw_customers(plan);
     draw_cluster(plan, leaves_out);
+    draw_late(plan, leaves_out);
     pin(plan, pins);
     if (pins->duration != 0)
         plan->duration = pins->duration; /* the load goes on at the same rate */

@@ -45,13 +45,19 @@ enum {
     X(TRANSFER, "transfer", 5000, "an operator asks for another leader")                           \
     X(ANNOUNCE, "announce", 8000, "an operator announces a wrong client address")                  \
     X(MEMBERS, "members", 10000, "members are taken out and let in; some seeds begin with few")    \
-    X(OLD_DISK, "old-disk", 10000, "a machine comes back with an older copy of its disk")
+    X(OLD_DISK, "old-disk", 10000, "a machine comes back with an older copy of its disk")          \
+    X(ROLLING, "rolling", 12000, "all restart, one after the other: told to stop, or killed")      \
+    X(READ_ERROR, "read-error", 20000, "reads from the disk of a machine fail, for a while")       \
+    X(LOST_WRITE, "lost-write", 40000, "a write is acknowledged and gets nowhere, or elsewhere")   \
+    X(NO_ROOM, "no-room", 20000, "no file of a machine may grow, for a while")                     \
+    X(WINDOWS, "windows", 0, "connections hold only 8 to 512 KiB on the way")
 
 enum fault {
 #define FAULT_ENUM(name, word, every_ms, text) FAULT_##name,
     FAULT_TABLE(FAULT_ENUM)
 #undef FAULT_ENUM
-        FAULT_COUNT
+        FAULT_COUNT,
+    FAULT_LATE_FIRST = FAULT_ROLLING /* from here on: drawn apart from those before */
 };
 
 struct fault_info {
@@ -81,7 +87,9 @@ struct plan {
     uint64_t snapshot_bytes, snapshot_rate; /* 0: the default, which no run comes to */
     size_t value_bytes_max;                 /* of a register's value: padding behind it */
     time_us delay_min, delay_max, sync_min, sync_max;
-    bool heals_all; /* in the second phase; else a majority, and the others stay away */
+    size_t window_bytes; /* of each connection, on the way and not read; WINDOWS: counts */
+    bool rolling_kills;  /* rolling restarts also kill; else they tell to stop */
+    bool heals_all;      /* in the second phase; else a majority, and the others stay away */
 
     /* Customers use libminikv, over HTTP: with them the nodes open their front doors. */
     unsigned customers_count; /* 0: two seeds in three */
@@ -106,6 +114,9 @@ struct plan_pins {
 };
 
 void plan_draw(struct plan *plan, uint64_t seed, const struct plan_pins *pins);
+/* Nothing happens but rolling restarts of nodes that are told to stop, and never so many are away
+ * that the others could not go on. */
+bool plan_is_calm(const struct plan *plan);
 /* How many are members at the start. */
 unsigned plan_founders(const struct plan *plan);
 /* "crash,cut", "all" or "none". False: an unknown word, given in `out_word` where it begins. */
@@ -123,7 +134,9 @@ enum purpose {
     PURPOSE_CUSTOMERS_PLAN,
     PURPOSE_CUSTOMERS,
     PURPOSE_CLUSTER_PLAN,
-    PURPOSE_OPERATORS
+    PURPOSE_OPERATORS,
+    PURPOSE_LATE_PLAN,
+    PURPOSE_LATE_FAULTS
 };
 void plan_prng(uint64_t seed, enum purpose purpose, struct prng *out_prng);
 

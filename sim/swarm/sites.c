@@ -5,7 +5,12 @@
 #include "base/mem.h"
 #include "sim/swarm/members.h"
 
-enum { PORT_PEER = 7001, PORT_HTTP = 8081 };
+enum {
+    PORT_PEER = 7001,
+    PORT_HTTP = 8081,
+    DOOR_GRACE_MS = 100, /* as in src/http/server.c */
+    STOP_EXTRA_MS = 2000 /* as in src/minikvd/server.c */
+};
 
 static struct address address_of(unsigned id, uint16_t port)
 {
@@ -125,9 +130,10 @@ static bool is_excused(const struct swarm *swarm, enum status status)
 {
     switch ((int)status) {
     case ST_IO:
-        return has_fault(swarm, FAULT_IO_ERROR) || has_fault(swarm, FAULT_IO_CRASH);
+        return has_fault(swarm, FAULT_IO_ERROR) || has_fault(swarm, FAULT_IO_CRASH) ||
+               has_fault(swarm, FAULT_READ_ERROR);
     case ST_NO_SPACE:
-        return has_fault(swarm, FAULT_DISK_FULL);
+        return has_fault(swarm, FAULT_DISK_FULL) || has_fault(swarm, FAULT_NO_ROOM);
     default:
         return false;
     }
@@ -185,13 +191,25 @@ void site_boot(struct site *site)
     watch_after_boot(site);
 }
 
+static void boot_if_it_can(struct site *site)
+{
+    if (strike_lets_boot(site)) {
+        site_boot(site);
+        return;
+    }
+    swarm_note(site->swarm, TRACE_STOP, site->id, 0, 0, 0,
+               "stays off: its disk has lost the end of its log");
+    site->is_lost = true;
+    site->boot_at = TIME_NEVER;
+}
+
 void sites_boot_due(struct swarm *swarm)
 {
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
         struct site *site = &swarm->sites[i];
         if (site->node == NULL && !site->is_lost && !site->is_out &&
             !world_is_on(swarm->world, i) && site->boot_at <= world_now(swarm->world))
-            site_boot(site);
+            boot_if_it_can(site);
     }
 }
 
@@ -211,7 +229,7 @@ static void close_node(struct site *site)
     struct node *node = site->node;
     count_snapshots(site);
     site->node = NULL;
-    site->is_failed = false;
+    site->is_failed = site->is_stopping = false;
     site->led_term = 0;
     node_close(node);
     front_close(site);
@@ -236,6 +254,91 @@ void site_stop(struct site *site, enum world_stop how, const char *why)
     site->boot_at = pause_before_boot(site);
 }
 
+static void on_node_stopped(void *ctx)
+{
+    struct site *site = ctx;
+    site->node_has_stopped = true;
+}
+
+static void on_door_stopped(void *ctx)
+{
+    struct site *site = ctx;
+    site->door_has_stopped = true;
+}
+
+void site_stop_gently(struct site *site, time_us away, bool is_in_use)
+{
+    const struct swarm *swarm = site->swarm;
+    time_us patience = swarm->plan.request_timeout, now = world_now(swarm->world);
+    REQUIRE(site->node != NULL && !site->is_stopping && !site->is_paused);
+    site->is_stopping = true;
+    site->node_has_stopped = false;
+    site->door_has_stopped = site->http == NULL;
+    site->door_shuts_at = now + (is_in_use ? DOOR_GRACE_MS * TIME_US_PER_MS : 0);
+    site->stop_by = now + (patience + STOP_EXTRA_MS * TIME_US_PER_MS) * 5 / 4; /* slow clocks */
+    site->away = away;
+    if (site->http != NULL)
+        http_stop(site->http, on_door_stopped, site);
+    node_stop(site->node, world_now_at(swarm->world, site->id) + patience, on_node_stopped, site);
+}
+
+/* In the order of minikvd: the node answers what is still open, the answers leave, the process
+ * ends. */
+static void end_gently(struct site *site, const char *why)
+{
+    struct swarm *swarm = site->swarm;
+    struct node *node = site->node;
+    swarm_note(swarm, TRACE_STOP, site->id, 0, WORLD_STOP_KILL, 0, "%s", why);
+    count_snapshots(site);
+    site->node = NULL;
+    site->is_failed = site->is_stopping = false;
+    site->led_term = 0;
+    node_close(node);
+    front_close(site);
+    if (world_is_on(swarm->world,
+                    site->id)) /* else a disk operation of the last ones was its end */
+        world_stop(swarm->world, site->id, WORLD_STOP_KILL);
+    site->boot_at = world_now(swarm->world) + site->away;
+}
+
+/* Requests that enter at the node's own door stand for a front door's: it would wait for them. */
+static bool has_stopped(const struct site *site)
+{
+    return site->node_has_stopped && site->door_has_stopped && site->open_count == 0 &&
+           world_now(site->swarm->world) >= site->door_shuts_at;
+}
+
+bool site_is_open(const struct site *site)
+{
+    return site->node != NULL &&
+           (!site->is_stopping || world_now(site->swarm->world) < site->door_shuts_at);
+}
+
+void sites_stop_due(struct swarm *swarm)
+{
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
+        struct site *site = &swarm->sites[i];
+        if (site->node == NULL || !site->is_stopping || site->stop_by > world_now(swarm->world))
+            continue;
+        if (plan_is_calm(&swarm->plan))
+            swarm_violate(swarm, VERDICT_LIVENESS, "stops in time",
+                          "n%u was told to stop, and has something in flight at its deadline", i);
+        if (site->is_paused)
+            site_stop(site, WORLD_STOP_KILL, "is killed: it has not stopped in time");
+        else
+            end_gently(site, "has not stopped in time, and closes what is open");
+    }
+}
+
+time_us sites_stop_next(const struct swarm *swarm)
+{
+    time_us next = TIME_NEVER;
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++)
+        if (swarm->sites[i].node != NULL && swarm->sites[i].is_stopping)
+            next = MIN(next, swarm->sites[i].stop_by);
+    return next;
+}
+
 static void on_stop(void *ctx, unsigned machine)
 {
     struct swarm *swarm = ctx;
@@ -251,11 +354,20 @@ void sites_collect(struct swarm *swarm)
 {
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
         struct site *site = &swarm->sites[i];
-        if (!site->is_failed || site->node == NULL)
+        if (site->node == NULL || !site->is_failed)
             continue;
         swarm_note(swarm, TRACE_STOP, i, 0, 0, 0, "the node ends its process: its disk failed");
         close_node(site);
         site->boot_at = pause_before_boot(site);
+    }
+}
+
+void sites_end_stopped(struct swarm *swarm)
+{
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
+        struct site *site = &swarm->sites[i];
+        if (site->node != NULL && site->is_stopping && has_stopped(site))
+            end_gently(site, "has stopped, as it was told");
     }
 }
 
@@ -290,6 +402,7 @@ void site_wipe(struct site *site)
     REQUIRE(site->node == NULL);
     world_wipe(site->swarm->world, site->id);
     site_forget_disk(site);
+    strike_forget_bad_write(site);
     lose_release(site); /* a copy of another directory */
 }
 
@@ -311,6 +424,10 @@ void sites_open(struct swarm *swarm)
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
         swarm->sites[i] = (struct site){.swarm = swarm, .id = i, .boot_at = TIME_NEVER};
         set_disk(swarm, i);
+    }
+    if (has_fault(swarm, FAULT_WINDOWS)) {
+        struct world_link link = strike_usual_link(swarm);
+        world_link_set_all(swarm->world, &link);
     }
     members_begin(swarm);
     for (unsigned i = 1; i <= plan_founders(&swarm->plan); i++)

@@ -14,18 +14,19 @@ static unsigned any_site(struct swarm *swarm)
     return 1 + (unsigned)below(swarm, swarm->plan.nodes_count);
 }
 
-static time_us after(struct swarm *swarm, uint64_t ms_max)
-{
-    return world_now(swarm->world) + (1 + below(swarm, ms_max)) * TIME_US_PER_MS;
-}
-
-/* Beginning something that ends by itself; false: too much lasts already. */
-static bool lasts(struct swarm *swarm, enum fault fault, unsigned a, unsigned b, uint64_t ms_max)
+bool strike_lasts(struct swarm *swarm, struct prng *prng, enum fault fault, unsigned a, unsigned b,
+                  uint64_t ms_max)
 {
     if (swarm->endings_count == ARRAY_COUNT(swarm->endings))
         return false;
-    swarm->endings[swarm->endings_count++] = (struct ending){after(swarm, ms_max), fault, a, b};
+    time_us at = world_now(swarm->world) + (1 + prng_below(prng, ms_max)) * TIME_US_PER_MS;
+    swarm->endings[swarm->endings_count++] = (struct ending){at, fault, a, b};
     return true;
+}
+
+static bool lasts(struct swarm *swarm, enum fault fault, unsigned a, unsigned b, uint64_t ms_max)
+{
+    return strike_lasts(swarm, &swarm->faults, fault, a, b, ms_max);
 }
 
 #define NOTE(swarm, fault, a, b, ...)                                                              \
@@ -54,25 +55,6 @@ static void strike_power_cut(struct swarm *swarm)
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++)
         if (swarm->sites[i].node != NULL && (share == 1 || below(swarm, share) == 0))
             site_stop(&swarm->sites[i], WORLD_STOP_POWER_OFF, "loses power with others");
-}
-
-static void strike_io(struct swarm *swarm, enum fault fault)
-{
-    struct site *site = &swarm->sites[any_site(swarm)];
-    if (site->node == NULL)
-        return;
-    uint64_t number = world_io_count(swarm->world, site->id) + 1 + below(swarm, 30);
-    if (fault == FAULT_IO_CRASH) {
-        enum world_stop how = below(swarm, 2) == 0 ? WORLD_STOP_CRASH : WORLD_STOP_POWER_OFF;
-        NOTE(swarm, fault, site->id, 0, "will stop in the middle of a disk write");
-        world_crash_at_io(swarm->world, site->id, number, how);
-    } else {
-        bool is_full = fault == FAULT_DISK_FULL;
-        NOTE(swarm, fault, site->id, 0,
-             is_full ? "a disk write will find no room" : "a disk write will fail");
-        world_fault_at_io(swarm->world, site->id, number,
-                          is_full ? WORLD_IO_NO_SPACE : WORLD_IO_ERROR);
-    }
 }
 
 static void strike_pause(struct swarm *swarm)
@@ -173,8 +155,10 @@ static void strike_streams(struct swarm *swarm, enum fault fault)
 
 struct world_link strike_usual_link(const struct swarm *swarm)
 {
+    bool has_windows = (swarm->plan.faults & 1u << FAULT_WINDOWS) != 0;
     return (struct world_link){.delay_min = swarm->plan.delay_min,
-                               .delay_max = swarm->plan.delay_max};
+                               .delay_max = swarm->plan.delay_max,
+                               .window_bytes = has_windows ? swarm->plan.window_bytes : 0};
 }
 
 struct world_link strike_draw_link(const struct swarm *swarm, struct prng *prng, enum fault fault)
@@ -208,18 +192,7 @@ static void strike_link(struct swarm *swarm, enum fault fault)
     world_link_set(swarm->world, a, b, &link);
 }
 
-/* ---- disks and clocks ---- */
-
-static void strike_slow_disk(struct swarm *swarm)
-{
-    unsigned id = any_site(swarm);
-    time_us extra = (1 + below(swarm, 1000)) * TIME_US_PER_MS;
-    if (!lasts(swarm, FAULT_SLOW_DISK, id, 0, 10000))
-        return;
-    NOTE(swarm, FAULT_SLOW_DISK, id, 0, "each sync takes %llu ms longer",
-         (unsigned long long)(extra / TIME_US_PER_MS));
-    world_slow_disk(swarm->world, id, extra);
-}
+/* ---- clocks ---- */
 
 static void strike_clock_jump(struct swarm *swarm)
 {
@@ -234,7 +207,7 @@ static void strike_clock_jump(struct swarm *swarm)
 static void strike_operator(struct swarm *swarm, enum fault fault)
 {
     unsigned at = any_site(swarm), id = any_site(swarm);
-    if (swarm->sites[at].node == NULL)
+    if (!site_is_open(&swarm->sites[at]))
         return;
     if (fault == FAULT_TRANSFER) {
         NOTE(swarm, fault, at, id, "is asked to make n%u lead", id);
@@ -250,16 +223,43 @@ static void strike_operator(struct swarm *swarm, enum fault fault)
 
 /* ---- when ---- */
 
+static void strike_disks(struct swarm *swarm, enum fault fault)
+{
+    switch ((int)fault) {
+    case FAULT_IO_CRASH:
+    case FAULT_DISK_FULL:
+    case FAULT_IO_ERROR:
+        strike_io(swarm, fault);
+        return;
+    case FAULT_READ_ERROR:
+    case FAULT_NO_ROOM:
+        strike_disk(swarm, fault);
+        return;
+    case FAULT_SLOW_DISK:
+        strike_slow_disk(swarm);
+        return;
+    case FAULT_LOST_WRITE:
+        strike_lost_write(swarm);
+        return;
+    case FAULT_WIPE:
+        lose_wipe(&swarm->sites[any_site(swarm)]);
+        return;
+    case FAULT_ROT:
+        lose_rot(&swarm->sites[any_site(swarm)]);
+        return;
+    case FAULT_OLD_DISK:
+        lose_old_disk(&swarm->sites[any_site(swarm)]);
+        return;
+    default:
+        UNREACHABLE();
+    }
+}
+
 static void strike(struct swarm *swarm, enum fault fault)
 {
     switch (fault) {
     case FAULT_CRASH:
         strike_crash(swarm);
-        return;
-    case FAULT_IO_CRASH:
-    case FAULT_DISK_FULL:
-    case FAULT_IO_ERROR:
-        strike_io(swarm, fault);
         return;
     case FAULT_POWER_CUT:
         strike_power_cut(swarm);
@@ -284,23 +284,14 @@ static void strike(struct swarm *swarm, enum fault fault)
     case FAULT_NARROW:
         strike_link(swarm, fault);
         return;
-    case FAULT_SLOW_DISK:
-        strike_slow_disk(swarm);
-        return;
     case FAULT_SLOW_CPU:
         strike_slow_cpu(swarm);
         return;
     case FAULT_CLOCK_JUMP:
         strike_clock_jump(swarm);
         return;
-    case FAULT_WIPE:
-        lose_wipe(&swarm->sites[any_site(swarm)]);
-        return;
-    case FAULT_ROT:
-        lose_rot(&swarm->sites[any_site(swarm)]);
-        return;
-    case FAULT_OLD_DISK:
-        lose_old_disk(&swarm->sites[any_site(swarm)]);
+    case FAULT_ROLLING:
+        rolling_strike(swarm);
         return;
     case FAULT_MEMBERS:
         members_strike(swarm);
@@ -309,8 +300,21 @@ static void strike(struct swarm *swarm, enum fault fault)
     case FAULT_ANNOUNCE:
         strike_operator(swarm, fault);
         return;
+    case FAULT_IO_CRASH:
+    case FAULT_DISK_FULL:
+    case FAULT_IO_ERROR:
+    case FAULT_READ_ERROR:
+    case FAULT_NO_ROOM:
+    case FAULT_SLOW_DISK:
+    case FAULT_LOST_WRITE:
+    case FAULT_WIPE:
+    case FAULT_ROT:
+    case FAULT_OLD_DISK:
+        strike_disks(swarm, fault);
+        return;
     case FAULT_TORN: /* in effect from the start: sites.c */
     case FAULT_CLOCK:
+    case FAULT_WINDOWS:
     case FAULT_COUNT:
         break;
     }
@@ -346,6 +350,10 @@ static void end(struct swarm *swarm, const struct ending *ending)
     case FAULT_SLOW_DISK:
         world_slow_disk(swarm->world, ending->a, 0);
         return;
+    case FAULT_READ_ERROR:
+    case FAULT_NO_ROOM:
+        strike_heal_disk(swarm, ending->a);
+        return;
     default:
         UNREACHABLE();
     }
@@ -354,9 +362,10 @@ static void end(struct swarm *swarm, const struct ending *ending)
 /* Times between two are spread so that they come in bursts and lulls. */
 static time_us next_of(struct swarm *swarm, enum fault fault)
 {
+    struct prng *prng = fault < FAULT_LATE_FIRST ? &swarm->faults : &swarm->late;
     time_us every = swarm->plan.fault_every[fault];
-    time_us share = below(swarm, 3) == 0 ? 4 * every : every / 2;
-    return world_now(swarm->world) + 1 + below(swarm, MAX(share, (time_us)1));
+    time_us share = prng_below(prng, 3) == 0 ? 4 * every : every / 2;
+    return world_now(swarm->world) + 1 + prng_below(prng, MAX(share, (time_us)1));
 }
 
 void strike_begin(struct swarm *swarm)
@@ -405,17 +414,19 @@ static void heal_site(struct swarm *swarm, struct site *site)
     world_fault_at_io(swarm->world, site->id, 0, WORLD_IO_GOOD);
     world_slow_disk(swarm->world, site->id, 0);
     world_slow_cpu(swarm->world, site->id, 0);
+    strike_heal_disk(swarm, site->id);
     if (site->is_paused)
         site_pause(site, false);
     if (site->node == NULL)
         site->boot_at = world_now(swarm->world);
 }
 
-/* The core is healed; the others stay as they are, and far away. */
+/* The core is healed; the others stay as they are, but for pauses, and far away. */
 void strike_heal(struct swarm *swarm)
 {
     struct world_link link = strike_usual_link(swarm);
     swarm->endings_count = 0;
+    rolling_heal(swarm);
     world_heal(swarm->world);
     world_link_set_all(swarm->world, &link);
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
@@ -425,6 +436,8 @@ void strike_heal(struct swarm *swarm)
             continue;
         }
         set_apart(swarm, i, true);
+        if (site->is_paused) /* who has asked it something is told that it cannot */
+            site_pause(site, false);
         if (site->node == NULL)
             site->boot_at = TIME_NEVER;
     }

@@ -69,6 +69,7 @@ struct swarm *swarm_new(const struct plan *plan, const struct trace *trace)
     plan_prng(plan->seed, PURPOSE_WORK, &swarm->work);
     plan_prng(plan->seed, PURPOSE_CHECKS, &swarm->checks);
     plan_prng(plan->seed, PURPOSE_OPERATORS, &swarm->operators);
+    plan_prng(plan->seed, PURPOSE_LATE_FAULTS, &swarm->late);
     struct world_options options = {.seed = prng_next(&prng),
                                     .delay_min = plan->delay_min,
                                     .delay_max = plan->delay_max,
@@ -134,6 +135,7 @@ void swarm_run_until(struct swarm *swarm, time_us until)
         swarm->totals.steps++;
         sites_collect(swarm);
         watch_step(swarm, is_first);
+        sites_end_stopped(swarm); /* after a look at the last that they did */
     }
 }
 
@@ -143,13 +145,13 @@ static time_us next_due(const struct swarm *swarm, time_us end)
     for (unsigned i = 1; i <= swarm->plan.nodes_count; i++)
         if (swarm->sites[i].node == NULL && !swarm->sites[i].is_out)
             next = MIN(next, swarm->sites[i].boot_at);
-    next = MIN(next, members_next(swarm));
+    next = MIN(MIN(next, members_next(swarm)), sites_stop_next(swarm));
     for (size_t i = 0; i < swarm->questions_count; i++)
         if (!swarm->sites[swarm->questions[i].site].is_paused) /* else once it goes on */
             next = MIN(next, swarm->questions[i].at);
     if (!swarm->is_healing)
         next = MIN(MIN(next, customers_next(swarm->customers)),
-                   MIN(strike_next(swarm), swarm->next_work_at));
+                   MIN(MIN(strike_next(swarm), rolling_next(swarm)), swarm->next_work_at));
     return MAX(next, world_now(swarm->world) + 1);
 }
 
@@ -160,11 +162,13 @@ static void pass(struct swarm *swarm, time_us end)
         swarm_run_until(swarm, next_due(swarm, end));
         if (swarm_is_violated(swarm))
             return;
+        sites_stop_due(swarm);
         sites_boot_due(swarm);
         sites_answer_questions(swarm);
         members_due(swarm);
         if (!swarm->is_healing) {
             strike_due(swarm);
+            rolling_due(swarm);
             work_due(swarm);
             customers_due(swarm->customers);
         }
@@ -175,15 +179,20 @@ static void pass(struct swarm *swarm, time_us end)
 
 /* ---- the second phase ---- */
 
-static time_us bound_of(const struct swarm *swarm)
+/* Where snapshots are slow on purpose, each may have to be fetched by all the others, one beside
+ * the other, and again when it has become old meanwhile. */
+time_us swarm_bound(const struct swarm *swarm)
 {
-    return 10000 * TIME_US_PER_MS + 10 * swarm->plan.election;
+    const struct plan *plan = &swarm->plan;
+    uint64_t fetched_bytes = plan->snapshot_rate != 0 ? 2 * plan->nodes_count * 64 * KIB : 0;
+    time_us fetched_in = fetched_bytes * 1000 * TIME_US_PER_MS / MAX(plan->snapshot_rate, 1);
+    return 10000 * TIME_US_PER_MS + 10 * plan->election + fetched_in;
 }
 
 /* Passes time until nobody waits any more. */
 static void pass_until_answered(struct swarm *swarm)
 {
-    time_us end = world_now(swarm->world) + bound_of(swarm);
+    time_us end = world_now(swarm->world) + swarm_bound(swarm);
     while (world_now(swarm->world) < end && !swarm_is_violated(swarm) &&
            (swarm->open_count > 0 || !customers_are_quiet(swarm->customers)))
         pass(swarm, world_now(swarm->world) + 10 * TIME_US_PER_MS);
@@ -195,7 +204,7 @@ static void pass_until_answered(struct swarm *swarm)
             swarm_violate(swarm, VERDICT_LIVENESS, "everything is answered",
                           "#%u (%s at n%u) has no answer %llu ms after everything healed",
                           operation->number, operation_format(operation, text), operation->at,
-                          (unsigned long long)(bound_of(swarm) / TIME_US_PER_MS));
+                          (unsigned long long)(swarm_bound(swarm) / TIME_US_PER_MS));
     }
     if (!customers_are_quiet(swarm->customers))
         swarm_violate(swarm, VERDICT_LIVENESS, "everything is answered",
@@ -233,7 +242,7 @@ static bool write_everywhere(struct swarm *swarm, size_t first)
 /* A node may refuse while there is no leader; what it must not do is refuse for ever. */
 static void pass_until_written(struct swarm *swarm)
 {
-    time_us end = world_now(swarm->world) + bound_of(swarm);
+    time_us end = world_now(swarm->world) + swarm_bound(swarm);
     size_t first = swarm->operations_count;
     bool is_open;
     bool is_done = false;
@@ -247,7 +256,7 @@ static void pass_until_written(struct swarm *swarm)
         if (members_are_owed(swarm, i) && !takes_writes(swarm, i, first, &is_open))
             swarm_violate(swarm, VERDICT_LIVENESS, "every node takes a write",
                           "n%u has taken no write in the %llu ms after everything healed", i,
-                          (unsigned long long)(bound_of(swarm) / TIME_US_PER_MS));
+                          (unsigned long long)(swarm_bound(swarm) / TIME_US_PER_MS));
     customers_expect_last(swarm->customers);
 }
 
@@ -264,7 +273,7 @@ static bool has_caught_up(struct swarm *swarm)
 
 static void pass_until_caught_up(struct swarm *swarm)
 {
-    time_us end = world_now(swarm->world) + bound_of(swarm);
+    time_us end = world_now(swarm->world) + swarm_bound(swarm);
     while (world_now(swarm->world) < end && !has_caught_up(swarm) && !swarm_is_violated(swarm))
         pass(swarm, world_now(swarm->world) + 10 * TIME_US_PER_MS);
     if (!has_caught_up(swarm))
@@ -295,13 +304,13 @@ static void choose_core(struct swarm *swarm)
 
 static void pass_until_joined(struct swarm *swarm)
 {
-    time_us end = world_now(swarm->world) + bound_of(swarm);
+    time_us end = world_now(swarm->world) + swarm_bound(swarm);
     while (world_now(swarm->world) < end && members_wait(swarm) && !swarm_is_violated(swarm))
         pass(swarm, world_now(swarm->world) + 10 * TIME_US_PER_MS);
     if (members_wait(swarm))
         swarm_violate(swarm, VERDICT_LIVENESS, "everybody gets a vote",
                       "a healed machine that has asked to join is no voter %llu ms later",
-                      (unsigned long long)(bound_of(swarm) / TIME_US_PER_MS));
+                      (unsigned long long)(swarm_bound(swarm) / TIME_US_PER_MS));
 }
 
 static void recover(struct swarm *swarm)

@@ -55,6 +55,14 @@ struct model_write;
 /* What an operator goes on asking for until somebody says that it is done. */
 enum wish { WISH_NOTHING, WISH_REMOVED, WISH_JOINED };
 
+/* A write that its disk acknowledges and does not do. */
+enum bad_write {
+    BAD_WRITE_NONE,
+    BAD_WRITE_AHEAD, /* one of the next */
+    BAD_WRITE_DONE,
+    BAD_WRITE_UNSEEN /* done, where nothing would show it */
+};
+
 struct site {
     struct swarm *swarm;
     unsigned id;
@@ -66,6 +74,13 @@ struct site {
     bool may_be_damaged;     /* bits have turned round: it may refuse its disk */
     time_us boot_at;         /* TIME_NEVER: not before somebody says so */
 
+    /* told to stop, as by SIGTERM */
+    bool is_stopping, node_has_stopped, door_has_stopped;
+    time_us door_shuts_at; /* until then requests still come in … */
+    unsigned open_count;   /* … and then those without an answer are waited for */
+    time_us stop_by;       /* then it is closed whatever is open … */
+    time_us away;          /* … and so much later it is on again */
+
     /* members.c */
     bool is_out;   /* for its operator: taken out, or not let in yet */
     bool joins;    /* its directory is one of a node that joins … */
@@ -74,6 +89,10 @@ struct site {
     time_us ask_at, leave_at, return_at;
     unsigned joins_open, removes_open; /* requests without an answer … */
     raft_term joined_in, removed_in; /* … and those that may still be carried out in this term */
+
+    /* strike_disk.c */
+    enum bad_write bad_write;
+    raft_index bad_write_end; /* of the log when it was done: what comes later stands behind it */
 
     /* lose.c */
     struct world_copy *copy; /* of its disk at some time; owned; NULL: none */
@@ -106,6 +125,19 @@ struct ending {
     unsigned a, b;
 };
 
+/* Which machines a round of restarts kills. */
+enum rolling_kills { KILLS_NONE, KILLS_SOME, KILLS_ALL };
+
+struct rolling {
+    bool is_on, has_begun;
+    unsigned order[PLAN_NODES_MAX], at; /* whose turn it is */
+    unsigned rounds_left;
+    enum rolling_kills kills;
+    bool has_stopped; /* the one at its turn has been stopped */
+    time_us look_at;
+    time_us until; /* how long its operator waits for it */
+};
+
 /* ---- what clients do ---- */
 
 enum operation_kind {
@@ -133,6 +165,8 @@ struct operation {
     enum operation_kind kind;
     enum fate fate;
     unsigned number, at;
+    time_us asked_at;      /* by the clock of the machine */
+    bool is_calm;          /* nothing but rolling restarts may be in its way */
     unsigned write;        /* DELIVER, SEAL, OUTCOME: which */
     unsigned client;       /* OPEN, CLOSE */
     unsigned key;          /* READ, CHANGE */
@@ -223,6 +257,7 @@ struct swarm {
     struct plan plan;
     struct world *world;
     struct prng faults, work, checks, operators;
+    struct prng late; /* for the faults from FAULT_LATE_FIRST on */
     struct site sites[PLAN_NODES_MAX + 1];
     bool is_healing; /* second phase */
     uint32_t core;   /* bits: machines that are healed */
@@ -236,6 +271,7 @@ struct swarm {
     time_us strikes_at[FAULT_COUNT];
     struct ending endings[64];
     size_t endings_count;
+    struct rolling rolling;
 
     /* work.c, answers.c */
     time_us next_work_at;
@@ -285,6 +321,8 @@ void swarm_note(struct swarm *swarm, enum trace_kind kind, unsigned machine, uns
                 uint64_t a, uint64_t b, const char *format, ...)
     __attribute__((format(printf, 7, 8)));
 bool swarm_one_in(struct prng *prng, unsigned count);
+/* In which everything must be done once everybody is healed. */
+time_us swarm_bound(const struct swarm *swarm);
 /* Runs until then, or until something is violated. */
 void swarm_run_until(struct swarm *swarm, time_us until);
 
@@ -295,8 +333,18 @@ void *swarm_append(void **array, size_t *count, size_t item_bytes);
 
 void site_boot(struct site *site);
 void site_stop(struct site *site, enum world_stop how, const char *why);
+/* As minikvd does when it gets SIGTERM; so much after its end the machine is on again. In use:
+ * connections of clients are open. */
+void site_stop_gently(struct site *site, time_us away, bool is_in_use);
+/* Clients reach it: it is on, and its door is open. */
+bool site_is_open(const struct site *site);
 /* The world stopped the machine by itself, or the node wants to end: what ran on it is closed. */
 void sites_collect(struct swarm *swarm);
+/* Who was told to stop and has nothing left to do ends its process. */
+void sites_end_stopped(struct swarm *swarm);
+/* Who takes too long to stop is not waited for. */
+void sites_stop_due(struct swarm *swarm);
+time_us sites_stop_next(const struct swarm *swarm);
 void sites_boot_due(struct swarm *swarm);
 void site_pause(struct site *site, bool is_paused);
 void sites_sum_up(struct swarm *swarm);
@@ -328,6 +376,30 @@ void strike_due(struct swarm *swarm);
 /* When something is due next. */
 time_us strike_next(const struct swarm *swarm);
 void strike_heal(struct swarm *swarm);
+/* What ends by itself, some time, drawn from `prng`. False: too much lasts already. */
+bool strike_lasts(struct swarm *swarm, struct prng *prng, enum fault fault, unsigned a, unsigned b,
+                  uint64_t ms_max);
+
+/* ---- strike_disk.c ---- */
+
+void strike_io(struct swarm *swarm, enum fault fault);
+void strike_slow_disk(struct swarm *swarm);
+void strike_disk(struct swarm *swarm, enum fault fault); /* READ_ERROR or NO_ROOM */
+void strike_heal_disk(struct swarm *swarm, unsigned id);
+void strike_lost_write(struct swarm *swarm);
+/* An event of kind WORLD_FAULT of this machine. */
+void strike_on_disk_fault(struct site *site, const struct world_event *event);
+/* Its disk is another one now. */
+void strike_forget_bad_write(struct site *site);
+/* False: its disk has lost something that its node could not notice. */
+bool strike_lets_boot(struct site *site);
+
+/* ---- rolling.c ---- */
+
+void rolling_strike(struct swarm *swarm);
+void rolling_due(struct swarm *swarm);
+time_us rolling_next(const struct swarm *swarm);
+void rolling_heal(struct swarm *swarm);
 
 /* ---- lose.c ---- */
 

@@ -103,7 +103,7 @@ static bool has_end(enum fault fault)
 {
     return fault == FAULT_CUT || fault == FAULT_ISOLATE || fault == FAULT_PARTITION ||
            fault == FAULT_LOSSY || fault == FAULT_NARROW || fault == FAULT_SLOW_DISK ||
-           fault == FAULT_SLOW_CPU;
+           fault == FAULT_SLOW_CPU || fault == FAULT_READ_ERROR || fault == FAULT_NO_ROOM;
 }
 
 static void put_events(const struct picture *picture)

@@ -258,5 +258,7 @@ void traffic_on_event(void *ctx, const struct world_event *event)
             on_bytes(swarm, event);
     } else if (event->path != NULL || event->kind == WORLD_BOOTED) {
         truth_on_event(&swarm->sites[event->machine].truth, event);
+        if (event->kind == WORLD_FAULT)
+            strike_on_disk_fault(&swarm->sites[event->machine], event);
     }
 }

@@ -230,17 +230,21 @@ static void watch_disk(struct site *site, const struct raft_view *view)
 {
     struct truth *truth = &site->truth;
     truth_look(truth, site->swarm->world, site->id);
+    raft_index acked = site->acked;
+    site->acked = 0;
+    if (site->bad_write == BAD_WRITE_DONE || site->bad_write == BAD_WRITE_UNSEEN)
+        return; /* nobody can know that its disk lies */
+
     raft_index end = MAX(truth_end(truth), (raft_index)1); /* the foundation is in no log */
     const struct entry *entry = raft_entry(node_raft(site->node), view->durable);
     if (entry != NULL ? !truth_has(truth, entry->id) : view->durable > end)
         swarm_violate(site->swarm, VERDICT_SAFETY, "durable commit",
                       "n%u counts index %llu as durable, which is not on its disk", site->id,
                       (unsigned long long)view->durable);
-    if (site->acked > end)
+    if (acked > end)
         swarm_violate(site->swarm, VERDICT_SAFETY, "durable ack",
                       "n%u acknowledges index %llu; its disk ends with %llu", site->id,
-                      (unsigned long long)site->acked, (unsigned long long)end);
-    site->acked = 0;
+                      (unsigned long long)acked, (unsigned long long)end);
     if (truth->has_gone_on)
         swarm_violate(site->swarm, VERDICT_SAFETY, "a failed sync is final",
                       "n%u goes on with its log after a sync of it has failed", site->id);
@@ -314,7 +318,8 @@ static void watch_start(struct site *site, const struct raft_view *view)
     raft_index end;
     truth->must_look = true;
     truth_look(truth, site->swarm->world, site->id);
-    if (truth_read_end(truth, site->swarm->world, site->id, &end) &&
+    if (site->bad_write == BAD_WRITE_NONE && /* else it may be in the page cache only */
+        truth_read_end(truth, site->swarm->world, site->id, &end) &&
         view->last_index > MAX(MAX(end, truth->snapshot.index), (raft_index)1))
         swarm_violate(site->swarm, VERDICT_SAFETY, "durable start",
                       "n%u starts with entries up to %llu; its disk ends with %llu", site->id,

@@ -52,6 +52,8 @@ static struct operation *new_operation(struct swarm *swarm, unsigned at, enum op
     *slot = operation;
     *operation = (struct operation){
         .swarm = swarm, .kind = kind, .at = at, .number = (unsigned)swarm->operations_count - 1};
+    operation->is_calm = swarm->rolling.has_begun && plan_is_calm(&swarm->plan);
+    operation->asked_at = world_now_at(swarm->world, at);
     buf_init(&operation->command, LIMIT_COMMAND_BYTES);
     time_us patience = (200 + below(swarm, 4000)) * TIME_US_PER_MS;
     bool wants_redirect = below(swarm, 20) == 0;
@@ -60,7 +62,7 @@ static struct operation *new_operation(struct swarm *swarm, unsigned at, enum op
         .kind = is_read(kind) ? NODE_READ : NODE_WRITE,
         .policy = wants_redirect ? ROUTE_REDIRECT : ROUTE_FORWARD,
         .is_forwarded = is_forwarded,
-        .deadline = world_now_at(swarm->world, at) + patience,
+        .deadline = operation->asked_at + patience,
         .on_done = answers_on_done,
         .ctx = operation,
     };
@@ -75,6 +77,7 @@ static void submit(struct operation *operation, const struct command *command)
         command_encode(command, &operation->command);
     operation->request.command = buf_bytes(&operation->command);
     swarm->open_count++;
+    swarm->sites[operation->at].open_count++;
     swarm->totals.operations++;
     swarm_note(swarm, TRACE_CALL, operation->at, 0, operation->number, operation->kind, "#%u %s",
                operation->number, operation_format(operation, text));
@@ -285,7 +288,7 @@ static void send_out(struct swarm *swarm, unsigned at, unsigned number)
         ask(swarm, at, number, OPERATION_OUTCOME);
     for (uint64_t i = below(swarm, swarm->plan.copies_max); i > 0; i--) {
         unsigned other = any_site(swarm);
-        if (swarm->sites[other].node != NULL)
+        if (site_is_open(&swarm->sites[other]))
             deliver(swarm, other, number);
     }
     deliver(swarm, at, number);
@@ -354,7 +357,7 @@ static enum work draw_work(struct swarm *swarm)
 static void act(struct swarm *swarm)
 {
     unsigned at = any_site(swarm);
-    if (swarm->sites[at].node == NULL)
+    if (!site_is_open(&swarm->sites[at]))
         return;
     switch (draw_work(swarm)) {
     case WORK_COUNTER:
