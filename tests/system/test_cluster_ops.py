@@ -5,12 +5,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 from checks import assert_problem
-from cluster import (EXIT_CORRUPT, EXIT_FORMAT, EXIT_LOCKED, HOST, Cluster, PortClaim,
+from cluster import (EXIT_CORRUPT, EXIT_FORMAT, EXIT_LOCKED, HOST, Cluster, Node, PortClaim,
                      clean_environment, eventually, listing, program, scaled)
-from http_client import APPLIED, NONE, Closed
+from http_client import APPLIED, NONE, Closed, Connection, encode
+from living import LivingCluster
 from testing import alone, limit, report
 from workload import Writers
 
@@ -405,6 +407,98 @@ def test_sigterm_hands_over_and_every_client_gets_a_true_answer():
     assert not writers.unknown, f"{len(writers.unknown)} with an unknown outcome: {writers.unknown}"
 
 
+class Pipeline:
+    """One client that sends all its writes at once, and reads what is answered."""
+
+    COUNT = 4000
+
+    def __init__(self, node, name):
+        self.keys = [f"{name}-{i:05d}" for i in range(self.COUNT)]
+        self.bytes = b"".join(encode("PUT", f"/v1/kv/{key}", {"value": "v"}) for key in self.keys)
+        self.connection = Connection(node.http)
+        self.answered = 0
+        self.was_told = False  # that a reply was the last one
+        self.errors = []
+        self.threads = [threading.Thread(target=run, daemon=True) for run in (self._send, self._read)]
+        for thread in self.threads:
+            thread.start()
+
+    def _send(self):
+        try:
+            self.connection.send(self.bytes)
+        except (Closed, OSError):
+            pass  # the node does not take all of it
+
+    def _read(self):
+        try:
+            while self.answered < self.COUNT and not self.was_told:
+                reply = self.connection.read_final("PUT")
+                assert reply.status == 204, reply
+                self.answered += 1
+                self.was_told = reply.closes
+        except Exception as error:  # reported by join
+            self.errors.append(error)
+
+    def join(self):
+        self.threads[1].join(20)
+        self.connection.close()
+        self.threads[0].join(20)
+        assert not self.errors, self.errors[0]
+
+
+@limit(60)
+def test_sigterm_answers_what_came_at_once_up_to_the_reply_that_is_the_last():
+    """What stands behind a reply with `Connection: close` was not taken, and does nothing."""
+    told = 0
+    with Cluster(3).start() as cluster:
+        for turn in range(4):
+            node = cluster.leader() if turn % 2 == 0 else cluster.followers()[0]
+            clients = [Pipeline(node, f"t{turn}-c{i}") for i in range(4)]
+            eventually(lambda: all(c.answered > 100 or c.errors for c in clients), "progress")
+
+            node.terminate()
+            assert node.wait_exit(STOP_SECONDS_MAX) == 0
+
+            for client in clients:
+                client.join()
+                told += client.was_told
+                assert client.was_told or client.answered == client.COUNT
+            other = next(n for n in cluster.nodes if n is not node)
+            found = {i["key"] for i in listing(other, f"&prefix=t{turn}-")}
+            for client in clients:
+                taken = set(client.keys[:client.answered])
+                assert found & set(client.keys) == taken, \
+                    f"{client.answered} answered, {len(found & set(client.keys))} applied"
+            node.start()
+            cluster.wait_ready()
+    report(f"{told} of 16 clients were cut short, and told so")
+    assert told > 0
+
+
+@alone
+@limit(60)
+def test_sigterm_of_all_nodes_at_once_changes_no_leader():
+    seconds = []
+    with Cluster(3).start() as cluster:
+        for turn in range(3):
+            term = cluster.leader().status()["term"]
+            with Writers(cluster.nodes, 8, prefix=f"w{turn}") as writers:
+                eventually(lambda: writers.acknowledged_count() > 100 or writers.errors, "progress")
+                begin = time.monotonic()
+                for node in cluster.nodes:
+                    node.terminate()
+                for node in cluster.nodes:
+                    assert node.wait_exit(STOP_SECONDS_MAX) == 0
+                seconds.append(time.monotonic() - begin)
+            assert not writers.unknown, writers.unknown[:5]
+            cluster.start()
+            writers.assert_truth(cluster.nodes)
+            # One hand-over that was under way before the notice came, and the election at the start;
+            # in vain it takes another term or two.
+            assert cluster.leader().status()["term"] <= term + 4
+    report(f"all have stopped after {max(seconds) * 1000:.0f} ms at most")
+
+
 def test_sigterm_of_the_leader_is_a_transfer_not_an_election_timeout():
     with Cluster(3, ["--election-ms", "5000"]).start() as cluster:
         leader, others = cluster.leader(), cluster.followers()
@@ -440,6 +534,41 @@ def test_a_second_sigterm_or_sigint_is_not_a_crash():
         cluster.wait_ready()
         node.process.send_signal(signal.SIGINT)
         assert node.wait_exit(STOP_SECONDS_MAX) == 0
+
+
+# ---- joining ----
+
+def test_a_node_that_began_to_join_and_is_not_told_whom_to_ask_says_so():
+    with LivingCluster(3).start() as cluster:
+        asked = cluster.nodes[0]
+        for node in cluster.nodes[1:]:
+            node.kill()  # nobody can let it in
+        joiner = cluster.joiner()
+        joiner.start()
+        eventually(joiner.is_answering, "it has found the cluster")
+        joiner.kill()
+
+        founder = Node.arguments(joiner)
+        at = founder.index("--initial-cluster")
+        joiner.start(founder[:at] + founder[at + 2:])
+        eventually(joiner.is_answering, "it answers")
+
+        reply = joiner.request("GET", "/readyz")
+        assert_problem(reply, 503, NONE, "not-ready")
+        assert "--join" in reply.json["detail"], reply
+        assert "--join" in joiner.status()["note"]
+        assert "--join" in joiner.log().splitlines()[-1], joiner.log()
+        shown = subprocess.run([program("minikv"), "status", "-e", joiner.http_text],
+                               capture_output=True, text=True, timeout=10,
+                               env=clean_environment())
+        assert f"node {joiner.id}: " in shown.stdout and "--join" in shown.stdout, shown
+        joiner.kill()
+        cluster.start()
+        joiner.start()
+        cluster.nodes.append(joiner)
+        cluster.wait_voter(joiner)
+        assert "note" not in joiner.status() and asked.put("k", "v").status == 204
+        assert joiner.value("k") == "v"
 
 
 # ---- elections ----

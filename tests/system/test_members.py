@@ -1,62 +1,31 @@
 """Members come and go, move and restart, while clients count."""
+import os
+import random
+import sys
 import time
 
-from checks import assert_problem
-from cluster import PortClaim, eventually, scaled
-from http_client import NONE
-from living import LivingCluster, Steady, change
-from testing import alone, count_from_environment, limit, report
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "endurance"))
 
-SECONDS = count_from_environment("MINIKV_TEST_SECONDS", 0)  # of the long walk; 0: one round
+import members  # noqa: E402
+from checks import assert_problem  # noqa: E402
+from cluster import PortClaim, eventually, scaled  # noqa: E402
+from http_client import NONE  # noqa: E402
+from living import LivingCluster, Steady, change  # noqa: E402
+from testing import alone, count_from_environment, limit, report  # noqa: E402
+
+SECONDS = count_from_environment("MINIKV_TEST_SECONDS", 8)  # of the walk; then it ends its round
+SEED = count_from_environment("MINIKV_TEST_SEED", random.SystemRandom().randrange(2**31))
 PAUSE_SECONDS_MAX = 1.0  # of a rolling restart; the goal is 0.1
 FLAGS = ["--snapshot-bytes", "65536"]
 
 
-def one_round(cluster, load):
-    """3 → 5 → 3 → 1 → 3 members, with kills in between; every process in it is replaced."""
-    cluster.join()
-    load.wait_more(20)
-    victim = cluster.leader()
-    victim.kill()
-    load.wait_more(20)
-    victim.start()
-    cluster.join()
-    load.wait_more(20)
-    for node in [cluster.leader(), cluster.nodes[0] if cluster.nodes[0] is not cluster.leader()
-                 else cluster.nodes[1]]:
-        cluster.leave(node)
-        load.wait_more(20)
-    victim = cluster.nodes[0]
-    victim.kill()
-    victim.start()
-    load.wait_more(20)
-    cluster.wait_ready()
-    while len(cluster.nodes) > 1:
-        cluster.leave(cluster.leader())
-        load.wait_more(20)
-    cluster.nodes[0].kill()
-    cluster.nodes[0].start()
-    load.wait_more(20)
-    cluster.join()
-    cluster.join()
-    load.wait_more(20)
-
-
-@limit(60 + 2 * SECONDS)
-def test_members_come_and_go_under_load_and_nothing_is_lost():
-    rounds = 0
-    with LivingCluster(3, FLAGS).start() as cluster:
-        begin = time.monotonic()
-        with Steady(cluster.nodes, value_bytes=500) as load:
-            while rounds == 0 or time.monotonic() < begin + SECONDS:
-                one_round(cluster, load)
-                rounds += 1
-        cluster.wait_ready()
-        for node in cluster.nodes:
-            load.assert_truth(node)
-        cluster.assert_same_state()
-    report(f"{rounds} rounds of 3-5-3-1-3 members, {load.total()} increments exact, "
-           f"longest pause {load.pause * 1000:.0f} ms")
+@limit(90 + 2 * SECONDS)
+def test_members_come_and_go_amid_kills_and_nothing_is_lost_nor_stale():
+    """What script/endurance --members does for ten minutes."""
+    print(f"MINIKV_TEST_SEED={SEED}")
+    found = members.run(SECONDS, SEED, FLAGS)
+    report(members.describe(found))
+    assert found["kills"] > 0 and found["operations"] > 0, found
 
 
 @alone

@@ -1,19 +1,24 @@
 """Logs that are cut behind snapshots, and nodes that go on from those, with real processes."""
 import os
 import random
+import sys
 import threading
 import time
 
-from cluster import eventually, scaled
-from http_client import APPLIED
-from living import LivingCluster, Steady, directory_bytes
-from testing import count_from_environment, limit, report
-from workload import Writers
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "endurance"))
+
+import growth  # noqa: E402
+from cluster import eventually, scaled  # noqa: E402
+from http_client import APPLIED  # noqa: E402
+from living import LivingCluster, Steady, directory_bytes  # noqa: E402
+from testing import alone, count_from_environment, limit, report  # noqa: E402
+from workload import Writers  # noqa: E402
 
 KILLS = count_from_environment("MINIKV_TEST_SNAPSHOT_KILLS", 12)
 SEED = count_from_environment("MINIKV_TEST_SEED", random.SystemRandom().randrange(2**32))
 SNAPSHOT_BYTES = 65536
 FLAGS = ["--snapshot-bytes", str(SNAPSHOT_BYTES)]
+FLOOD_SECONDS, FLOOD_SNAPSHOT_BYTES = 8, 2**20
 LOG_BYTES_MAX = 12 * 2**20  # segments of 1 MiB, larger where a frame is, and spares
 
 
@@ -176,6 +181,16 @@ def test_the_log_stays_within_bounds_over_many_snapshots():
         cluster.wait_ready()
         assert node.value("fill-3-3") == "x" * 100_000
     report(f"160 MB written, {taken:.0f} snapshots; the log at most {max(sizes) / 2**20:.0f} MiB")
+
+
+@alone
+@limit(60)
+def test_files_and_memory_stay_within_bounds_at_full_speed():
+    """What script/endurance --growth does with the entries of an hour."""
+    found = growth.run(10**9, FLOOD_SECONDS, FLOOD_SNAPSHOT_BYTES, ["--keys", "20000"])
+    report(growth.describe(found).splitlines()[-1])
+    assert not found["wrong"], growth.describe(found) + "\n" + "\n".join(found["wrong"])
+    assert min(found["snapshots"].values()) > 0, found["snapshots"]
 
 
 def test_a_damaged_snapshot_is_passed_over_or_refused_but_never_believed():
