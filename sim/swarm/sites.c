@@ -343,6 +343,8 @@ static void on_stop(void *ctx, unsigned machine)
 {
     struct swarm *swarm = ctx;
     struct site *site = &swarm->sites[machine];
+    if (site->node != NULL)
+        watch_last_commit(site); /* perhaps it has answered just before */
     swarm_note(swarm, TRACE_STOP, machine, 0, 0, 0, "stops in the middle of a disk write");
     if (site->node != NULL)
         close_node(site);
@@ -356,6 +358,7 @@ void sites_collect(struct swarm *swarm)
         struct site *site = &swarm->sites[i];
         if (site->node == NULL || !site->is_failed)
             continue;
+        watch_last_commit(site);
         swarm_note(swarm, TRACE_STOP, i, 0, 0, 0, "the node ends its process: its disk failed");
         close_node(site);
         site->boot_at = pause_before_boot(site);

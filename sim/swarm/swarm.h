@@ -449,6 +449,8 @@ void history_forget_change(struct swarm *swarm, unsigned key, size_t at);
 void watch_after_boot(struct site *site);
 /* `is_first`: since something was done from outside of the world, which may concern any machine. */
 void watch_step(struct swarm *swarm, bool is_first);
+/* Of a node that is about to be closed in the turn in which it may have committed something. */
+void watch_last_commit(struct site *site);
 void watch_release(struct swarm *swarm);
 /* More costly looks at the state of one node, now and then. */
 void watch_closely(struct swarm *swarm);

@@ -176,6 +176,15 @@ static void watch_commit(struct site *site, raft_index commit)
     site->commit_seen = commit;
 }
 
+void watch_last_commit(struct site *site)
+{
+    struct raft_view view;
+    raft_view(node_raft(site->node), &view);
+    site->term_seen = MAX(site->term_seen, view.term);
+    if (view.commit > site->commit_seen)
+        watch_commit(site, view.commit);
+}
+
 /* ---- leaders ---- */
 
 /* Who wakes up and is elected in a term that is over has what was committed before that term. */

@@ -108,7 +108,7 @@ static void apply_command(struct node *node, const struct entry *entry)
     if (!is_known)
         return;
     if (command_peek(proposal.command) == COMMAND_REGISTER)
-        members_on_registered(node);
+        node->must_review = true;
     else if (command_peek(proposal.command) == COMMAND_EXPIRE_SESSIONS)
         expiry_on_applied(node, (uint64_t)result.number);
     else if (is_fresh_transfer(proposal.command, &result))

@@ -74,20 +74,28 @@ bool identity_knows(const struct node *node, const struct hello *sender)
     return look_up(node, sender->from, sender->identity) == 0;
 }
 
-/* Founders that begin anew with empty disks are another cluster with the same id. What tells its
- * log from this one is who registered first. */
-enum refusal identity_check(const struct node *node, const struct hello *hello)
+/* Only what is committed: a first registration that is cut off again names nothing. */
+uint64_t identity_history(const struct node *node)
 {
     struct kv_stats state;
     kv_stats(node->kv, &state);
+    return state.history;
+}
+
+/* Founders that begin anew with empty disks are another cluster with the same id. What tells its
+ * log from this one is who registered first. A log without a name has nothing to
+ * lose, and lets in everybody. */
+enum refusal identity_check(const struct node *node, const struct hello *hello)
+{
+    uint64_t history = identity_history(node);
     node_id leader = node->view.leader;
     bool is_leader = leader == hello->from && node->heard_identity == hello->identity;
-    bool has_history = state.history != 0 && hello->history == state.history;
+    bool is_other = history != 0 && hello->history != history;
     if (node->applied == 0)
         return (enum refusal)0; /* joining: who is who comes with a snapshot */
-    if (state.history != 0 && hello->history != 0 && !has_history)
+    if (is_other && hello->history != 0)
         return REFUSAL_HISTORY;
-    if (is_leader || (leader == NODE_NONE && has_history))
+    if (is_leader || (leader == NODE_NONE && !is_other))
         return (enum refusal)0; /* whoever it is: it can say who is who, or nobody here can */
     return look_up(node, hello->from, hello->identity);
 }

@@ -83,14 +83,12 @@ static bool change_of(const struct node *node, const struct command *command,
     return status == ST_OK && changes && raft_change_open(node->raft);
 }
 
-/* It takes no change before an entry of its own term is committed, and cannot tell who has caught
- * up before it has looked twice; a moment later it can, so whoever asks is to wait. */
-static bool is_new_leader(const struct node *node, const struct command *command)
+/* It takes no change before an entry of its own term is committed: whoever asks is to wait. */
+static bool is_new_leader(const struct node *node)
 {
     struct raft_view view;
     raft_view(node->raft, &view);
-    return view.commit < view.term_start ||
-           (command->op == COMMAND_PROMOTE && node->commit_before == 0);
+    return view.commit < view.term_start;
 }
 
 enum status members_propose(struct node *node, const struct proposal *proposal, raft_term fence)
@@ -100,10 +98,11 @@ enum status members_propose(struct node *node, const struct proposal *proposal, 
     if (command_decode(proposal->command, &command) != ST_OK)
         return ST_BAD_REQUEST;
     propose_flush(node); /* what came before may be a change itself */
-    if (is_new_leader(node, &command))
+    if (is_new_leader(node))
         return ST_FENCED;
     if (command.op == COMMAND_PROMOTE && !is_ready_to_vote(node, command.member))
-        return ST_NOT_CAUGHT_UP;
+        return node->commit_before == 0 ? ST_FENCED /* a moment later it can tell */
+                                        : ST_NOT_CAUGHT_UP;
     if (change_of(node, &command, &config))
         propose_config(node, proposal, &config, fence);
     else
@@ -159,17 +158,8 @@ void members_link(struct node *node)
         if (config_find(&linked, applied->members[i].id) == NULL &&
             config_add(&linked, &applied->members[i]) != ST_OK)
             break; /* there is no room for more */
-    struct kv_stats state;
-    kv_stats(node->kv, &state);
-    peers_set_history(node->peers, state.history);
+    peers_set_history(node->peers, identity_history(node));
     peers_set(node->peers, &linked);
-}
-
-void members_on_registered(struct node *node)
-{
-    if (node->peers != NULL)
-        members_link(node); /* the first one gives the log its name */
-    node->must_review = true;
 }
 
 void members_on_applied(struct node *node, const struct config *before)

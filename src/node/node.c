@@ -25,6 +25,7 @@ static void on_turn(void *ctx)
         node->is_caught_up = true;
     identity_admit(node);
     directory_refresh(node);
+    peers_set_history(node->peers, identity_history(node));
     if (node->must_review) {
         node->must_review = false;
         peers_review(node->peers);

@@ -272,7 +272,6 @@ MUST_CHECK enum status members_propose(struct node *node, const struct proposal 
                                        raft_term fence);
 void members_on_tick(struct node *node); /* gives votes to learners that have caught up */
 void members_on_applied(struct node *node, const struct config *before);
-void members_on_registered(struct node *node);
 void members_link(struct node *node); /* has links to whom it should have links to */
 
 /* snapshot.c */
@@ -386,6 +385,8 @@ void directory_release(struct node *node);
 /* identity.c */
 /* For every entry that comes into the log. */
 void identity_note(struct node *node, const struct entry *entry);
+/* Which log this is (struct kv_stats); 0: it cannot be told yet. */
+uint64_t identity_history(const struct node *node);
 /* Whether it may be connected: 0, or why not. */
 enum refusal identity_check(const struct node *node, const struct hello *hello);
 /* Whether a member with its own data directory has sent this; if not, only such messages are taken

@@ -140,6 +140,40 @@ static void a_read_waits_until_its_index_has_been_applied_here(void **state)
     free_asked(&asked);
 }
 
+/* The process stood still for so long: when the turn of what has arrived comes, its deadline has
+ * passed, and its timer may be later still. */
+static void what_nobody_waits_for_any_more_is_not_proposed(void **state)
+{
+    (void)state;
+    struct rig *rig = new_rig();
+    unsigned leader = leader_of(rig);
+    struct client clients[2];
+    for (size_t i = 0; i < ARRAY_COUNT(clients); i++) {
+        struct client *client = &clients[i];
+        *client = (struct client){0};
+        encode_increment(&client->command);
+        client->request = (struct node_request){.kind = NODE_WRITE,
+                                                .deadline = world_now_at(rig->world, leader) +
+                                                            (i == 0 ? 10000 * TIME_US_PER_MS : 0),
+                                                .command = buf_bytes(&client->command),
+                                                .on_done = on_done,
+                                                .ctx = client};
+        node_submit(rig->nodes[leader], &client->request);
+    }
+    raft_index before = last_of(rig, leader).index;
+
+    run_ms(rig, 50);
+
+    assert_int_equal(last_of(rig, leader).index, before + 1);
+    assert_int_equal(clients[0].answer.status, ST_OK);
+    assert_int_equal(clients[1].answers_count, 1);
+    assert_int_equal(clients[1].answer.status, ST_TIMEOUT);
+    assert_int_equal(clients[1].answer.effect, EFFECT_NONE);
+    for (size_t i = 0; i < ARRAY_COUNT(clients); i++)
+        buf_release(&clients[i].command);
+    free_rig(rig);
+}
+
 int main(void)
 {
     diag_set_level(DIAG_ERROR);
@@ -147,6 +181,7 @@ int main(void)
         cmocka_unit_test(an_entry_of_another_process_answers_nobody),
         cmocka_unit_test(a_write_is_not_answered_before_it_is_committed),
         cmocka_unit_test(a_read_waits_until_its_index_has_been_applied_here),
+        cmocka_unit_test(what_nobody_waits_for_any_more_is_not_proposed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

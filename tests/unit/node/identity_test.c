@@ -105,6 +105,39 @@ static void what_an_empty_disk_acknowledges_commits_nothing(void **state)
     trial_close(&trial);
 }
 
+/* Node 4 was removed and has joined again with another disk; now the first one is back. It is let
+ * in while nobody leads, and gives its vote. */
+static void the_vote_of_a_disk_that_was_replaced_elects_nobody(void **state)
+{
+    (void)state;
+    struct trial trial;
+    open_three(&trial, 24);
+    let_join(&trial, 1, 4);
+    trial_stop(&trial, 4, WORLD_STOP_KILL);
+    struct world_copy *first = world_disk_copy(trial.world, 4);
+    struct command command = trial_removing(4);
+    assert_int_equal(trial_ask(&trial, 1, &command), ST_OK);
+    world_wipe(trial.world, 4);
+    let_join(&trial, 1, 4);
+    trial_work(&trial, 4);
+    trial_settle(&trial);
+    for (unsigned id = 1; id <= 4; id++)
+        trial_stop(&trial, id, WORLD_STOP_KILL);
+    world_disk_restore(trial.world, 4, first);
+    world_copy_free(first);
+
+    trial_boot(&trial, 1);
+    trial_boot(&trial, 2);
+    trial_boot(&trial, 4);
+    trial_run(&trial, 5000);
+
+    assert_int_equal(trial_leader(&trial), 0); /* two of four */
+    trial_boot(&trial, 3);
+    TRIAL_UNTIL(&trial, trial_leader(&trial) != 0, "three of four elect");
+    trial_work(&trial, 4);
+    trial_close(&trial);
+}
+
 /* ---- the same founders, begun anew ---- */
 
 /* Of five members the founders 1 and 2 start with empty disks: of three founders they are a
@@ -218,6 +251,7 @@ int main(void)
         cmocka_unit_test(a_member_that_was_away_follows_a_leader_it_has_never_heard_of),
         cmocka_unit_test(a_member_that_was_away_gives_its_vote_to_a_stranger),
         cmocka_unit_test(what_an_empty_disk_acknowledges_commits_nothing),
+        cmocka_unit_test(the_vote_of_a_disk_that_was_replaced_elects_nobody),
         cmocka_unit_test(who_follows_nobody_does_not_follow_founders_that_have_begun_anew),
         cmocka_unit_test(who_starts_among_founders_that_have_begun_anew_keeps_its_log),
         cmocka_unit_test(a_leader_that_removes_itself_alone_leads_until_that_is_committed),

@@ -152,6 +152,75 @@ static void a_node_that_dies_again_and_again_while_it_starts_loses_nothing(void 
         ;
 }
 
+/* ---- a disk that cannot be read just now ---- */
+
+/* As somebody would: again and again, until it starts. */
+static void boot_among_read_errors(struct trial *trial, unsigned id)
+{
+    struct world_disk good, bad;
+    world_disk_get(trial->world, id, &good);
+    bad = good, bad.read_error_chance = WORLD_ALWAYS / 2;
+    world_disk_set(trial->world, id, &bad);
+    trial->places[id] = (struct trial_place){trial, id};
+    for (unsigned tries = 0; tries < 60 && trial->nodes[id] == NULL; tries++) {
+        struct node_options options = trial_options(trial, id);
+        struct node_callbacks callbacks = {.ctx = &trial->places[id], .on_fatal = trial_on_fatal};
+        struct errtext error = {0};
+        enum status status = node_open(world_boot(trial->world, id), &options, &callbacks,
+                                       &trial->nodes[id], &error);
+        if (status != ST_OK) {
+            assert_int_equal(status, ST_IO);
+            trial->nodes[id] = NULL;
+            trial->fatal = ST_OK; /* it may have been about to go on */
+            world_crash(trial->world, id);
+        }
+    }
+    world_disk_set(trial->world, id, &good);
+    if (trial->nodes[id] == NULL)
+        trial_boot(trial, id);
+    trial->stopped_at[id] = 0;
+}
+
+/* It may die with a snapshot that its log has no mark of: then the log is looked into. What is in
+ * it behind the snapshot is nowhere else. */
+static bool read_errors_while_starting(uint64_t number)
+{
+    struct trial trial;
+    tell("read errors", number, number);
+    trial_open(&trial, 1, number);
+    trial.boots_again = false;
+    trial.snapshot_rate = 400 * KIB; /* what is written meanwhile is behind it */
+    trial_stop(&trial, 1, WORLD_STOP_KILL);
+    trial_boot(&trial, 1);
+    crash_in(&trial, 1, number);
+    for (unsigned ms = 0; trial.nodes[1] != NULL && ms < 1000; ms += TRIAL_SLICE_MS) {
+        for (unsigned i = 0; i < TRIAL_CLIENTS; i++)
+            trial.clients[i].last = 40;
+        trial_run(&trial, TRIAL_SLICE_MS);
+    }
+    bool has_stopped = trial.nodes[1] == NULL;
+    world_crash_at_io(trial.world, 1, 0, WORLD_STOP_CRASH);
+
+    if (has_stopped)
+        boot_among_read_errors(&trial, 1);
+
+    trial_work(&trial, 4);
+    trial_settle(&trial);
+    trial_close(&trial);
+    return has_stopped;
+}
+
+static void a_log_that_cannot_be_read_just_now_is_not_given_up(void **state)
+{
+    (void)state;
+    unsigned trials_count = 0;
+
+    for (uint64_t number = 1; read_errors_while_starting(number); number += stride(3))
+        trials_count++;
+
+    assert_true(trials_count > 10);
+}
+
 int main(void)
 {
     diag_set_level(getenv("TRIALS_TELL") != NULL ? DIAG_INFO : DIAG_ERROR);
@@ -160,6 +229,7 @@ int main(void)
         cmocka_unit_test(a_node_that_dies_while_it_installs_a_snapshot_loses_nothing),
         cmocka_unit_test(a_node_that_dies_while_another_one_fetches_from_it_loses_nothing),
         cmocka_unit_test(a_node_that_dies_again_and_again_while_it_starts_loses_nothing),
+        cmocka_unit_test(a_log_that_cannot_be_read_just_now_is_not_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

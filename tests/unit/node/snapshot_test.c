@@ -290,6 +290,22 @@ static void the_log_and_the_snapshots_stay_within_bounds(void **state)
     trial_close(&trial);
 }
 
+/* Each of them that is synced alone takes a block of the log. */
+static void small_writes_bring_a_snapshot_about_by_the_room_they_take(void **state)
+{
+    (void)state;
+    struct trial trial;
+    trial_open(&trial, 3, 8);
+    trial.value_bytes = 1;
+
+    trial_work(&trial, 30);
+
+    for (unsigned id = 1; id <= 3; id++)
+        assert_true(trial_newest(&trial, id).last.index > 0);
+    trial_settle(&trial);
+    trial_close(&trial);
+}
+
 static void on_snapshot(void *ctx, enum status status, const struct snapshot_info *info)
 {
     struct snapshot_info *out_info = ctx;
@@ -424,6 +440,7 @@ int main(void)
         cmocka_unit_test(a_damaged_snapshot_of_the_present_is_made_again),
         cmocka_unit_test(who_fetches_slowly_under_load_gets_to_the_end),
         cmocka_unit_test(the_log_and_the_snapshots_stay_within_bounds),
+        cmocka_unit_test(small_writes_bring_a_snapshot_about_by_the_room_they_take),
         cmocka_unit_test(a_snapshot_that_is_being_taken_gives_way_to_one_that_is_installed),
         cmocka_unit_test(an_open_write_that_the_snapshot_remembers_is_answered_with_its_result),
         cmocka_unit_test(an_open_write_without_an_identity_has_perhaps_happened),
