@@ -18,6 +18,7 @@ CRASH, STOP, DROP = "crash", "stop", "drop"
 ENTRY, LEADER, FOLLOWER, FOLLOWERS = "entry", "leader", "follower", "followers"
 LOST = "lost"  # the connection ended without a reply: the client knows nothing
 APPLIED, NONE, MAYBE = "204 applied", "503 none", "504 maybe"
+LATE = "504 none"  # its time had passed before anything was tried
 YES, NO, EITHER = "yes", "no", "either"
 REFUSED = "refused"  # in the log, and its condition made it change nothing
 SHORT_MS, LONG_MS = 300, 5000

@@ -10,7 +10,7 @@ import time
 
 import final_log
 from cluster import eventually, program
-from effect import (APPLIED, CRASH, DROP, EITHER, ENTRY, FOLLOWER, FOLLOWERS, LEADER, LONG_MS,
+from effect import (APPLIED, CRASH, DROP, EITHER, ENTRY, FOLLOWER, FOLLOWERS, LATE, LEADER, LONG_MS,
                     LOST, MAYBE, NO, NONE, REFUSED, SHORT_MS, STOP, YES, Cell, Matrix, answer_of,
                     ask, has_failpoints, key_for, use_build_with_failpoints, wait_stopped)
 from http_client import Connection, encode
@@ -123,8 +123,8 @@ def test_a_leader_that_stands_still_beyond_the_deadline_leaves_its_followers_wit
 @limit(MATRIX_LIMIT_SECONDS)
 def test_a_leader_that_stands_still_with_a_request_never_denies_what_happened():
     run([
-        Cell("http.parsed", ENTRY, STOP, LEADER, (NONE, MAYBE), NO, SHORT_MS, "deposed"),
-        Cell("http.submitted", ENTRY, STOP, LEADER, (NONE, MAYBE), NO, SHORT_MS, "deposed"),
+        Cell("http.parsed", ENTRY, STOP, LEADER, (NONE, LATE, MAYBE), NO, SHORT_MS, "deposed"),
+        Cell("http.submitted", ENTRY, STOP, LEADER, (NONE, LATE, MAYBE), NO, SHORT_MS, "deposed"),
         Cell("node.appended", ENTRY, STOP, LEADER, MAYBE, NO, SHORT_MS, "deposed"),
         Cell("peer.sent", ENTRY, STOP, LEADER, MAYBE, YES, SHORT_MS, "deposed"),
         Cell("wal.synced", ENTRY, STOP, LEADER, (MAYBE, APPLIED), YES, SHORT_MS, "deposed"),
@@ -137,8 +137,8 @@ def test_a_leader_that_stands_still_with_a_request_never_denies_what_happened():
 @limit(MATRIX_LIMIT_SECONDS)
 def test_a_follower_that_stands_still_with_a_request_never_denies_what_happened():
     run([
-        Cell("http.parsed", ENTRY, STOP, FOLLOWER, (NONE, MAYBE), EITHER, SHORT_MS, "deadline"),
-        Cell("http.submitted", ENTRY, STOP, FOLLOWER, (NONE, MAYBE), EITHER, SHORT_MS, "deadline"),
+        Cell("http.parsed", ENTRY, STOP, FOLLOWER, (NONE, LATE, MAYBE), EITHER, SHORT_MS, "deadline"),
+        Cell("http.submitted", ENTRY, STOP, FOLLOWER, (NONE, LATE, MAYBE), EITHER, SHORT_MS, "deadline"),
         Cell("node.forward", ENTRY, STOP, FOLLOWER, MAYBE, EITHER, SHORT_MS, "deadline"),
         Cell("peer.sent", ENTRY, STOP, FOLLOWER, MAYBE, YES, SHORT_MS, "deadline"),
         Cell("peer.received", ENTRY, STOP, FOLLOWER, (MAYBE, APPLIED), YES, SHORT_MS, "deadline"),
@@ -227,7 +227,7 @@ def test_a_request_that_met_no_leader_was_not_done_and_never_is():
         wait_stopped(left)
         time.sleep(max(0, begin + SHORT_MS / 1000 + 0.05 - time.monotonic()))
         left.resume()
-        matrix.note("held beyond its deadline", key, answer_of(connection), NONE, NO)
+        matrix.note("held beyond its deadline", key, answer_of(connection), (NONE, LATE), NO)
 
         connection = ask(left, "stopped", LONG_MS)
         eventually(lambda: left.metrics()["minikv_requests_held"] == 1, "it is held")
