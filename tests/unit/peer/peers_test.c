@@ -253,7 +253,7 @@ static void a_changed_address_is_dialled_at_once(void **state)
 
     assert_int_equal(moved->hellos_count, 1);
     /* Node 2 was told goodbye, so it does not take node 1 for dead. */
-    assert_string_equal(buf_text(&fixture.nodes[2].trace), "up 1;");
+    assert_null(strstr(buf_text(&fixture.nodes[2].trace), "dead"));
     fixture_close(&fixture);
 }
 
