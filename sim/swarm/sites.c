@@ -223,7 +223,7 @@ static void count_snapshots(struct site *site)
     site->swarm->totals.installs += stats.installs_count;
 }
 
-/* Whoever waited for an answer learns nothing: its connection ends. */
+/* Whoever still waits for an answer learns nothing if the machine is off: its connection ends. */
 static void close_node(struct site *site)
 {
     struct node *node = site->node;
@@ -287,16 +287,10 @@ void site_stop_gently(struct site *site, time_us away, bool is_in_use)
 static void end_gently(struct site *site, const char *why)
 {
     struct swarm *swarm = site->swarm;
-    struct node *node = site->node;
     swarm_note(swarm, TRACE_STOP, site->id, 0, WORLD_STOP_KILL, 0, "%s", why);
-    count_snapshots(site);
-    site->node = NULL;
-    site->is_failed = site->is_stopping = false;
-    site->led_term = 0;
-    node_close(node);
-    front_close(site);
-    if (world_is_on(swarm->world,
-                    site->id)) /* else a disk operation of the last ones was its end */
+    close_node(site);
+    bool is_on = world_is_on(swarm->world, site->id);
+    if (is_on) /* else a disk operation of the last ones was its end */
         world_stop(swarm->world, site->id, WORLD_STOP_KILL);
     site->boot_at = world_now(swarm->world) + site->away;
 }

@@ -25,9 +25,9 @@ static void on_turn(void *ctx)
         node->is_caught_up = true;
     identity_admit(node);
     directory_refresh(node);
-    peers_set_history(node->peers, identity_history(node));
-    if (node->must_review) {
+    if (node->must_review) { /* also when somebody has registered: the first names the log */
         node->must_review = false;
+        peers_set_history(node->peers, identity_history(node));
         peers_review(node->peers);
     }
     request_deliver(node); /* last: it hands control to the front doors */
