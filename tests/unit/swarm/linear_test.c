@@ -12,7 +12,9 @@
 #include "base/prng.h"
 #include "sim/swarm/linear.h"
 
-enum { STEPS_MAX = 1000000, OPS_MAX = 40, HISTORIES = 3000 };
+/* A history with many writes that nobody knows of may take more steps than allowed to be refuted:
+ * then the judge says so, which is right, but it must stay rare. */
+enum { STEPS_MAX = 1000000, OPS_MAX = 40, HISTORIES = 3000, UNDECIDED_MAX = HISTORIES / 100 };
 
 #define CHECK(ops, wanted) check(ops, ARRAY_COUNT(ops), wanted)
 
@@ -146,6 +148,7 @@ static size_t play(struct prng *prng, struct linear_op *ops)
 static void whatever_a_working_register_does_is_explained(void **state)
 {
     uint64_t seed = (uint64_t)time(NULL);
+    unsigned undecided_count = 0;
     struct prng prng;
     prng_init(&prng, seed);
     for (unsigned i = 0; i < HISTORIES; i++) {
@@ -154,15 +157,18 @@ static void whatever_a_working_register_does_is_explained(void **state)
 
         enum linear_verdict verdict = linear_check(ops, count, STEPS_MAX, &stuck);
 
-        if (verdict != LINEAR_YES)
+        undecided_count += verdict == LINEAR_UNDECIDED;
+        if (verdict == LINEAR_NO)
             fail_msg("seed %llu, history %u: operation %zu", (unsigned long long)seed, i, stuck);
     }
+    assert_in_range(undecided_count, 0, UNDECIDED_MAX);
 }
 
 /* One read that shows a value nobody can have left there. */
 static void one_wrong_answer_among_many_is_found(void **state)
 {
     uint64_t seed = (uint64_t)time(NULL);
+    unsigned undecided_count = 0;
     struct prng prng;
     prng_init(&prng, seed);
     for (unsigned i = 0; i < HISTORIES; i++) {
@@ -173,10 +179,12 @@ static void one_wrong_answer_among_many_is_found(void **state)
 
         enum linear_verdict verdict = linear_check(ops, count + 1, STEPS_MAX, &stuck);
 
-        if (verdict != LINEAR_NO)
+        undecided_count += verdict == LINEAR_UNDECIDED;
+        if (verdict == LINEAR_YES)
             fail_msg("seed %llu, history %u passes", (unsigned long long)seed, i);
-        assert_int_equal(stuck, count);
+        assert_true(verdict == LINEAR_UNDECIDED || stuck == count);
     }
+    assert_in_range(undecided_count, 0, UNDECIDED_MAX);
 }
 
 int main(void)
