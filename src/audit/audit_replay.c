@@ -139,7 +139,8 @@ static enum status load_state(struct env *env, const struct meta *meta,
                               struct entry_id *out_last, struct errtext *error)
 {
     struct loading loading = {.report = report, .node = meta->node};
-    struct snapfile_sink sink = {on_begin, on_content, on_damaged, &loading};
+    struct snapfile_sink sink = {
+        .begin = on_begin, .feed = on_content, .on_damaged = on_damaged, .ctx = &loading};
     struct snapshot_info info;
     enum status status =
         snapfile_load_first(env, meta->cluster_id, infos, infos_count, &sink, &info, error);

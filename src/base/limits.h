@@ -56,6 +56,7 @@ enum {
     /* Snapshots on disk */
     LIMIT_SNAPSHOT_BLOCK_BYTES = 256 * KIB, /* content under one checksum */
     LIMIT_SNAPSHOT_QUEUE_BYTES = 4 * MIB,   /* received and not yet written */
+    LIMIT_SNAPSHOT_AHEAD = 16,              /* blocks read and checked ahead of who loads them */
 
     /* Event loop */
     LIMIT_TASK_ROUNDS = 8,       /* of tasks posted by tasks, before the loop polls again */

@@ -1,6 +1,5 @@
 #include "base/mem.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -48,18 +47,36 @@ void mem_free(void *pointer)
     free(pointer);
 }
 
-/* An allocation of this size comes from the end of the heap and goes back there, once one like it
- * has shown the allocator that it is nothing special: glibc maps the first one apart. */
-void mem_expect(size_t bytes_count)
+/* Whole pages. That the kernel knows no such advice, or has nothing there any more, changes nothing
+ * but how long things take. */
+static void advise(struct mem_room room, int advice)
 {
     enum { PAGE_BYTES = 4096 };
+    uintptr_t begin = room.begin / PAGE_BYTES * PAGE_BYTES;
+    uintptr_t end = (room.begin + room.bytes_count) / PAGE_BYTES * PAGE_BYTES;
+    int ignored = madvise((void *)begin, end - begin, advice);
+    (void)ignored;
+}
+
+/* An allocation of this size comes from the end of the heap and goes back there, once one like it
+ * has shown the allocator that it is nothing special: glibc maps the first one apart. */
+struct mem_room mem_expect(size_t bytes_count)
+{
     REQUIRE(bytes_count <= MEM_EXPECT_BYTES_MAX);
-    char *room = mem_alloc_raw(bytes_count);
+    void *sample = mem_alloc_raw(bytes_count);
+    struct mem_room room = {(uintptr_t)sample, bytes_count};
 #if defined(MADV_HUGEPAGE)
-    uintptr_t begin = (uintptr_t)room / PAGE_BYTES * PAGE_BYTES;
-    uintptr_t end = ((uintptr_t)room + bytes_count) / PAGE_BYTES * PAGE_BYTES;
-    int ignored = madvise((void *)begin, end - begin, MADV_HUGEPAGE);
-    (void)ignored; /* then pages are small ones */
+    advise(room, MADV_HUGEPAGE); /* else pages are small ones */
 #endif
-    mem_free(room);
+    mem_free(sample);
+    return room;
+}
+
+void mem_make_ready(struct mem_room room)
+{
+#if defined(MADV_POPULATE_WRITE)
+    advise(room, MADV_POPULATE_WRITE); /* else they are made when they are used */
+#else
+    (void)room;
+#endif
 }

@@ -7,6 +7,7 @@
 #define MINIKV_BASE_MEM_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Zeroed memory, never NULL. Gives ownership; release with mem_free. */
 void *mem_alloc(size_t bytes_count);
@@ -18,10 +19,19 @@ void *mem_alloc_aligned(size_t bytes_count, size_t alignment);
 void *mem_realloc(void *pointer, size_t bytes_count);
 void mem_free(void *pointer); /* NULL is a no-op */
 
+/* A stretch of addresses that nobody owns: where small pieces will most likely be taken from. */
+struct mem_room {
+    uintptr_t begin;
+    size_t bytes_count;
+};
+
 enum { MEM_EXPECT_BYTES_MAX = 24 * 1024 * 1024 };
 /* A hint, and of no effect but on time: so many bytes, at most MEM_EXPECT_BYTES_MAX, will be asked
  * for in small pieces. The heap gets large pages for them where the system has any, since taking
  * gigabytes page by page costs as much as filling them. */
-void mem_expect(size_t bytes_count);
+struct mem_room mem_expect(size_t bytes_count);
+/* A hint as well, on any thread: has the kernel make the pages of it now, so that whoever uses them
+ * first does not wait. No byte changes, also where the heap has other plans for it by now. */
+void mem_make_ready(struct mem_room room);
 
 #endif

@@ -100,6 +100,29 @@ struct env_write {
 };
 void env_write_start(struct env *env, struct env_write *write);
 
+/* ---- work beside the loop ----
+ * A worker carries out jobs one after the other, in the order started: on a thread of its own where
+ * the env has threads; in the simulator when they are waited for, and if they never are, not at
+ * all. For calls that block anyway: a callback has no time to wait. */
+
+struct env_worker;
+struct env_job {
+    /* Uses only what nobody else does until the job is waited for, or what nobody changes; of the
+     * env only env_file_read. */
+    void (*work)(void *ctx);
+    void *ctx;
+    struct list link; /* private to the env */
+    bool is_done;     /* private to the env */
+};
+
+struct env_worker *env_worker_open(struct env *env);
+/* Waits for the job that is being carried out; those behind it will not be. NULL is a no-op. */
+void env_worker_close(struct env_worker *worker);
+void env_worker_start(struct env_worker *worker, struct env_job *job);
+/* Blocks until the job is done. Jobs are waited for in the order started; then each can be started
+ * again. */
+void env_worker_wait(struct env_worker *worker, struct env_job *job);
+
 /* ---- network ---- */
 
 struct env_listener;

@@ -15,6 +15,7 @@
 #ifndef MINIKV_KV_KV_H
 #define MINIKV_KV_KV_H
 
+#include "base/mem.h"
 #include "kv/session.h"
 #include "types/member.h"
 #include "types/proposal.h"
@@ -164,6 +165,9 @@ struct kv_loader;
 struct kv_loader *kv_loader_new(const struct kv_options *options);
 /* Statuses are kv_decode's, but ST_SHORT; after a failure it is always the same. */
 MUST_CHECK enum status kv_loader_feed(struct kv_loader *loader, struct bytes piece);
+/* Of the heap, the next at most `bytes_max` bytes that records to come will most likely fill, each
+ * given once: for whoever makes them ready on the side (mem_make_ready). Empty: none for now. */
+struct mem_room kv_loader_take_room(struct kv_loader *loader, size_t bytes_max);
 /* Frees the loader in any case; gives a state on ST_OK. ST_SHORT when bytes are missing. */
 MUST_CHECK enum status kv_loader_finish(struct kv_loader *loader, struct kv **out_kv);
 void kv_loader_free(struct kv_loader *loader); /* NULL is a no-op */

@@ -24,7 +24,8 @@ struct kv_loader {
     struct buf begun;             /* owned: the beginning of the next record */
     enum load_record next;        /* what it is */
     uint64_t left_count;          /* of members, items or sessions, the next one included */
-    uint64_t expected_bytes;      /* of state: memory has been made ready for more than that */
+    uint64_t expected_bytes;      /* of state: memory has been asked for more than that */
+    struct mem_room room;         /* for what comes; without what kv_loader_take_room has given */
     enum status status;           /* what it has come to */
     struct tree_cursor end;       /* of the items: behind the last one, as long as they come */
     const struct tree_item *last; /* borrowed: the last one; NULL: none yet */
@@ -57,6 +58,15 @@ void kv_loader_discard(struct kv_loader *loader, struct kv *kv)
 const struct kv *kv_loader_state(const struct kv_loader *loader)
 {
     return loader->kv;
+}
+
+struct mem_room kv_loader_take_room(struct kv_loader *loader, size_t bytes_max)
+{
+    struct mem_room *room = &loader->room;
+    struct mem_room front = {room->begin, MIN(room->bytes_count, bytes_max)};
+    room->begin += front.bytes_count;
+    room->bytes_count -= front.bytes_count;
+    return front;
 }
 
 /* ---- how long records are ---- */
@@ -158,14 +168,19 @@ static bool decode_item(struct bytes record, struct kv_item *out_content)
     return true;
 }
 
-/* What the state counts is about what it takes. A little of it is not worth a hint. */
+/* What the state counts is about what it takes. A little of it is not worth a hint. A new
+ * stretch of the heap begins within the one before, of which a part has been given. */
 static void expect_more(struct kv_loader *loader)
 {
     enum { STEP_BYTES = MEM_EXPECT_BYTES_MAX / 3 * 2 };
     if (loader->kv->state_bytes < loader->expected_bytes + STEP_BYTES)
         return;
     loader->expected_bytes = loader->kv->state_bytes;
-    mem_expect(MEM_EXPECT_BYTES_MAX);
+    uintptr_t given_to = loader->room.begin;
+    loader->room = mem_expect(MEM_EXPECT_BYTES_MAX);
+    uintptr_t given_bytes = given_to - loader->room.begin;
+    if (given_bytes < loader->room.bytes_count)
+        (void)kv_loader_take_room(loader, given_bytes);
 }
 
 static enum status take_item(struct kv_loader *loader, struct bytes record)

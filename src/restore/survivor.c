@@ -44,7 +44,7 @@ static enum status on_feed(void *ctx, struct bytes content)
 static enum status load_snapshot(struct survivor *survivor, struct errtext *error)
 {
     struct kv_stats stats;
-    struct snapfile_sink sink = {on_begin, on_feed, NULL, survivor};
+    struct snapfile_sink sink = {.begin = on_begin, .feed = on_feed, .ctx = survivor};
     enum status status = snapfile_load_newest(survivor->env, survivor->meta.cluster_id, &sink,
                                               &survivor->info, error);
     if (status != ST_OK)

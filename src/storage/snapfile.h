@@ -18,6 +18,7 @@
 #define MINIKV_STORAGE_SNAPFILE_H
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "env/env.h"
 #include "types/entry.h"
 #include "types/ids.h"
@@ -65,6 +66,9 @@ struct snapfile_sink {
     enum status (*feed)(void *ctx, struct bytes content);
     /* This file is passed over; the text names it, and the offset. May be NULL. */
     void (*on_damaged)(void *ctx, const char *text);
+    /* After `begin`: memory that the content to come will most likely fill, to be made ready by
+     * the way. May be NULL. */
+    struct mem_room (*room)(void *ctx);
     void *ctx;
 };
 

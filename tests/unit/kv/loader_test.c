@@ -106,6 +106,53 @@ static void the_largest_item_is_loaded_from_any_pieces(void **state)
     fixture_free(kv);
 }
 
+/* Whoever makes them ready writes nothing, wherever they are by then. */
+static void rooms_are_told_once_and_only_of_a_large_state(void **state)
+{
+    (void)state;
+    enum { VALUE_BYTES = 200000, VALUES = 300, ROOM_BYTES = 1 * MIB };
+    struct kv *kv = fixture_new(), *made = NULL;
+    uint8_t *value = mem_alloc(VALUE_BYTES);
+    for (uint32_t i = 0; i < VALUES; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "key-%06u", i);
+        struct command command = {.op = COMMAND_PUT,
+                                  .key = bytes_of(key, strlen(key)),
+                                  .value = bytes_of(value, VALUE_BYTES)};
+        (void)fixture_apply(kv, &command);
+    }
+    struct buf bytes;
+    buf_init(&bytes, 2 * VALUES * VALUE_BYTES);
+    kv_encode(kv, &bytes);
+    struct kv_loader *loader = new_loader();
+    size_t told_bytes = 0, told_at = 0;
+    uintptr_t end = 0;
+
+    for (size_t at = 0; at < bytes.count; at += VALUE_BYTES) {
+        size_t count = MIN((size_t)VALUE_BYTES, bytes.count - at);
+        assert_int_equal(kv_loader_feed(loader, bytes_of(bytes.data + at, count)), ST_OK);
+        struct mem_room room = kv_loader_take_room(loader, ROOM_BYTES);
+        assert_true(room.bytes_count <= ROOM_BYTES);
+        if (room.bytes_count == 0)
+            continue;
+        if (told_bytes == 0)
+            told_at = at;
+        assert_true(room.begin >= end || room.begin + room.bytes_count <= end - ROOM_BYTES);
+        end = room.begin + room.bytes_count;
+        told_bytes += room.bytes_count;
+        mem_make_ready(room);
+    }
+
+    assert_true(told_at >= 10 * MIB); /* a little of it is not worth a hint */
+    assert_true(told_bytes >= MEM_EXPECT_BYTES_MAX);
+    assert_int_equal(kv_loader_finish(loader, &made), ST_OK);
+    assert_true(kv_digest(made) == kv_digest(kv));
+    kv_free(made);
+    buf_release(&bytes);
+    mem_free(value);
+    fixture_free(kv);
+}
+
 static void every_truncation_is_short_however_it_is_fed(void **state)
 {
     (void)state;
@@ -244,6 +291,7 @@ int main(void)
         cmocka_unit_test(pieces_of_every_size_make_the_same_state),
         cmocka_unit_test(what_was_loaded_goes_on_as_the_one_it_was_made_of),
         cmocka_unit_test(the_largest_item_is_loaded_from_any_pieces),
+        cmocka_unit_test(rooms_are_told_once_and_only_of_a_large_state),
         cmocka_unit_test(every_truncation_is_short_however_it_is_fed),
         cmocka_unit_test(no_change_of_a_byte_goes_unnoticed_however_it_is_fed),
         cmocka_unit_test(a_failure_stays),

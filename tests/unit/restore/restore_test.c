@@ -128,7 +128,7 @@ static bool open_directory(struct env *env, struct found *found)
     *found = (struct found){0};
     if (meta_load(env, &found->meta, &error) != ST_OK)
         return false;
-    struct snapfile_sink sink = {on_begin, on_feed, NULL, found};
+    struct snapfile_sink sink = {.begin = on_begin, .feed = on_feed, .ctx = found};
     assert_int_equal(snapfile_load_newest(env, found->meta.cluster_id, &sink, &found->info, &error),
                      ST_OK);
     assert_int_equal(kv_loader_finish(found->loader, &found->kv), ST_OK);

@@ -182,6 +182,60 @@ static void damage_to_all_of_them_is_lost_data(void **state)
     disk_env_free(env);
 }
 
+/* Whichever read it is, and however many lie ahead of it: an older snapshot is not loaded instead,
+ * for the next start may be able to read this one. */
+static void a_read_error_is_not_taken_for_damage(void **state)
+{
+    (void)state;
+    struct env *env = disk_env_new(1);
+    write_ok(env, 5, 10000);
+    struct source source = source_of(300, 5 * SNAPFILE_UNIT_BYTES_MAX, 100000);
+    assert_int_equal(write_one(env, &source, 300, 0), ST_OK);
+    uint64_t ops = disk_env_ops(env);
+    struct loaded whole = {0};
+    assert_int_equal(load(env, &whole), ST_OK);
+    uint64_t load_ops = disk_env_ops(env) - ops, cannot_read_count = 0;
+
+    for (uint64_t op = 1; op <= load_ops; op++) {
+        struct loaded loaded = {0};
+        disk_env_fail_at(env, disk_env_ops(env) + op, ST_IO);
+
+        enum status status = load(env, &loaded);
+
+        assert_int_equal(loaded.damaged_count, 0);
+        assert_true(loaded.begun_count == 0 || loaded.last.index == 300);
+        assert_true(status == ST_IO || (status == ST_OK && loaded.count == whole.count));
+        bool is_read = strstr(loaded.error.text, "cannot read") != NULL;
+        assert_true(!is_read || status == ST_IO);
+        cannot_read_count += is_read;
+    }
+    assert_true(cannot_read_count >= 6); /* each window of the newest */
+    disk_env_free(env);
+}
+
+/* Without threads: what lies behind the end of the matter is not even read. */
+static void nothing_is_read_behind_what_ends_the_loading(void **state)
+{
+    (void)state;
+    char path[64];
+    struct env *env = disk_env_new(1);
+    struct source source = source_of(5, 9 * SNAPFILE_UNIT_BYTES_MAX, 100000);
+    assert_int_equal(write_one(env, &source, 5, 0), ST_OK);
+    uint64_t before = disk_env_ops(env);
+    struct loaded loaded = {0};
+    assert_int_equal(load(env, &loaded), ST_OK);
+    uint64_t whole_ops = disk_env_ops(env) - before;
+
+    uint8_t byte = (uint8_t)~disk_env_peek(env, path_of(5, ".snap", path)).data[600000];
+    disk_env_poke(env, path, 600000, bytes_of(&byte, 1)); /* in the third of ten blocks */
+    before = disk_env_ops(env);
+    loaded = (struct loaded){0};
+    assert_int_equal(load(env, &loaded), ST_CORRUPT);
+
+    assert_true(disk_env_ops(env) - before <= whole_ops - 6);
+    disk_env_free(env);
+}
+
 static void the_snapshot_of_another_cluster_or_version_is_refused(void **state)
 {
     struct env *env = disk_env_new(1);
@@ -440,6 +494,8 @@ int main(void)
         cmocka_unit_test(the_newest_whole_one_is_loaded),
         cmocka_unit_test(content_that_its_reader_refuses_is_damage),
         cmocka_unit_test(damage_to_all_of_them_is_lost_data),
+        cmocka_unit_test(a_read_error_is_not_taken_for_damage),
+        cmocka_unit_test(nothing_is_read_behind_what_ends_the_loading),
         cmocka_unit_test(the_snapshot_of_another_cluster_or_version_is_refused),
         cmocka_unit_test(a_snapshot_under_another_name_is_damage),
         cmocka_unit_test(any_flipped_bit_is_damage),
