@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { REPLY_BYTES_MAX = 256 * 1024, EVENTS_MAX = 256 };
+enum { REPLY_BYTES_MAX = 1024 * 1024, EVENTS_MAX = 256 };
 
 struct connection {
     int fd;

@@ -180,13 +180,13 @@ MINIKV_API void minikv_close(struct minikv *kv);
 /* ---- one request ---- */
 
 enum minikv_op {
-    MINIKV_PUT = 1, /* key, value, condition */
-    MINIKV_GET,     /* key, is_stale */
+    MINIKV_PUT = 1, /* key, value, condition, lease */
+    MINIKV_GET,     /* key, revision, is_stale */
     MINIKV_DELETE,  /* key, condition */
     MINIKV_INCR,    /* key, by */
     MINIKV_LIST,    /* range, is_stale */
-    MINIKV_CALL     /* method, target, value as body: any request of docs/http-api.md. Without an
-                       `identity` of the caller's own it is none of the session's writes */
+    MINIKV_CALL     /* method, target, value as body: any request of docs/http-api.md. It is one of
+                       the session's writes, carried out once, if `is_once` says so */
 };
 
 enum minikv_condition {
@@ -202,6 +202,9 @@ struct minikv_range {
     struct minikv_bytes end;    /* exclusive; empty: to the last */
     struct minikv_bytes after;  /* exclusive start: `next` of the page before */
     unsigned limit;             /* of one page; 0: the server's */
+    uint64_t revision;          /* as it was then; 0: as it is. For the pages of one listing:
+                                   `revision` of the first one's result */
+    bool is_descending;         /* from the last to the first; `after` is what lies behind */
     bool keys_only;
 };
 
@@ -209,13 +212,16 @@ struct minikv_request {
     enum minikv_op op;
     struct minikv_bytes key, value;
     enum minikv_condition condition;
-    uint64_t revision;
+    uint64_t revision; /* of the condition; MINIKV_GET: as the key was then; 0: as it is */
+    uint64_t lease;    /* that the key goes with; 0: none, the key stays */
     int64_t by;
     bool is_stale; /* any node's own state, however old */
     struct minikv_range range;
     const char *method, *target; /* MINIKV_CALL; the target is percent-encoded */
     bool is_repeatable;          /* MINIKV_CALL: doing it twice is as good as once */
-    unsigned timeout_ms;         /* 0: the client's */
+    bool is_once; /* MINIKV_CALL: it takes an identity, and is to have the session's: a transaction,
+                     a lease granted or revoked */
+    unsigned timeout_ms; /* 0: the client's */
     /* A write of the caller's own identity instead of the session's; client "": the session's. */
     struct minikv_identity identity;
 };

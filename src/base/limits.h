@@ -24,14 +24,39 @@ enum {
     LIMIT_LIST_BYTES = 4 * MIB,           /* of one page */
     LIMIT_STATE_BYTES_DEFAULT_MIB = 8192, /* keys and values; writes are refused beyond */
 
+    /* The past of the data. What commands come to depends on these: the same on all nodes. */
+    LIMIT_PAST_EVENTS = 256 * 1024, /* changes of keys whose revisions stay readable */
+    LIMIT_PAST_MIB = 256,           /* of replaced versions and deleted keys */
+    LIMIT_PAST_MINUTES = 60,        /* of log time */
+
+    /* Transactions: the same on all nodes */
+    LIMIT_TXN_COMPARES = 128,             /* in one list */
+    LIMIT_TXN_OPERATIONS = 128,           /* in one list */
+    LIMIT_TXN_DEPTH = 8,                  /* of transactions in each other; 1: none in it */
+    LIMIT_TXN_IN_ALL = 1024,              /* compares, and operations, in all lists together */
+    LIMIT_TXN_RESULTS_BYTES = 1280 * KIB, /* of what one comes to, as docs/formats/txn.md has it */
+    LIMIT_TXN_DELETES = 65536,            /* keys that one deletes */
+    LIMIT_TXN_STEPS = 512 * 1024,         /* keys that one looks at, so that none takes long */
+
+    /* Leases: the same on all nodes */
+    LIMIT_LEASES = 1024 * 1024,
+    LIMIT_LEASE_KEYS = 65536,    /* of one lease */
+    LIMIT_LEASE_RENEWALS = 1024, /* in one command */
+    LIMIT_LEASES_EXPIRED =
+        65536, /* leases and keys that one command takes away; one lease always */
+    LIMIT_LEASE_TTL_SECONDS = 365 * 24 * 3600,
+
     /* Exactly once. What commands come to depends on these: the same on all nodes of a cluster. */
     LIMIT_SESSIONS = 4 * 1024 * 1024, /* clients and keys remembered; new ones are refused */
     LIMIT_SESSIONS_MIB = 2048,        /* of all of them, as src/kv/session.h counts it */
     LIMIT_SESSION_WINDOW = 1024,      /* sequences up to the highest seen that are remembered */
     LIMIT_SESSIONS_EXPIRED = 1024,    /* forgotten by one command, so that none takes long */
+    LIMIT_REMEMBERED_RESULT_BYTES = 64 * KIB, /* results of one transaction with an identity */
+    LIMIT_SESSION_RESULTS_BYTES = 512 * KIB,  /* remembered results of one client's transactions */
 
     /* Commands and entries */
     LIMIT_COMMAND_BYTES = LIMIT_KEY_BYTES + LIMIT_VALUE_BYTES + 1024,
+    LIMIT_TXN_BYTES = LIMIT_COMMAND_BYTES - 512,  /* of a transaction, beside the head */
     LIMIT_ENTRY_BYTES = LIMIT_COMMAND_BYTES + 64, /* payload: origin, stamp and command */
     LIMIT_PROPOSALS = 4096,                       /* one PROPOSE event */
 
@@ -79,10 +104,12 @@ enum {
     LIMIT_FETCHES = 64,                     /* asked for by all peers and not answered */
 
     /* Requests */
-    LIMIT_REQUESTS = 65536,  /* submitted to the node and not answered */
-    LIMIT_HELD = 16384,      /* of these, waiting for a leader */
-    LIMIT_VERIFYING = 64,    /* announcements whose address is being asked who it is */
-    LIMIT_READ_BATCHES = 64, /* batches of reads waiting for an index or for its apply */
+    LIMIT_REQUESTS = 65536,         /* submitted to the node and not answered */
+    LIMIT_HELD = 16384,             /* of these, waiting for a leader */
+    LIMIT_ANSWERS_BYTES = 64 * MIB, /* results of transactions, not yet told to a front door */
+    LIMIT_RENEWALS = 16384,         /* keep-alives of leases, taken on and not answered */
+    LIMIT_VERIFYING = 64,           /* announcements whose address is being asked who it is */
+    LIMIT_READ_BATCHES = 64,        /* batches of reads waiting for an index or for its apply */
 
     /* HTTP */
     LIMIT_CONNECTIONS = 12000,
@@ -94,13 +121,21 @@ enum {
     LIMIT_REPLY_QUEUE_BYTES = 8 * MIB, /* of one connection; reading stops beyond */
     LIMIT_BODIES_BYTES = 512 * MIB,    /* request bodies of all connections together */
     LIMIT_REPLIES_BYTES = 512 * MIB,   /* replies that connections have not yet taken, together */
-    LIMIT_EXCHANGES = 131072,          /* requests of all connections, being read or answered */
-    LIMIT_REPLY_BYTES = 8 * MIB,       /* one reply: a value of control characters, escaped */
-    LIMIT_SPARE_EXCHANGES = 1024,      /* kept for the next request, each with its buffers */
-    LIMIT_SPARE_BYTES = 16 * KIB,      /* a buffer larger than this is not kept */
-    LIMIT_VERIFICATIONS = 16,          /* announced addresses being asked who they are */
-    LIMIT_ASK_BYTES = 4 * KIB,         /* read from an address that this node asks */
-    LIMIT_BACKUPS = 4,                 /* being sent to clients, or waiting for their snapshot */
+    LIMIT_SOURCE_QUEUE_BYTES = 128 * KIB, /* of a long body; more of it is made below that */
+    LIMIT_SOURCES_BYTES = 256 * MIB,      /* of LIMIT_REPLIES_BYTES; long bodies wait beyond */
+    LIMIT_WATCHERS = 11000,               /* of one node; the other connections are for requests */
+    LIMIT_EXCHANGES = 131072,             /* requests of all connections, being read or answered */
+    LIMIT_REPLY_BYTES = 8 * MIB,          /* one reply: a value of control characters, escaped */
+    LIMIT_SPARE_EXCHANGES = 1024,         /* kept for the next request, each with its buffers */
+    LIMIT_SPARE_BYTES = 16 * KIB,         /* a buffer larger than this is not kept */
+    LIMIT_VERIFICATIONS = 16,             /* announced addresses being asked who they are */
+    LIMIT_ASK_BYTES = 4 * KIB,            /* read from an address that this node asks */
+    LIMIT_WALKS = 64,                     /* listings as lines, and counts, under way */
+    LIMIT_WALK_SLICES = 4,                /* of all of them, in one turn of the loop */
+    LIMIT_COUNT_KEYS = 4096,              /* looked at in one slice of a count */
+    LIMIT_LINES = 1000,                   /* in one slice of a listing, and … */
+    LIMIT_LINES_BYTES = 64 * KIB,         /* … bytes, or one line */
+    LIMIT_BACKUPS = 4,                    /* being sent to clients, or waiting for their snapshot */
     LIMIT_BACKUP_PIECE_BYTES = 128 * KIB, /* of the file in memory, for each of these */
 };
 
@@ -112,5 +147,7 @@ static_assert(LIMIT_VALUE_BYTES * 6 + LIMIT_KEY_BYTES * 6 + 1024 <= LIMIT_REPLY_
                   LIMIT_LIST_BYTES <= LIMIT_REPLY_BYTES,
               "any value, and any page, fits a reply");
 static_assert(LIMIT_VALUE_BYTES / 3 * 4 + 8192 <= LIMIT_BODY_BYTES, "a value fits a body");
+static_assert(LIMIT_TXN_RESULTS_BYTES * 6 + 128 * KIB <= LIMIT_REPLY_BYTES,
+              "what a transaction comes to fits a reply, all of it escaped");
 
 #endif

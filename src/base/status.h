@@ -24,6 +24,7 @@ enum exit_code {
     EXIT_CODE_CONDITION = 4,   /* a compare-and-set did not hold */
     EXIT_CODE_UNAVAILABLE = 5, /* not applied; the cluster could not take it now */
     EXIT_CODE_UNKNOWN = 6,     /* may or may not have been applied */
+    EXIT_CODE_LOST = 7,        /* a lease ended that was to be kept, and what stood under it */
     EXIT_CODE_LOCKED = 10,     /* minikvd: the data directory is in use */
     EXIT_CODE_STORAGE = 11,    /* minikvd: a write or sync failed; the node stopped */
     EXIT_CODE_CORRUPT = 12,    /* minikvd: synced data is damaged */
@@ -57,6 +58,14 @@ enum exit_code {
     X(SESSION_EXPIRED, "session-expired", 410, NONE, NEVER, FAILURE, "the session has expired")    \
     X(IDENTITY_REUSED, "identity-reused", 422, NONE, NEVER, USAGE,                                 \
       "another request had this identity")                                                         \
+    X(LEASE_NOT_FOUND, "lease-not-found", 404, NONE, NEVER, NOT_FOUND, "no such lease")            \
+    X(LEASE_EXISTS, "lease-exists", 409, NONE, NEVER, FAILURE, "the lease exists already")         \
+    X(LEASES_FULL, "leases-full", 503, NONE, LATER, UNAVAILABLE,                                   \
+      "there are as many leases, or keys of one, as there may be")                                 \
+    X(DUPLICATE_KEY, "duplicate-key", 400, NONE, NEVER, USAGE,                                     \
+      "a transaction changes a key twice")                                                         \
+    X(TXN_TOO_LARGE, "txn-too-large", 413, NONE, NEVER, USAGE,                                     \
+      "a transaction is, reads or deletes more than one may")                                      \
     X(STATE_FULL, "state-full", 507, NONE, LATER, UNAVAILABLE, "the memory limit is reached")      \
     /* The request itself is wrong. */                                                             \
     X(BAD_REQUEST, "bad-request", 400, NONE, NEVER, USAGE, "malformed request")                    \

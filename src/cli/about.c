@@ -1,7 +1,7 @@
 /* What minikv says about itself: help, manual page, completion, version. */
 #include <string.h>
 
-#include "cli/arguments.h"
+#include "cli/options.h"
 #include "program/manual.h"
 
 /* What the codes of base/status.h mean at this command line. */
@@ -13,12 +13,15 @@ static const struct {
     {EXIT_CODE_FAILURE,
      "failed for a reason without a code of its own; audit: violated; doctor: something is wrong"},
     {EXIT_CODE_USAGE, "the command line, or the request made from it, is malformed"},
-    {EXIT_CODE_NOT_FOUND, "no such key or member"},
-    {EXIT_CODE_CONDITION, "the condition (--if-rev, --if-absent) did not hold; nothing changed"},
+    {EXIT_CODE_NOT_FOUND, "no such key, lease or member"},
+    {EXIT_CODE_CONDITION,
+     "the condition (--if-rev, --if-absent) did not hold, and nothing changed; txn: the "
+     "comparison did not"},
     {EXIT_CODE_UNAVAILABLE,
      "no node could take it in time; what was sent certainly changed nothing"},
     {EXIT_CODE_UNKNOWN,
      "the write may or may not have happened, or may still happen; minikv outcome tells"},
+    {EXIT_CODE_LOST, "lock, elect, lease keep: the lease was lost, and the lock with it"},
     {EXIT_CODE_LOCKED, "audit, restore: a node runs on the directory"},
     {EXIT_CODE_STORAGE, "audit, restore: a file cannot be read or written"},
     {EXIT_CODE_CORRUPT, "audit: a log is damaged; restore: the backup is"},
@@ -36,10 +39,10 @@ static void describe_option(struct manual *manual, enum cli_option option)
     manual_item(manual, term, row->help);
 }
 
-static void describe_options(struct manual *manual, uint32_t options)
+static void describe_options(struct manual *manual, uint64_t options)
 {
     for (int i = 0; i < CLI_OPTIONS_COUNT; i++)
-        if ((options & 1u << i) != 0)
+        if ((options & CLI_OPTION_BIT(i)) != 0)
             describe_option(manual, (enum cli_option)i);
 }
 
@@ -47,7 +50,7 @@ static void describe_commands(struct manual *manual)
 {
     for (size_t i = 0; i < command_table_count; i++) {
         const struct cli_command *command = &command_table[i];
-        char term[96], text[1024];
+        char term[96], text[1536];
         (void)snprintf(term, sizeof term, "%s%s%s", command->name, *command->arguments ? " " : "",
                        command->arguments);
         (void)snprintf(text, sizeof text, "%c%s.%s%s", command->summary[0] - 'a' + 'A',
@@ -66,7 +69,7 @@ static void describe_program(struct manual *manual)
     manual_section(manual, "Commands");
     describe_commands(manual);
     manual_section(manual, "Options");
-    describe_options(manual, UINT32_MAX);
+    describe_options(manual, UINT64_MAX);
     manual_section(manual, "Environment");
     manual_item(manual, "MINIKV_ENDPOINTS", "Nodes to talk to when --endpoints is not given.");
     manual_section(manual, "How a request finds its way");
@@ -127,10 +130,10 @@ enum exit_code about_version(struct cli *cli)
     return EXIT_CODE_OK;
 }
 
-static void print_option_words(uint32_t options)
+static void print_option_words(uint64_t options)
 {
     for (size_t i = 0; i < CLI_OPTIONS_COUNT; i++)
-        if ((options & 1u << i) != 0)
+        if ((options & CLI_OPTION_BIT(i)) != 0)
             printf(" --%s", option_rows[i].name);
 }
 

@@ -4,14 +4,6 @@
 
 #include "cli/cli.h"
 
-struct option_row {
-    const char *name;
-    char letter;          /* 0: none */
-    const char *argument; /* NULL: a flag */
-    const char *help;
-};
-extern const struct option_row option_rows[CLI_OPTIONS_COUNT];
-
 /* Borrows `argv`, whose order changes. `endpoints` is the text of MINIKV_ENDPOINTS or NULL.
  * return   ST_OK; ST_BAD_REQUEST with `error` */
 MUST_CHECK enum status arguments_read(struct cli *cli, int argc, char **argv, const char *endpoints,

@@ -106,18 +106,33 @@ enum exit_code ask_perform(struct cli *cli, const struct minikv_request *request
     return exit_code_of(result);
 }
 
-enum exit_code ask_call(struct cli *cli, const char *method, const char *target, json_t *body,
-                        struct minikv_result *result)
+/* Gives `body` back. */
+static enum exit_code call(struct cli *cli, struct minikv_request *request, json_t *body,
+                           struct minikv_result *result)
 {
     char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-    struct minikv_request request = {
-        .op = MINIKV_CALL, .method = method, .target = target, .is_repeatable = true};
+    request->op = MINIKV_CALL;
     if (text != NULL)
-        request.value = minikv_text(text);
-    enum exit_code code = ask_perform(cli, &request, result);
+        request->value = minikv_text(text);
+    enum exit_code code = ask_perform(cli, request, result);
     json_decref(body);
     free(text);
     return code;
+}
+
+enum exit_code ask_call(struct cli *cli, const char *method, const char *target, json_t *body,
+                        struct minikv_result *result)
+{
+    struct minikv_request request = {.method = method, .target = target, .is_repeatable = true};
+    return call(cli, &request, body, result);
+}
+
+enum exit_code ask_once(struct cli *cli, const char *method, const char *target, json_t *body,
+                        struct minikv_result *result)
+{
+    struct minikv_request request = {
+        .method = method, .target = target, .is_once = true, .identity = cli->identity};
+    return call(cli, &request, body, result);
 }
 
 json_t *ask_json(const struct cli *cli, const struct minikv_result *result)
@@ -172,6 +187,21 @@ void ask_set_bytes(json_t *item, const char *name, struct bytes bytes)
     base64_put(&base64, bytes);
     (void)json_object_set_new(item, base64_name, json_string(buf_text(&base64)));
     buf_release(&base64);
+}
+
+bool ask_take_bytes(const json_t *object, const char *name, struct buf *out)
+{
+    char base64_name[40];
+    const json_t *text = json_object_get(object, name);
+    if (json_is_string(text)) {
+        buf_put(out, bytes_of(json_string_value(text), json_string_length(text)));
+        return !out->is_full;
+    }
+    (void)snprintf(base64_name, sizeof base64_name, "%s_base64", name);
+    const json_t *base64 = json_object_get(object, base64_name);
+    return json_is_string(base64) &&
+           base64_decode(bytes_of(json_string_value(base64), json_string_length(base64)), out) ==
+               ST_OK;
 }
 
 json_t *ask_json_of_item(const struct minikv_item *item, bool keys_only)

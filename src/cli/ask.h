@@ -13,6 +13,9 @@ enum exit_code ask_perform(struct cli *cli, const struct minikv_request *request
  * given back here; NULL: none. */
 enum exit_code ask_call(struct cli *cli, const char *method, const char *target, json_t *body,
                         struct minikv_result *result);
+/* The same for a write, which takes effect once however often it is sent. */
+enum exit_code ask_once(struct cli *cli, const char *method, const char *target, json_t *body,
+                        struct minikv_result *result);
 /* GET of `target`, whose answer is a JSON object; `out_json` is the caller's to give back. */
 enum exit_code ask_for_json(struct cli *cli, const char *target, json_t **out_json);
 /* The JSON object in the body; NULL, with a word on standard error, when there is none. The caller
@@ -27,6 +30,9 @@ void ask_put_encoded(struct buf *target, struct bytes bytes);
 bool ask_is_text(struct bytes bytes); /* UTF-8, as JSON has it */
 /* Sets member `name` to the text, or `name`_base64 when the bytes are no text. */
 void ask_set_bytes(json_t *item, const char *name, struct bytes bytes);
+/* Appends what member `name` or `name`_base64 holds; false when neither is there, or not as it
+ * should be. */
+bool ask_take_bytes(const json_t *object, const char *name, struct buf *out);
 /* A key with value and revisions, as the cluster's own JSON has it. */
 json_t *ask_json_of_item(const struct minikv_item *item, bool keys_only);
 /* Prints on one line and gives it back; main looks at the state of standard output. */

@@ -29,6 +29,7 @@ static enum exit_code refuse(const char *path, enum status status, const struct 
     case EXIT_CODE_CONDITION:
     case EXIT_CODE_UNAVAILABLE:
     case EXIT_CODE_UNKNOWN:
+    case EXIT_CODE_LOST:
     case EXIT_CODE_STORAGE:
         break;
     }

@@ -37,12 +37,17 @@ static void put_left(struct buf *out, uint64_t seconds)
                    (unsigned long long)(seconds % 60));
 }
 
+static void put_front(struct buf *out, uint64_t count, uint64_t of)
+{
+    unsigned percent = of == 0 ? 0 : (unsigned)((double)MIN(count, of) / (double)of * 100);
+    buf_put_u8(out, '[');
+    bar_put_blocks(out, count, of, BAR_WIDTH, '-');
+    buf_printf(out, "] %3u%%  ", percent);
+}
+
 void bar_put_progress(struct buf *out, uint64_t bytes, uint64_t of, uint64_t rate)
 {
-    unsigned percent = of == 0 ? 0 : (unsigned)((double)MIN(bytes, of) / (double)of * 100);
-    buf_put_u8(out, '[');
-    bar_put_blocks(out, bytes, of, BAR_WIDTH, '-');
-    buf_printf(out, "] %3u%%  ", percent);
+    put_front(out, bytes, of);
     bar_put_bytes(out, bytes);
     buf_put_text(out, " of ");
     bar_put_bytes(out, of);
@@ -52,6 +57,16 @@ void bar_put_progress(struct buf *out, uint64_t bytes, uint64_t of, uint64_t rat
     bar_put_bytes(out, rate);
     buf_put_text(out, "/s  ");
     put_left(out, (of - MIN(bytes, of) + rate - 1) / rate);
+}
+
+void bar_put_count(struct buf *out, uint64_t count, uint64_t of, uint64_t rate, const char *unit)
+{
+    put_front(out, count, of);
+    buf_printf(out, "%llu of %llu %s", (unsigned long long)count, (unsigned long long)of, unit);
+    if (rate == 0)
+        return;
+    buf_printf(out, "  %llu %s/s  ", (unsigned long long)rate, unit);
+    put_left(out, (of - MIN(count, of) + rate - 1) / rate);
 }
 
 /* ---- on the terminal ---- */
@@ -79,18 +94,21 @@ void bar_say(struct bar *bar, const char *text)
     draw(bar);
 }
 
-void bar_show(struct bar *bar, uint64_t bytes, uint64_t now_ms)
+void bar_show(struct bar *bar, uint64_t count, uint64_t now_ms)
 {
     if (bar->started_ms == 0)
         bar->started_ms = now_ms;
     if (!bar->is_on || now_ms < bar->next_ms)
         return;
-    uint64_t age_ms = now_ms - bar->started_ms;
+    uint64_t age_ms = now_ms - bar->started_ms, rate = 0;
+    if (age_ms >= FIRST_RATE_MS)
+        rate = (uint64_t)((double)count * 1000 / (double)age_ms);
     bar->next_ms = now_ms + REDRAW_MS;
     buf_reset(&bar->line);
-    bar_put_progress(&bar->line, bytes, bar->of,
-                     age_ms < FIRST_RATE_MS ? 0
-                                            : (uint64_t)((double)bytes * 1000 / (double)age_ms));
+    if (bar->unit != NULL)
+        bar_put_count(&bar->line, count, bar->of, rate, bar->unit);
+    else
+        bar_put_progress(&bar->line, count, bar->of, rate);
     draw(bar);
 }
 

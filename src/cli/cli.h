@@ -16,7 +16,7 @@
 
 enum cli_output { CLI_OUTPUT_DEFAULT, CLI_OUTPUT_PLAIN, CLI_OUTPUT_TABLE, CLI_OUTPUT_JSON };
 
-/* Options, in the order of the table in arguments.c. */
+/* Options, in the order of the table in options.c. */
 enum cli_option {
     CLI_OPTION_ENDPOINTS,
     CLI_OPTION_OUTPUT,
@@ -29,6 +29,18 @@ enum cli_option {
     CLI_OPTION_BY,
     CLI_OPTION_LIMIT,
     CLI_OPTION_KEYS_ONLY,
+    CLI_OPTION_LONG,
+    CLI_OPTION_COUNT,
+    CLI_OPTION_DESC,
+    CLI_OPTION_REV,
+    CLI_OPTION_PREFIX,
+    CLI_OPTION_LEASE,
+    CLI_OPTION_TTL,
+    CLI_OPTION_FROM,
+    CLI_OPTION_PREV,
+    CLI_OPTION_EXEC,
+    CLI_OPTION_OBSERVE,
+    CLI_OPTION_SKIP,
     CLI_OPTION_REMOVE,
     CLI_OPTION_CLIENT,
     CLI_OPTION_SEQUENCE,
@@ -46,7 +58,8 @@ enum cli_option {
     CLI_OPTION_VERSION,
     CLI_OPTIONS_COUNT
 };
-#define CLI_BIT(option) (1u << CLI_OPTION_##option)
+#define CLI_OPTION_BIT(option) (UINT64_C(1) << (option))
+#define CLI_BIT(name)          CLI_OPTION_BIT(CLI_OPTION_##name)
 
 struct cli_connect {
     struct address endpoints[MINIKV_ENDPOINTS_MAX];
@@ -61,12 +74,13 @@ struct cli {
 
     struct cli_connect connect;
     enum cli_output output;
-    bool is_verbose, is_stale, is_raw, if_absent, keys_only, removes, seals, watches, is_man;
+    bool is_verbose, is_stale, is_raw, if_absent, keys_only, is_long, counts, is_descending;
+    bool wants_prev, executes, observes, removes, seals, watches, is_man;
     bool wants_help, wants_version;
-    const char *if_rev;              /* digits; NULL: not given */
-    const char *by;                  /* an integer; NULL: not given */
-    const char *limit;               /* digits; NULL: not given */
-    const char *dir;                 /* NULL: not given */
+    uint64_t if_rev, limit, rev, lease, from, skip, ttl_ms; /* 0: not given */
+    const char *by;                                         /* an integer; NULL: not given */
+    const char *prefix;                                     /* NULL: not given */
+    const char *dir;                                        /* NULL: not given */
     const char *key;                 /* an Idempotency-Key; NULL: not given */
     struct minikv_identity identity; /* --client and --sequence; client "": not given */
     unsigned node;                   /* --id; 0: not given */
@@ -76,6 +90,7 @@ struct cli {
     unsigned base_port;
 
     struct minikv *kv; /* open when a command runs */
+    int passed_on;     /* exit code of a command run for the user, which is ours then; -1: none */
 };
 
 struct cli_command {
@@ -83,8 +98,9 @@ struct cli_command {
     const char *arguments; /* as the help shows them */
     const char *summary;
     const char *details; /* sentences for the manual; "" when the summary says all */
-    uint32_t options;    /* bits of enum cli_option, beside those that go with every command */
+    uint64_t options;    /* bits of enum cli_option, beside those that go with every command */
     size_t arguments_min, arguments_max;
+    bool prefix_is_key; /* --prefix stands for the first argument */
     enum exit_code (*run)(struct cli *cli);
 };
 
@@ -103,12 +119,20 @@ enum exit_code data_get(struct cli *cli);
 enum exit_code data_del(struct cli *cli);
 enum exit_code data_incr(struct cli *cli);
 enum exit_code keys_ls(struct cli *cli);
+enum exit_code txn_run(struct cli *cli);
+enum exit_code txn_compact(struct cli *cli);
+enum exit_code watch_run(struct cli *cli);
+enum exit_code lease_run(struct cli *cli);
+enum exit_code lock_run(struct cli *cli);
+enum exit_code elect_run(struct cli *cli);
+enum exit_code export_run(struct cli *cli);
+enum exit_code import_run(struct cli *cli);
 enum exit_code cluster_status(struct cli *cli);
 enum exit_code cluster_members(struct cli *cli);
 enum exit_code cluster_announce(struct cli *cli);
 enum exit_code cluster_transfer(struct cli *cli);
 enum exit_code member_run(struct cli *cli);
-enum exit_code watch_run(struct cli *cli); /* of cluster_status, with --watch */
+enum exit_code screen_run(struct cli *cli); /* of cluster_status, with --watch */
 enum exit_code doctor_run(struct cli *cli);
 enum exit_code backup_run(struct cli *cli);
 enum exit_code restore_run(struct cli *cli);

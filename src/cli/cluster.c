@@ -101,7 +101,7 @@ static bool has_leader(const json_t *nodes)
 enum exit_code cluster_status(struct cli *cli)
 {
     if (cli->watches)
-        return watch_run(cli);
+        return screen_run(cli);
     json_t *nodes = nodes_ask_all(cli, nodes_deadline_ms(cli));
     if (nodes == NULL)
         return EXIT_CODE_UNAVAILABLE;

@@ -1,11 +1,13 @@
-/* Commands on one key: put, get, del, incr. */
-#include <errno.h>
+/* Commands on one key: put, get, del, incr. With --prefix, get and del are of many. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "cli/ask.h"
 #include "cli/cli.h"
+#include "cli/input.h"
+#include "cli/keys.h"
+#include "cli/lease.h"
 #include "cli/table.h"
 
 /* ---- writes ---- */
@@ -15,97 +17,117 @@ static struct minikv_request request_for(const struct cli *cli, enum minikv_op o
 {
     struct minikv_request request = {
         .op = op, .key = minikv_text(cli->arguments[0]), .identity = cli->identity};
-    if (cli->if_rev != NULL) {
+    if (cli->if_rev != 0) {
         request.condition = MINIKV_IF_REVISION;
-        request.revision = strtoull(cli->if_rev, NULL, 10);
+        request.revision = cli->if_rev;
     } else if (cli->if_absent) {
         request.condition = MINIKV_IF_ABSENT;
     }
     return request;
 }
 
-/* `revision` 0: the change has none to show. */
-static void print_change(const struct cli *cli, uint64_t revision)
+/* `revision` 0: the change has none to show; `lease` likewise. */
+static void print_change(const struct cli *cli, uint64_t revision, uint64_t lease)
 {
     if (cli->output == CLI_OUTPUT_JSON) {
         json_t *change = json_object();
         ask_set_bytes(change, "key", bytes_of_text(cli->arguments[0]));
         if (revision != 0)
             (void)json_object_set_new(change, "mod_revision", json_integer((json_int_t)revision));
+        if (lease != 0)
+            (void)json_object_set_new(change, "lease", json_integer((json_int_t)lease));
         ask_print_json(change);
-    } else if (revision != 0)
-        printf("ok, revision %llu\n", (unsigned long long)revision);
-    else
-        puts("ok");
-}
-
-static bool read_stream(FILE *file, const char *name, struct buf *out)
-{
-    size_t count = 1;
-    while (count != 0 && buf_reserve(out, 64 * KIB)) {
-        count = fread(out->data + out->count, 1, 64 * KIB, file);
-        out->count += count;
+        return;
     }
-    if (ferror(file)) {
-        fprintf(stderr, "minikv: put: %s: %s\n", name, strerror(errno));
-        return false;
-    }
-    if (count != 0) {
-        fprintf(stderr, "minikv: put: %s: a value has at most %u bytes\n", name, LIMIT_VALUE_BYTES);
-        return false;
-    }
-    return true;
+    fputs("ok", stdout);
+    if (revision != 0)
+        printf(", revision %llu", (unsigned long long)revision);
+    if (lease != 0)
+        printf(", lease %llu", (unsigned long long)lease);
+    putchar('\n');
 }
 
 /* The value as the command line names it: itself, "-" or "@FILE". */
-static bool read_value(const char *text, struct buf *out)
+static bool read_value(const struct cli *cli, const char *text, struct buf *out)
 {
-    if (strcmp(text, "-") == 0)
-        return read_stream(stdin, "standard input", out);
-    if (*text != '@') {
-        buf_put_text(out, text);
-        return true;
-    }
-    FILE *file = fopen(text + 1, "re");
-    if (file == NULL) {
-        fprintf(stderr, "minikv: put: %s: %s\n", text + 1, strerror(errno));
-        return false;
-    }
-    bool is_read = read_stream(file, text + 1, out);
-    (void)fclose(file); /* only read */
-    return is_read;
+    if (strcmp(text, "-") == 0 || *text == '@')
+        return input_read(cli, *text == '@' ? text + 1 : text, LIMIT_VALUE_BYTES, "a value", out);
+    buf_put_text(out, text);
+    return true;
 }
 
-static enum exit_code put_value(struct cli *cli, struct bytes value)
+static enum exit_code put_value(struct cli *cli, struct bytes value, uint64_t lease)
 {
     struct minikv_result result;
     struct minikv_request request = request_for(cli, MINIKV_PUT);
     request.value = (struct minikv_bytes){value.data, value.count};
+    request.lease = lease;
     enum exit_code code = ask_perform(cli, &request, &result);
     if (code == EXIT_CODE_OK)
-        print_change(cli, result.revision);
+        print_change(cli, result.revision, lease);
     minikv_result_release(&result);
+    return code;
+}
+
+/* Under a lease made for it, which goes again if the value has certainly not been stored. */
+static enum exit_code put_for_a_time(struct cli *cli, struct bytes value)
+{
+    uint64_t lease;
+    enum exit_code code = lease_grant(cli, cli->ttl_ms, &lease);
+    if (code != EXIT_CODE_OK)
+        return code;
+    code = put_value(cli, value, lease);
+    if (code != EXIT_CODE_OK && code != EXIT_CODE_UNKNOWN)
+        (void)lease_revoke(cli, lease); /* if not: it expires */
     return code;
 }
 
 enum exit_code data_put(struct cli *cli)
 {
     struct buf value;
-    buf_init(&value, LIMIT_VALUE_BYTES + 64 * KIB); /* room to notice that it is too long */
+    buf_init(&value, INPUT_BYTES(LIMIT_VALUE_BYTES));
     enum exit_code code = EXIT_CODE_USAGE;
-    if (read_value(cli->arguments[1], &value))
-        code = put_value(cli, buf_bytes(&value));
+    if (read_value(cli, cli->arguments[1], &value))
+        code = cli->ttl_ms != 0 ? put_for_a_time(cli, buf_bytes(&value))
+                                : put_value(cli, buf_bytes(&value), cli->lease);
     buf_release(&value);
+    return code;
+}
+
+/* All of a prefix at one revision: a transaction. */
+static enum exit_code delete_prefix(struct cli *cli)
+{
+    struct minikv_result result;
+    json_t *range = json_object(), *answer = NULL;
+    ask_set_bytes(range, "prefix", bytes_of_text(cli->prefix));
+    enum exit_code code = ask_once(cli, "POST", "/v1/txn",
+                                   json_pack("{s:[{s:o}]}", "success", "delete", range), &result);
+    if (code == EXIT_CODE_OK && (answer = ask_json(cli, &result)) == NULL)
+        code = EXIT_CODE_FAILURE;
+    if (code == EXIT_CODE_OK) {
+        const json_t *first = json_array_get(json_object_get(answer, "results"), 0);
+        const json_t *deleted = json_object_get(first, "delete");
+        json_int_t count = json_integer_value(json_object_get(deleted, "deleted"));
+        json_int_t revision = json_integer_value(json_object_get(answer, "revision"));
+        if (cli->output == CLI_OUTPUT_JSON)
+            ask_print_json(json_pack("{s:I, s:I}", "deleted", count, "revision", revision));
+        else
+            printf("ok, %lld deleted\n", (long long)count);
+    }
+    json_decref(answer);
+    minikv_result_release(&result);
     return code;
 }
 
 enum exit_code data_del(struct cli *cli)
 {
+    if (cli->prefix != NULL)
+        return delete_prefix(cli);
     struct minikv_result result;
     struct minikv_request request = request_for(cli, MINIKV_DELETE);
     enum exit_code code = ask_perform(cli, &request, &result);
     if (code == EXIT_CODE_OK)
-        print_change(cli, 0);
+        print_change(cli, 0, 0);
     minikv_result_release(&result);
     return code;
 }
@@ -156,9 +178,16 @@ static void print_item(const struct cli *cli, const struct minikv_item *item)
 
 enum exit_code data_get(struct cli *cli)
 {
+    if (cli->prefix != NULL) {
+        if (cli->output == CLI_OUTPUT_DEFAULT)
+            cli->output = CLI_OUTPUT_PLAIN;
+        return keys_list(cli, minikv_text(cli->prefix));
+    }
     struct minikv_result result;
-    struct minikv_request request = {
-        .op = MINIKV_GET, .key = minikv_text(cli->arguments[0]), .is_stale = cli->is_stale};
+    struct minikv_request request = {.op = MINIKV_GET,
+                                     .key = minikv_text(cli->arguments[0]),
+                                     .revision = cli->rev,
+                                     .is_stale = cli->is_stale};
     enum exit_code code = ask_perform(cli, &request, &result);
     if (code == EXIT_CODE_OK)
         print_item(cli, &result.items[0]);

@@ -15,7 +15,7 @@
 
 #include "base/check.h"
 
-enum { REFUSAL_BYTES_MAX = 16 * KIB, REQUEST_BYTES_MAX = 512 };
+enum { REFUSAL_BYTES_MAX = 16 * KIB, REQUEST_BYTES_MAX = LIMIT_TARGET_BYTES + 4 * KIB };
 
 uint64_t download_now_ms(void)
 {
@@ -93,24 +93,34 @@ static int dial(const struct address *address, uint64_t deadline_ms, struct errt
 
 /* ---- asking ---- */
 
-static bool send_request(const struct download *download, const struct address *address,
-                         const char *target, uint64_t deadline_ms)
+static bool send_all(const struct download *download, struct bytes bytes, uint64_t deadline_ms)
 {
-    char request[REQUEST_BYTES_MAX], host[LIMIT_ADDRESS_BYTES];
-    int count = snprintf(request, sizeof request,
-                         "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", target,
-                         address_format(address, host));
-    REQUIRE(count > 0 && (size_t)count < sizeof request);
-    for (int sent = 0; sent < count;) {
-        ssize_t part = send(download->fd, request + sent, (size_t)(count - sent), MSG_NOSIGNAL);
+    while (bytes.count != 0) {
+        ssize_t part = send(download->fd, bytes.data, bytes.count, MSG_NOSIGNAL);
         if (part > 0)
-            sent += (int)part;
+            bytes = bytes_of(bytes.data + part, bytes.count - (size_t)part);
         else if (errno == EAGAIN && !wait_for(download->fd, POLLOUT, deadline_ms))
             return false;
         else if (errno != EAGAIN && errno != EINTR)
             return false;
     }
     return true;
+}
+
+static bool send_request(const struct download *download, const struct address *address,
+                         const char *target, const char *headers, uint64_t deadline_ms)
+{
+    struct buf request;
+    char host[LIMIT_ADDRESS_BYTES];
+    buf_init(&request, REQUEST_BYTES_MAX);
+    buf_printf(&request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n", target,
+               address_format(address, host), headers);
+    errno = ENAMETOOLONG;
+    bool is_sent = !request.is_full && send_all(download, buf_bytes(&request), deadline_ms);
+    int failure = errno;
+    buf_release(&request);
+    errno = failure;
+    return is_sent;
 }
 
 /* Appends what comes; 0: the other side has closed; below: errno says why not. */
@@ -162,7 +172,7 @@ static void take_refusal(struct download *download, unsigned code, uint64_t dead
                          struct errtext *error)
 {
     struct buf *head = &download->head;
-    uint64_t end = MIN(download->head_at + download->bytes, download->head_at + REFUSAL_BYTES_MAX);
+    uint64_t end = download->head_at + MIN(download->bytes, (uint64_t)REFUSAL_BYTES_MAX);
     ssize_t part = 1;
     while (head->count < end && part > 0 && buf_reserve(head, 4 * KIB)) {
         part = receive(download, head->data + head->count, 4 * KIB, deadline_ms);
@@ -170,14 +180,33 @@ static void take_refusal(struct download *download, unsigned code, uint64_t dead
     }
     json_t *root = json_loadb((const char *)head->data + download->head_at,
                               head->count - download->head_at, JSON_DISABLE_EOF_CHECK, NULL);
+    const char *type = json_string_value(json_object_get(root, "type"));
     const char *title = json_string_value(json_object_get(root, "title"));
     const char *detail = json_string_value(json_object_get(root, "detail"));
+    if (type != NULL && strrchr(type, ':') != NULL)
+        (void)snprintf(download->word, sizeof download->word, "%s", strrchr(type, ':') + 1);
     if (title != NULL)
         errtext_set(error, "%s%s%s", title, detail != NULL ? ": " : "",
                     detail != NULL ? detail : "");
     else
         errtext_set(error, "it answers %u", code);
     json_decref(root);
+}
+
+/* How long the body is. False: it cannot be told, so this is no node. */
+static bool take_length(struct download *download, const char *head, const char *end)
+{
+    const char *length = find_header(head, end, "Content-Length:");
+    const char *coding = find_header(head, end, "Transfer-Encoding:");
+    if (coding != NULL) {
+        download->is_chunked = true;
+        download->bytes = download->left = UINT64_MAX;
+        return strncasecmp(coding, "chunked\r\n", 9) == 0;
+    }
+    if (length == NULL || length[0] < '0' || length[0] > '9')
+        return false;
+    download->bytes = download->left = strtoull(length, NULL, 10);
+    return true;
 }
 
 static enum download_result take_head(struct download *download, uint64_t deadline_ms,
@@ -187,13 +216,13 @@ static enum download_result take_head(struct download *download, uint64_t deadli
     if (end == NULL)
         return DOWNLOAD_UNAVAILABLE;
     const char *head = buf_text(&download->head);
-    const char *length = find_header(head, end, "Content-Length:");
-    if (strncmp(head, "HTTP/1.", 7) != 0 || length == NULL || length[0] < '0' || length[0] > '9') {
+    if (strncmp(head, "HTTP/1.", 7) != 0 || !take_length(download, head, end)) {
         errtext_set(error, "it does not answer as a node of MiniKV does");
         return DOWNLOAD_UNAVAILABLE;
     }
     unsigned code = (unsigned)strtoul(head + 9, NULL, 10);
-    download->bytes = download->left = strtoull(length, NULL, 10);
+    const char *compacted = find_header(head, end, "X-MiniKV-Compacted:");
+    download->compacted = compacted != NULL ? strtoull(compacted, NULL, 10) : 0;
     download->head_at = (size_t)(end + 4 - head);
     if (code == 200)
         return DOWNLOAD_OK;
@@ -202,48 +231,77 @@ static enum download_result take_head(struct download *download, uint64_t deadli
 }
 
 enum download_result download_open(const struct address *address, const char *target,
-                                   uint64_t connect_ms, uint64_t head_ms,
+                                   const char *headers, uint64_t connect_ms, uint64_t head_ms,
                                    struct download *out_download, struct errtext *error)
 {
     struct download download = {.fd = dial(address, download_now_ms() + connect_ms, error)};
+    *out_download = download;
     if (download.fd < 0)
         return DOWNLOAD_UNAVAILABLE;
     buf_init(&download.head, LIMIT_HEADERS_BYTES + REFUSAL_BYTES_MAX + 16 * KIB);
     uint64_t deadline_ms = download_now_ms() + head_ms;
     enum download_result result = DOWNLOAD_UNAVAILABLE;
-    if (send_request(&download, address, target, deadline_ms))
+    if (send_request(&download, address, target, headers, deadline_ms))
         result = take_head(&download, deadline_ms, error);
     else
         errtext_set(error, "%s", strerror(errno));
-    if (result == DOWNLOAD_OK)
-        *out_download = download;
-    else
+    if (result != DOWNLOAD_OK)
         download_close(&download);
+    *out_download = download;
     return result;
 }
 
 /* ---- the body ---- */
 
-bool download_read(struct download *download, uint64_t wait_ms, uint8_t *out, size_t bytes_max,
-                   size_t *out_count, struct errtext *error)
+/* Bytes as they come, at least one; false with `error` when they do not. */
+static bool read_some(struct download *download, uint64_t deadline_ms, uint8_t *out, size_t wanted,
+                      size_t *out_count, struct errtext *error)
 {
-    size_t wanted = (size_t)MIN(download->left, (uint64_t)bytes_max);
     size_t kept = download->head.count - download->head_at;
-    *out_count = 0;
-    if (wanted == 0)
-        return true;
     if (kept > 0) {
         *out_count = MIN(kept, wanted);
         memcpy(out, download->head.data + download->head_at, *out_count);
         download->head_at += *out_count;
-    } else {
-        ssize_t part = receive(download, out, wanted, download_now_ms() + wait_ms);
-        if (part <= 0) {
-            errtext_set(error, "%s", part == 0 ? "it broke off" : strerror(errno));
+        return true;
+    }
+    ssize_t part = receive(download, out, wanted, deadline_ms);
+    if (part <= 0) {
+        errtext_set(error, "%s", part == 0 ? "it broke off" : strerror(errno));
+        return false;
+    }
+    *out_count = (size_t)part;
+    return true;
+}
+
+static bool read_chunked(struct download *download, uint64_t deadline_ms, uint8_t *out,
+                         size_t bytes_max, size_t *out_count, struct errtext *error)
+{
+    *out_count = 0;
+    while (*out_count == 0 && download->left != 0) {
+        if (!read_some(download, deadline_ms, out, bytes_max, out_count, error))
+            return false;
+        if (!chunks_decode(&download->chunks, out, out_count)) {
+            errtext_set(error, "its reply is malformed");
             return false;
         }
-        *out_count = (size_t)part;
+        if (download->chunks.state == CHUNKS_DONE)
+            download->left = 0;
     }
+    return true;
+}
+
+bool download_read(struct download *download, uint64_t wait_ms, uint8_t *out, size_t bytes_max,
+                   size_t *out_count, struct errtext *error)
+{
+    uint64_t deadline_ms = download_now_ms() + wait_ms;
+    *out_count = 0;
+    if (download->is_chunked)
+        return read_chunked(download, deadline_ms, out, bytes_max, out_count, error);
+    size_t wanted = (size_t)MIN(download->left, (uint64_t)bytes_max);
+    if (wanted == 0)
+        return true;
+    if (!read_some(download, deadline_ms, out, wanted, out_count, error))
+        return false;
     download->left -= *out_count;
     return true;
 }

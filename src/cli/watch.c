@@ -1,188 +1,257 @@
-/* minikv status --watch: all nodes on one screen, drawn anew once a second. */
-#include <signal.h>
-#include <stdio.h>
+/* minikv watch: changes as they happen, from whichever node is there to tell them.
+ *
+ * The place behind the last event is kept; when a node is lost the next one goes on from there. So
+ * nothing is missed, and nothing is told twice. */
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/limits.h"
 #include "cli/ask.h"
-#include "cli/bar.h"
-#include "cli/cli.h"
-#include "cli/download.h"
-#include "cli/nodes.h"
+#include "cli/event.h"
+#include "cli/stream.h"
 
-enum { ROUND_MS = 1000, LAG_WIDTH = 16, SCREEN_BYTES = 64 * KIB };
-
-/* How far a node was in fetching or taking a snapshot when it was last asked. */
-struct pace {
-    uint64_t id, of, bytes, at_ms;
-    uint64_t rate; /* bytes per second, of some seconds */
+enum {
+    SILENCE_MS = 25 * 1000, /* a node says something every 15 s */
+    ELSEWHERE_MS = 20,      /* before another node is asked */
+    TARGET_BYTES = 64 * KIB,
+    LINE_BYTES = 16 * MIB
 };
 
 struct watch {
     struct cli *cli;
-    struct pace paces[LIMIT_MEMBERS];
-    struct buf screen; /* owned */
-    bool is_terminal;
+    const char *const *words; /* of --exec; NULL: it is printed */
+    struct stream stream;     /* owned */
+    struct event_place place; /* behind it the watch goes on */
+    uint64_t from;            /* while there is no place */
+    uint64_t left;            /* events still wanted */
+    struct event event;       /* owned */
+    struct buf line;          /* owned */
 };
 
-static volatile sig_atomic_t is_interrupted;
+enum watch_next {
+    WATCH_ON,
+    WATCH_ELSEWHERE, /* this node tells no more */
+    WATCH_DONE,
+    WATCH_FAILED
+};
 
-static void on_signal(int signum)
+/* ---- asking ---- */
+
+/* Everything behind the present moment: what is written after this is told, whichever node tells
+ * it, and however often one has to be asked. */
+static enum exit_code find_present(struct watch *watch)
 {
-    (void)signum;
-    is_interrupted = 1;
+    json_t *page;
+    enum exit_code code = ask_for_json(watch->cli, "/v1/kv?limit=1&keys_only", &page);
+    watch->from = (uint64_t)json_integer_value(json_object_get(page, "revision")) + 1;
+    json_decref(page);
+    return code;
 }
 
-/* ---- one line ---- */
-
-static struct pace *pace_of(struct watch *watch, uint64_t id)
+static void put_target(const struct watch *watch, struct buf *out)
 {
-    struct pace *unused = &watch->paces[0];
-    for (size_t i = 0; i < LIMIT_MEMBERS; i++) {
-        if (watch->paces[i].id == id)
-            return &watch->paces[i];
-        if (watch->paces[i].id == 0)
-            unused = &watch->paces[i];
-    }
-    *unused = (struct pace){.id = id};
-    return unused;
+    const struct cli *cli = watch->cli;
+    const char *what = cli->prefix != NULL ? cli->prefix : cli->arguments[0];
+    buf_put_text(out, cli->prefix != NULL ? "/v1/watch?prefix=" : "/v1/watch?key=");
+    ask_put_encoded(out, bytes_of_text(what));
+    if (cli->wants_prev)
+        buf_put_text(out, "&prev=true");
+    if (watch->place.revision == 0)
+        buf_printf(out, "&from=%llu", (unsigned long long)watch->from);
 }
 
-static uint64_t take_rate(struct pace *pace, uint64_t bytes, uint64_t of, uint64_t now_ms)
+static void put_headers(const struct watch *watch, struct buf *out)
 {
-    bool is_same = pace->of == of && bytes >= pace->bytes && now_ms > pace->at_ms;
-    uint64_t rate = is_same ? (bytes - pace->bytes) * 1000 / (now_ms - pace->at_ms) : 0;
-    pace->rate = is_same && pace->rate != 0 ? (3 * pace->rate + rate) / 4 : rate;
-    pace->of = of;
-    pace->bytes = bytes;
-    pace->at_ms = now_ms;
-    return pace->rate;
-}
-
-/* What is going on with snapshots, on a line of its own. */
-static void put_transfer(struct watch *watch, const json_t *node, uint64_t now_ms)
-{
-    const json_t *snapshot = json_object_get(node, "snapshot");
-    const json_t *fetching = json_object_get(snapshot, "fetching");
-    const json_t *taking = json_object_get(snapshot, "taking");
-    const json_t *either = json_is_object(fetching) ? fetching : taking;
-    struct pace *pace = pace_of(watch, nodes_number(node, "id"));
-    if (!json_is_object(either)) {
-        pace->of = 0;
+    char id[EVENT_ID_BYTES];
+    buf_put_text(out, "Accept: application/x-ndjson\r\n");
+    if (watch->place.revision == 0)
         return;
-    }
-    uint64_t bytes = nodes_number(either, "bytes"), of = nodes_number(either, "of");
-    if (either == fetching)
-        buf_printf(&watch->screen, "    fetches %llu from node %llu ",
-                   (unsigned long long)nodes_number(fetching, "index"),
-                   (unsigned long long)nodes_number(fetching, "from"));
-    else
-        buf_put_text(&watch->screen, "    takes a snapshot ");
-    bar_put_progress(&watch->screen, bytes, of, take_rate(pace, bytes, of, now_ms));
-    buf_put_u8(&watch->screen, '\n');
+    event_put_place(&watch->place, id);
+    buf_printf(out, "Last-Event-ID: %s\r\n", id);
 }
 
-/* A block for each doubling: one entry behind shows, and a million fit. */
-static size_t lag_blocks(uint64_t lag)
+static enum stream_result ask(struct watch *watch)
 {
-    size_t blocks = 0;
-    for (; lag != 0; lag >>= 1)
-        blocks++;
-    return MIN(blocks, (size_t)LAG_WIDTH);
+    struct buf target, headers;
+    buf_init(&target, TARGET_BYTES);
+    buf_init(&headers, 256);
+    put_target(watch, &target);
+    put_headers(watch, &headers);
+    enum stream_result result = stream_open(&watch->stream, buf_text(&target), buf_text(&headers));
+    buf_release(&target);
+    buf_release(&headers);
+    return result;
 }
 
-static void put_node(struct watch *watch, const json_t *node, uint64_t last_index, uint64_t now_ms)
-{
-    struct buf *screen = &watch->screen;
-    uint64_t applied = nodes_number(node, "applied_index");
-    uint64_t lag = last_index - MIN(last_index, applied);
-    buf_printf(screen, "%-4llu %-22s ", (unsigned long long)nodes_number(node, "id"),
-               nodes_is_announced(node) ? nodes_text(node, "http") : NODES_NOT_ANNOUNCED);
-    if (nodes_is_silent(node)) {
-        buf_printf(screen, "%-13s %s\n", "unreachable", nodes_text(node, "error"));
-        return;
-    }
-    buf_printf(screen, "%-13s %5llu %6llu %11llu %11llu %11llu  ", nodes_text(node, "role"),
-               (unsigned long long)nodes_number(node, "term"),
-               (unsigned long long)nodes_number(node, "leader"),
-               (unsigned long long)nodes_number(node, "commit_index"), (unsigned long long)applied,
-               (unsigned long long)nodes_number(json_object_get(node, "snapshot"), "index"));
-    bar_put_blocks(screen, lag_blocks(lag), LAG_WIDTH, LAG_WIDTH, ' ');
-    buf_printf(screen, " %llu\n", (unsigned long long)lag);
-    put_transfer(watch, node, now_ms);
-    if (*nodes_text(node, "note") != '\0')
-        buf_printf(screen, "    %s\n", nodes_text(node, "note"));
-}
+/* ---- what is told ---- */
 
-/* ---- one screen ---- */
-
-static void put_title(struct watch *watch, const json_t *nodes)
+static enum watch_next show(struct watch *watch, struct bytes line)
 {
-    char clock[32];
-    struct tm local;
-    time_t now = time(NULL);
-    const json_t *leader = nodes_leader(nodes);
-    (void)localtime_r(&now, &local);
-    (void)strftime(clock, sizeof clock, "%H:%M:%S", &local);
-    buf_printf(&watch->screen, "MiniKV  %s  %zu nodes  ", clock, json_array_size(nodes));
-    if (leader != NULL)
-        buf_printf(&watch->screen, "node %llu leads in term %llu, revision %llu\n\n",
-                   (unsigned long long)nodes_number(leader, "id"),
-                   (unsigned long long)nodes_number(leader, "term"),
-                   (unsigned long long)nodes_number(leader, "revision"));
-    else
-        buf_put_text(&watch->screen, "no node says that it leads\n\n");
-}
-
-static void put_screen(struct watch *watch, const json_t *nodes)
-{
-    uint64_t last_index = 0, now_ms = download_now_ms();
-    for (size_t i = 0; i < json_array_size(nodes); i++)
-        last_index = MAX(last_index, nodes_number(json_array_get(nodes, i), "commit_index"));
-    const json_t *leader = nodes_leader(nodes);
-    if (leader != NULL)
-        last_index = nodes_number(leader, "last_index");
-    put_title(watch, nodes);
-    buf_printf(&watch->screen, "%-4s %-22s %-13s %5s %6s %11s %11s %11s  %s\n", "ID", "CLIENTS",
-               "ROLE", "TERM", "LEADER", "COMMITTED", "APPLIED", "SNAPSHOT", "BEHIND");
-    for (size_t i = 0; i < json_array_size(nodes); i++)
-        put_node(watch, json_array_get(nodes, i), last_index, now_ms);
-}
-
-static bool show(struct watch *watch)
-{
-    json_t *nodes = nodes_ask_all(watch->cli, nodes_deadline_ms(watch->cli));
+    struct buf *out = &watch->line;
+    if (watch->words != NULL)
+        return event_execute(watch->cli, &watch->event, watch->words) ? WATCH_ON : WATCH_FAILED;
+    buf_reset(out);
     if (watch->cli->output == CLI_OUTPUT_JSON) {
-        if (nodes != NULL)
-            ask_print_json(json_pack("{s:o}", "nodes", nodes));
-        return fflush(stdout) == 0;
+        buf_put(out, line);
+        buf_put_u8(out, '\n');
+    } else {
+        event_put_line(&watch->event, watch->cli->wants_prev, out);
     }
-    buf_reset(&watch->screen);
-    if (watch->is_terminal)
-        buf_put_text(&watch->screen, "\x1b[H\x1b[2J");
-    if (nodes != NULL)
-        put_screen(watch, nodes);
-    if (!watch->is_terminal)
-        buf_put_u8(&watch->screen, '\n');
-    (void)fwrite(watch->screen.data, 1, watch->screen.count, stdout);
-    json_decref(nodes);
-    return fflush(stdout) == 0;
+    (void)fwrite(out->data, 1, out->count, stdout);
+    bool has_more = stream_has_line(&watch->stream);
+    return ferror(stdout) != 0 || (!has_more && fflush(stdout) != 0) ? WATCH_FAILED : WATCH_ON;
+}
+
+/* One that has been told before, by another node, is passed over. */
+static enum watch_next take_event(struct watch *watch, const json_t *root, struct bytes line)
+{
+    struct event_place place;
+    if (!event_read(&watch->event, root) || !event_read_place(watch->event.id, &place)) {
+        fputs("minikv: watch: the reply is not what this version understands\n", stderr);
+        return WATCH_FAILED;
+    }
+    if (!event_is_behind(&place, &watch->place))
+        return WATCH_ON;
+    enum watch_next next = show(watch, line);
+    watch->place = place;
+    if (next == WATCH_ON && --watch->left == 0)
+        return WATCH_DONE;
+    return next;
+}
+
+/* All events up to there have been told: a place like any other. */
+static void take_progress(struct watch *watch, const json_t *root)
+{
+    struct event_place place = {.revision =
+                                    (uint64_t)json_integer_value(json_object_get(root, "revision")),
+                                .at = UINT64_MAX};
+    if (event_is_behind(&place, &watch->place))
+        watch->place = place;
+}
+
+/* `since` is a place: behind it events were wanted. */
+static enum watch_next say_compacted(const struct watch *watch, uint64_t compacted)
+{
+    uint64_t since = watch->place.revision != 0 ? watch->place.revision + 1 : watch->from;
+    fprintf(stderr, "minikv: watch: the changes from revision %llu on are no longer kept",
+            (unsigned long long)since);
+    if (compacted != 0)
+        fprintf(stderr, ", only those behind %llu", (unsigned long long)compacted);
+    fputs("; read the keys anew, and watch from the revision of that\n", stderr);
+    return WATCH_FAILED;
+}
+
+static enum watch_next take_error(const struct watch *watch, const json_t *root)
+{
+    const json_t *problem = json_object_get(root, "data");
+    const char *type = json_string_value(json_object_get(problem, "type"));
+    const char *detail = json_string_value(json_object_get(problem, "detail"));
+    if (type != NULL && strcmp(type, "urn:minikv:shutting-down") == 0)
+        return WATCH_ELSEWHERE;
+    if (type != NULL && strcmp(type, "urn:minikv:compacted") == 0)
+        return say_compacted(watch, 0);
+    if (watch->cli->is_verbose)
+        fprintf(stderr, "! %s\n", detail != NULL ? detail : "the node ends the watch");
+    return WATCH_ELSEWHERE;
+}
+
+static enum watch_next take_line(struct watch *watch, struct bytes line)
+{
+    json_t *root = json_loadb((const char *)line.data, line.count, JSON_ALLOW_NUL, NULL);
+    const char *word = json_string_value(json_object_get(root, "event"));
+    enum watch_next next = WATCH_ON;
+    if (word != NULL && strcmp(word, "progress") == 0)
+        take_progress(watch, root);
+    else if (word != NULL && strcmp(word, "error") == 0)
+        next = take_error(watch, root);
+    else
+        next = take_event(watch, root, line);
+    json_decref(root);
+    return next;
+}
+
+/* As long as this node tells. */
+static enum watch_next follow(struct watch *watch)
+{
+    enum watch_next next = WATCH_ON;
+    struct bytes line;
+    while (next == WATCH_ON) {
+        enum stream_result result = stream_next(&watch->stream, SILENCE_MS, &line);
+        if (result == STREAM_LINE)
+            next = take_line(watch, line);
+        else
+            next = WATCH_ELSEWHERE;
+        if (result == STREAM_LOST && watch->cli->is_verbose)
+            fprintf(stderr, "! %s\n", watch->stream.error.text);
+    }
+    return next;
+}
+
+/* ---- all together ---- */
+
+static enum exit_code fail_to_ask(const struct watch *watch, enum stream_result result)
+{
+    char id[EVENT_ID_BYTES];
+    const struct stream *stream = &watch->stream;
+    if (result == STREAM_REFUSED && strcmp(stream->download.word, "compacted") == 0) {
+        (void)say_compacted(watch, stream->download.compacted);
+        return EXIT_CODE_FAILURE;
+    }
+    fprintf(stderr, "minikv: watch: %s\n", stream->error.text);
+    if (result == STREAM_REFUSED)
+        return EXIT_CODE_USAGE;
+    event_put_place(&watch->place, id);
+    if (watch->place.revision != 0)
+        fprintf(stderr,
+                "minikv: watch: everything up to %s has been told; go on with --from %llu\n", id,
+                (unsigned long long)watch->place.revision + (watch->place.at == UINT64_MAX));
+    return EXIT_CODE_UNAVAILABLE;
+}
+
+static enum exit_code run(struct watch *watch)
+{
+    enum watch_next next = WATCH_ON;
+    while (next != WATCH_DONE && next != WATCH_FAILED) {
+        enum stream_result result = ask(watch);
+        if (result != STREAM_LINE)
+            return fail_to_ask(watch, result);
+        next = follow(watch);
+        stream_leave(&watch->stream);
+        struct timespec pause = {.tv_nsec = ELSEWHERE_MS * 1000000};
+        if (next == WATCH_ELSEWHERE)
+            (void)nanosleep(&pause, NULL); /* a signal ends it early */
+    }
+    return next == WATCH_DONE ? EXIT_CODE_OK : EXIT_CODE_FAILURE;
+}
+
+/* Behind --exec, and behind "--" if somebody writes that too. */
+static const char *const *command_of(const struct cli *cli)
+{
+    const char *const *words = cli->arguments + (cli->prefix != NULL ? 0 : 1);
+    return strcmp(*words, "--") == 0 ? words + 1 : words;
 }
 
 enum exit_code watch_run(struct cli *cli)
 {
-    struct watch watch = {.cli = cli, .is_terminal = isatty(STDOUT_FILENO) == 1};
-    struct sigaction action = {.sa_handler = on_signal};
-    (void)sigaction(SIGINT, &action, NULL); /* cannot fail for these */
-    (void)sigaction(SIGTERM, &action, NULL);
-    buf_init(&watch.screen, SCREEN_BYTES);
-    while (!is_interrupted && show(&watch)) {
-        struct timespec pause = {.tv_sec = ROUND_MS / 1000};
-        if (!is_interrupted)
-            (void)nanosleep(&pause, NULL); /* a signal ends it early */
+    struct watch watch = {
+        .cli = cli, .from = cli->from, .left = cli->limit != 0 ? cli->limit : UINT64_MAX};
+    if (cli->executes)
+        watch.words = command_of(cli);
+    if (watch.words != NULL && *watch.words == NULL) {
+        fputs("minikv: usage: minikv watch KEY | --prefix PREFIX --exec COMMAND…\n", stderr);
+        return EXIT_CODE_USAGE;
     }
-    buf_release(&watch.screen);
-    return EXIT_CODE_OK;
+    if (watch.from == 0) {
+        enum exit_code code = find_present(&watch);
+        if (code != EXIT_CODE_OK)
+            return code;
+    }
+    event_init(&watch.event);
+    buf_init(&watch.line, LINE_BYTES);
+    stream_init(&watch.stream, cli);
+    enum exit_code code = run(&watch);
+    stream_release(&watch.stream);
+    buf_release(&watch.line);
+    event_release(&watch.event);
+    return code;
 }

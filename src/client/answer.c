@@ -61,8 +61,21 @@ static enum status status_by_code(int code)
 
 bool answer_settles(enum status status)
 {
-    return status == ST_OK || status == ST_CONDITION_FAILED || status == ST_NOT_INTEGER ||
-           status == ST_OVERFLOW || status == ST_SEALED || status == ST_IDENTITY_REUSED;
+    static const enum status settled[] = {ST_OK,
+                                          ST_CONDITION_FAILED,
+                                          ST_NOT_INTEGER,
+                                          ST_OVERFLOW,
+                                          ST_LEASE_NOT_FOUND,
+                                          ST_LEASE_EXISTS,
+                                          ST_DUPLICATE_KEY,
+                                          ST_TXN_TOO_LARGE,
+                                          ST_COMPACTED,
+                                          ST_SEALED,
+                                          ST_IDENTITY_REUSED};
+    for (size_t i = 0; i < ARRAY_COUNT(settled); i++)
+        if (settled[i] == status)
+            return true;
+    return false;
 }
 
 enum minikv_code answer_code(enum status status)
@@ -74,12 +87,14 @@ enum minikv_code answer_code(enum status status)
         {ST_OK, MINIKV_OK},
         {ST_NOT_FOUND, MINIKV_NOT_FOUND},
         {ST_UNKNOWN_MEMBER, MINIKV_NOT_FOUND},
+        {ST_LEASE_NOT_FOUND, MINIKV_NOT_FOUND},
         {ST_CONDITION_FAILED, MINIKV_CONDITION_FAILED},
         {ST_NOT_INTEGER, MINIKV_NOT_INTEGER},
         {ST_OVERFLOW, MINIKV_OVERFLOW},
         {ST_STATE_FULL, MINIKV_FULL},
         {ST_NO_SPACE, MINIKV_FULL},
         {ST_SESSIONS_FULL, MINIKV_FULL},
+        {ST_LEASES_FULL, MINIKV_FULL},
         {ST_NOT_LEADER, MINIKV_UNAVAILABLE},
         {ST_NO_LEADER, MINIKV_UNAVAILABLE},
         {ST_LEADER_UNREACHABLE, MINIKV_UNAVAILABLE},

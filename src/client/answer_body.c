@@ -148,7 +148,8 @@ static enum status decode_page(const struct http_reply *reply, struct minikv_res
 
 /* ---- sums and bodies ---- */
 
-static void read_sum(struct reader *reader, int64_t *out_number)
+/* Whether there is one. */
+static bool read_sum(struct reader *reader, int64_t *out_number)
 {
     struct bytes name;
     bool is_there = false;
@@ -161,15 +162,15 @@ static void read_sum(struct reader *reader, int64_t *out_number)
             reader_skip(reader);
         }
     }
-    reader->is_bad = reader->is_bad || !is_there;
+    return is_there;
 }
 
 static enum status decode_sum(const struct http_reply *reply, struct minikv_result *result)
 {
     struct reader reader;
     reader_init(&reader, http_reply_body(reply));
-    read_sum(&reader, &result->number);
-    return reader_end(&reader) ? ST_OK : ST_BAD_JSON;
+    bool is_there = read_sum(&reader, &result->number);
+    return reader_end(&reader) && is_there ? ST_OK : ST_BAD_JSON;
 }
 
 static enum status copy_body(const struct http_reply *reply, struct minikv_result *result)
@@ -251,7 +252,7 @@ static void read_answer(struct reader *reader, struct minikv_result *result)
         else if (bytes_equal_text(name, "type"))
             reader_text(reader, type, sizeof type);
         else if (bytes_equal_text(name, "body"))
-            read_sum(reader, &result->number);
+            (void)read_sum(reader, &result->number); /* of an increment; others have none */
         else
             reader_skip(reader);
     }

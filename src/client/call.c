@@ -5,7 +5,11 @@
 #include "base/limits.h"
 #include "base/percent.h"
 
-enum { METHOD_BYTES_MAX = 16, HEADERS_BYTES_MAX = 128 };
+enum {
+    METHOD_BYTES_MAX = 16,
+    HEADERS_BYTES_MAX = 128,
+    QUERY_BYTES_MAX = 192 /* of a target, but for keys in it */
+};
 
 /* ---- what is wrong with a request ---- */
 
@@ -53,7 +57,7 @@ static enum status check_range(const struct minikv_range *range)
             return ST_KEY_TOO_LONG;
         bytes_count += ends[i]->count * PERCENT_ENCODED_BYTES_MAX;
     }
-    return bytes_count + 128 > LIMIT_TARGET_BYTES ? ST_TARGET_TOO_LONG : ST_OK;
+    return bytes_count + QUERY_BYTES_MAX > LIMIT_TARGET_BYTES ? ST_TARGET_TOO_LONG : ST_OK;
 }
 
 static enum status check_identity(const struct minikv_identity *identity)
@@ -137,37 +141,58 @@ static const char *end_text(struct pen *pen, const char *first)
     return first;
 }
 
+/* "?name" or "&name". */
+static void write_name(struct pen *pen, char *separator, const char *name)
+{
+    write_bytes(pen, separator, 1);
+    *separator = '&';
+    write_text(pen, name);
+}
+
 static void write_parameter(struct pen *pen, char *separator, const char *name,
                             struct minikv_bytes value)
 {
     if (value.count == 0)
         return;
-    write_bytes(pen, separator, 1);
-    *separator = '&';
-    write_text(pen, name);
+    write_name(pen, separator, name);
     write_encoded(pen, value);
 }
 
-static void write_range(struct pen *pen, const struct minikv_range *range, bool is_stale)
+static void write_number_parameter(struct pen *pen, char *separator, const char *name,
+                                   uint64_t value)
+{
+    if (value == 0)
+        return;
+    write_name(pen, separator, name);
+    write_number(pen, value);
+}
+
+static void write_range(struct pen *pen, const struct minikv_range *range, char *separator)
+{
+    write_parameter(pen, separator, "prefix=", range->prefix);
+    write_parameter(pen, separator, "start=", range->start);
+    write_parameter(pen, separator, "end=", range->end);
+    write_parameter(pen, separator, "after=", range->after);
+    write_number_parameter(pen, separator, "limit=", range->limit);
+    write_number_parameter(pen, separator, "rev=", range->revision);
+    if (range->is_descending)
+        write_name(pen, separator, "order=desc");
+    if (range->keys_only)
+        write_name(pen, separator, "keys_only");
+}
+
+static void write_query(struct pen *pen, const struct minikv_request *request)
 {
     char separator = '?';
-    write_parameter(pen, &separator, "prefix=", range->prefix);
-    write_parameter(pen, &separator, "start=", range->start);
-    write_parameter(pen, &separator, "end=", range->end);
-    write_parameter(pen, &separator, "after=", range->after);
-    if (range->limit != 0) {
-        write_bytes(pen, &separator, 1);
-        separator = '&';
-        write_text(pen, "limit=");
-        write_number(pen, range->limit);
-    }
-    if (range->keys_only) {
-        write_bytes(pen, &separator, 1);
-        separator = '&';
-        write_text(pen, "keys_only");
-    }
-    if (is_stale)
-        write_parameter(pen, &separator, "consistency=", minikv_text("stale"));
+    bool reads = request->op == MINIKV_GET || request->op == MINIKV_LIST;
+    if (request->op == MINIKV_LIST)
+        write_range(pen, &request->range, &separator);
+    if (request->op == MINIKV_PUT)
+        write_number_parameter(pen, &separator, "lease=", request->lease);
+    if (request->op == MINIKV_GET)
+        write_number_parameter(pen, &separator, "rev=", request->revision);
+    if (reads && request->is_stale)
+        write_name(pen, &separator, "consistency=stale");
 }
 
 static const char *write_target(struct pen *pen, const struct minikv_request *request)
@@ -179,8 +204,7 @@ static const char *write_target(struct pen *pen, const struct minikv_request *re
     case MINIKV_GET:
         write_text(pen, "/v1/kv/");
         write_encoded(pen, request->key);
-        if (request->op == MINIKV_GET && request->is_stale)
-            write_text(pen, "?consistency=stale");
+        write_query(pen, request);
         break;
     case MINIKV_INCR:
         write_text(pen, "/v1/incr/");
@@ -188,7 +212,7 @@ static const char *write_target(struct pen *pen, const struct minikv_request *re
         break;
     case MINIKV_LIST:
         write_text(pen, "/v1/kv");
-        write_range(pen, &request->range, request->is_stale);
+        write_query(pen, request);
         break;
     case MINIKV_CALL:
         write_text(pen, request->target);
@@ -269,7 +293,7 @@ static size_t texts_bytes_max(const struct minikv_request *request)
     if (request->op == MINIKV_LIST)
         encoded = range->prefix.count + range->start.count + range->end.count + range->after.count;
     size_t given = request->op == MINIKV_CALL ? strlen(request->target) : 0;
-    return METHOD_BYTES_MAX + 1 + given + encoded * PERCENT_ENCODED_BYTES_MAX + 128 +
+    return METHOD_BYTES_MAX + 1 + given + encoded * PERCENT_ENCODED_BYTES_MAX + QUERY_BYTES_MAX +
            HEADERS_BYTES_MAX + request->value.count + 32;
 }
 
@@ -291,6 +315,7 @@ struct call *call_new(const struct minikv_request *request)
     call->is_write = strcmp(method, "GET") != 0 && !call->is_head_only;
     call->has_body =
         call->body.count != 0 || strcmp(method, "PUT") == 0 || strcmp(method, "POST") == 0;
+    call->is_once = call->is_write && (request->op != MINIKV_CALL || request->is_once);
     call->is_repeatable = !call->is_write || (request->op == MINIKV_CALL && request->is_repeatable);
     if (call->is_write && request->identity.client[0] != '\0')
         call->result.identity = request->identity;

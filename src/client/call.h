@@ -49,6 +49,7 @@ struct call {
     bool is_write;      /* by its method */
     bool is_stale;      /* any node will do */
     bool is_repeatable; /* changes nothing, or may be done twice: the caller says so */
+    bool is_once;       /* takes an identity of the session */
     bool wants_identity;
     bool wants_redirect;   /* X-MiniKV-Route: redirect */
     bool is_single;        /* one attempt, whatever comes of it */

@@ -164,8 +164,8 @@ enum minikv_code engine_start(struct engine *engine, time_us now,
     call->deadline = now + timeout;
     if (way != NULL)
         take_way(engine, now, call, way);
-    call->wants_identity = call->is_write && call->op != MINIKV_CALL &&
-                           !engine->options.without_session && !call_has_identity(call);
+    call->wants_identity =
+        call->is_once && !engine->options.without_session && !call_has_identity(call);
     enter(engine, call);
     engine->users_count++;
     engine_wake_at(engine, call->deadline);

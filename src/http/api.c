@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "http/connection.h"
 #include "http/reply.h"
+#include "kv/leases.h"
 
 #define PATH(text)                                                                                 \
     {                                                                                              \
@@ -23,7 +24,7 @@ static const struct api_route routes[] = {
      .identity = API_IDENTITY_TAKEN,
      .takes_body = true,
      .takes_condition = true,
-     .query_allowed = ROUTE_BIT,
+     .query_allowed = ROUTE_BIT | QUERY_BIT(LEASE),
      .start = kv_put_start,
      .answer = kv_put_answer},
     {.method = API_GET,
@@ -51,9 +52,11 @@ static const struct api_route routes[] = {
      .path = PATH("/v1/kv"),
      .pattern = "/v1/kv",
      .query_allowed = READ_BITS | QUERY_BIT(PREFIX) | QUERY_BIT(START) | QUERY_BIT(END) |
-                      QUERY_BIT(LIMIT) | QUERY_BIT(AFTER) | QUERY_BIT(KEYS_ONLY),
+                      QUERY_BIT(LIMIT) | QUERY_BIT(AFTER) | QUERY_BIT(KEYS_ONLY) |
+                      QUERY_BIT(COUNT_ONLY) | QUERY_BIT(ORDER),
      .has_large_reply = true,
      .start = list_start,
+     .prepare = list_prepare,
      .answer = list_answer},
     {.method = API_POST,
      .method_name = "POST",
@@ -65,6 +68,80 @@ static const struct api_route routes[] = {
      .query_allowed = ROUTE_BIT,
      .start = kv_incr_start,
      .answer = kv_incr_answer},
+    {.method = API_POST,
+     .method_name = "POST",
+     .path = PATH("/v1/txn"),
+     .pattern = "/v1/txn",
+     .identity = API_IDENTITY_TAKEN,
+     .takes_body = true,
+     .query_allowed = ROUTE_BIT,
+     .start = txn_start,
+     .answer = txn_answer},
+    {.method = API_POST,
+     .method_name = "POST",
+     .path = PATH("/v1/compact"),
+     .pattern = "/v1/compact",
+     .identity = API_IDENTITY_TAKEN,
+     .takes_body = true,
+     .query_allowed = ROUTE_BIT,
+     .start = compact_start,
+     .answer = compact_answer},
+    {.method = API_POST,
+     .method_name = "POST",
+     .path = PATH("/v1/leases/"),
+     .pattern = "/v1/leases/{lease}/keepalive",
+     .has_lease = true,
+     .behind = PATH("/keepalive"),
+     .takes_body = true,
+     .query_allowed = ROUTE_BIT,
+     .start = lease_renew_start,
+     .answer = lease_renew_answer},
+    {.method = API_POST,
+     .method_name = "POST",
+     .path = PATH("/v1/leases"),
+     .pattern = "/v1/leases",
+     .identity = API_IDENTITY_TAKEN,
+     .takes_body = true,
+     .query_allowed = ROUTE_BIT,
+     .start = lease_grant_start,
+     .answer = lease_grant_answer},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/v1/leases"),
+     .pattern = "/v1/leases",
+     .query_allowed = ROUTE_BIT | QUERY_BIT(CONSISTENCY) | QUERY_BIT(LIMIT) | QUERY_BIT(AFTER),
+     .has_large_reply = true,
+     .start = lease_list_start,
+     .answer = lease_list_answer},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/v1/leases/"),
+     .pattern = "/v1/leases/{lease}",
+     .has_lease = true,
+     .query_allowed = ROUTE_BIT | QUERY_BIT(CONSISTENCY) | QUERY_BIT(KEYS),
+     .has_large_reply = true,
+     .start = lease_get_start,
+     .answer = lease_get_answer},
+    {.method = API_DELETE,
+     .method_name = "DELETE",
+     .path = PATH("/v1/leases/"),
+     .pattern = "/v1/leases/{lease}",
+     .has_lease = true,
+     .identity = API_IDENTITY_TAKEN,
+     .query_allowed = ROUTE_BIT,
+     .start = lease_revoke_start,
+     .answer = reply_done},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/v1/watch"),
+     .pattern = "/v1/watch",
+     .query_allowed = ROUTE_BIT | QUERY_BIT(CONSISTENCY) | QUERY_BIT(KEY) | QUERY_BIT(PREFIX) |
+                      QUERY_BIT(START) | QUERY_BIT(END) | QUERY_BIT(FROM) | QUERY_BIT(FROM_ID) |
+                      QUERY_BIT(PREV) | QUERY_BIT(FILTER) | QUERY_BIT(POLL_MS) | QUERY_BIT(LIMIT),
+     .has_large_reply = true,
+     .start = watch_start,
+     .prepare = watch_prepare,
+     .answer = watch_answer},
     {.method = API_POST,
      .method_name = "POST",
      .path = PATH("/v1/sessions"),
@@ -188,6 +265,11 @@ static const struct api_route routes[] = {
      .path = PATH("/metrics"),
      .pattern = "/metrics",
      .answer = metrics_answer},
+    {.method = API_GET,
+     .method_name = "GET",
+     .path = PATH("/openapi.json"),
+     .pattern = "/openapi.json",
+     .answer = openapi_answer},
 };
 
 static_assert(ARRAY_COUNT(routes) <= API_ROUTES_MAX, "metrics have room for every route");
@@ -208,21 +290,26 @@ size_t api_route_index(const struct api_route *route)
     return (size_t)(route - routes);
 }
 
-/* What users of other versions, or of other stores, look for: said to be missing, not unknown. */
-static const struct {
-    struct bytes path; /* this, or anything below it */
-    const char *what;
-} missing[] = {
-    {PATH("/v1/txn"), "transactions"},
-    {PATH("/v1/watch"), "watches"},
-    {PATH("/v1/leases"), "leases"},
-    {PATH("/v1/compact"), "compaction"},
-};
-
 /* ---- finding ---- */
+
+/* The part of the path that is a lease's id; false: the path is another. */
+static bool lease_part(const struct api_route *route, struct bytes path, struct bytes *out_part)
+{
+    size_t around = route->path.count + route->behind.count;
+    if (!bytes_has_prefix(path, route->path) || path.count < around)
+        return false;
+    size_t count = path.count - around;
+    *out_part = bytes_of(path.data + route->path.count, count);
+    struct bytes behind = bytes_of(out_part->data + count, route->behind.count);
+    return bytes_equal(behind, route->behind) &&
+           (count == 0 || memchr(out_part->data, '/', count) == NULL);
+}
 
 static bool path_fits(const struct api_route *route, struct bytes path)
 {
+    struct bytes part;
+    if (route->has_lease)
+        return lease_part(route, path, &part);
     return route->has_key || route->has_client ? bytes_has_prefix(path, route->path)
                                                : bytes_equal(path, route->path);
 }
@@ -271,29 +358,9 @@ static const struct api_route *find(struct bytes path, unsigned method, bool *ou
     return NULL;
 }
 
-/* What the path would be for in a later version; NULL: nothing. */
-static const char *find_missing(struct bytes path)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(missing); i++) {
-        size_t count = missing[i].path.count;
-        if (bytes_has_prefix(path, missing[i].path) &&
-            (path.count == count || path.data[count] == '/'))
-            return missing[i].what;
-    }
-    return NULL;
-}
-
 static void refuse_path(struct exchange *exchange, bool path_is_known)
 {
-    const char *what = find_missing(exchange->parts.path);
-    if (path_is_known)
-        exchange_refuse(exchange, ST_METHOD_NOT_ALLOWED, "%s", "");
-    else if (what != NULL)
-        exchange_refuse(exchange, ST_UNSUPPORTED,
-                        "%s: this version does not have it yet; docs/http-api.md lists what it has",
-                        what);
-    else
-        exchange_refuse(exchange, ST_NO_RESOURCE, "%s", "");
+    exchange_refuse(exchange, path_is_known ? ST_METHOD_NOT_ALLOWED : ST_NO_RESOURCE, "%s", "");
 }
 
 /* ---- checking ---- */
@@ -346,6 +413,16 @@ static void take_client(struct exchange *exchange)
                         "only sessions that POST /v1/sessions has opened can be closed; an id of "
                         "your own choosing is forgotten when it has not been used for "
                         "--session-ttl");
+}
+
+static void take_lease(struct exchange *exchange)
+{
+    struct bytes part;
+    bool fits = lease_part(exchange->route, exchange->parts.path, &part);
+    REQUIRE(fits);
+    if (!number_parse(part, &exchange->lease) || exchange->lease > LEASE_ID_MAX)
+        exchange_refuse(exchange, ST_BAD_TARGET, "a lease's id is a number from 1 to %llu",
+                        (unsigned long long)LEASE_ID_MAX);
 }
 
 static void take_query(struct exchange *exchange)
@@ -419,6 +496,8 @@ void api_match(struct exchange *exchange)
         take_key(exchange);
     if (exchange->route->has_client && !exchange_is_refused(exchange))
         take_client(exchange);
+    if (exchange->route->has_lease && !exchange_is_refused(exchange))
+        take_lease(exchange);
     if (!exchange_is_refused(exchange))
         check_headers(exchange);
 }

@@ -7,7 +7,7 @@
 
 enum api_method { API_GET = 1, API_PUT = 2, API_POST = 4, API_DELETE = 8 }; /* GET: HEAD too */
 
-enum { API_ROUTES_MAX = 32 };
+enum { API_ROUTES_MAX = 48 };
 
 /* What an identity in the headers of a request is to it. */
 enum api_identity {
@@ -23,6 +23,8 @@ struct api_route {
     const char *pattern; /* for people and metrics: /v1/kv/{key} */
     bool has_key;        /* the rest of the path is the key */
     bool has_client;     /* the rest of the path is a client id */
+    bool has_lease;      /* behind it comes a lease's id, then … */
+    struct bytes behind; /* … this */
     enum api_identity identity;
     bool takes_body;
     bool has_large_reply;   /* not made while replies that nobody takes fill the memory */
@@ -58,13 +60,30 @@ void kv_incr_answer(struct exchange *exchange);
 void kv_read_start(struct exchange *exchange);
 /* ,"create_revision":…,"mod_revision":…,"version":…,"lease":… */
 void kv_put_revisions(struct buf *body, const struct kv_item *item);
-/* Refuses a ?rev= that is not the present; true: go on. */
-bool kv_read_revision_holds(struct exchange *exchange, uint64_t revision);
+/* {"key":…,"value":…,"create_revision":…,…}; keys_only: without the value */
+void kv_put_item(struct buf *body, const struct kv_item *item, bool keys_only);
+/* ?rev=, or the present one. */
+uint64_t kv_read_revision(const struct exchange *exchange);
+/* What to say about a revision that is COMPACTED, or REVISION_FUTURE. */
+void kv_put_revision_detail(struct http *http, enum status status, uint64_t revision,
+                            struct errtext *out_detail);
+void kv_refuse_revision(struct exchange *exchange, enum status status, uint64_t revision);
 
 /* sessions.c */
 void session_open_start(struct exchange *exchange, struct bytes body);
 void session_open_answer(struct exchange *exchange);
 void session_close_start(struct exchange *exchange, struct bytes body);
+
+/* leases.c */
+void lease_grant_start(struct exchange *exchange, struct bytes body);
+void lease_grant_answer(struct exchange *exchange);
+void lease_list_start(struct exchange *exchange, struct bytes body);
+void lease_list_answer(struct exchange *exchange);
+void lease_get_start(struct exchange *exchange, struct bytes body);
+void lease_get_answer(struct exchange *exchange);
+void lease_renew_start(struct exchange *exchange, struct bytes body);
+void lease_renew_answer(struct exchange *exchange);
+void lease_revoke_start(struct exchange *exchange, struct bytes body);
 
 /* outcome.c */
 void outcome_start(struct exchange *exchange, struct bytes body);
@@ -72,9 +91,20 @@ void outcome_answer(struct exchange *exchange);
 void outcome_seal_start(struct exchange *exchange, struct bytes body);
 void outcome_seal_answer(struct exchange *exchange);
 
+/* txn.c */
+void txn_start(struct exchange *exchange, struct bytes body);
+void txn_answer(struct exchange *exchange);
+/* {"succeeded":…,"revision":…,"results":[…]} of what a transaction came to */
+void txn_put_json(struct buf *out, struct bytes results);
+
 /* list.c */
 void list_start(struct exchange *exchange, struct bytes body);
+void list_prepare(struct exchange *exchange);
 void list_answer(struct exchange *exchange);
+
+/* compact.c */
+void compact_start(struct exchange *exchange, struct bytes body);
+void compact_answer(struct exchange *exchange);
 
 /* cluster.c */
 void announce_start(struct exchange *exchange, struct bytes body);
@@ -93,6 +123,14 @@ void raft_members_answer(struct exchange *exchange);
 void snapshot_start(struct exchange *exchange, struct bytes body);
 void snapshot_prepare(struct exchange *exchange);
 void snapshot_answer(struct exchange *exchange);
+
+/* watch.c */
+void watch_start(struct exchange *exchange, struct bytes body);
+void watch_prepare(struct exchange *exchange);
+void watch_answer(struct exchange *exchange);
+
+/* openapi.c */
+void openapi_answer(struct exchange *exchange);
 
 /* ops.c */
 void livez_answer(struct exchange *exchange);

@@ -4,8 +4,6 @@
  *
  * Everything that was acknowledged before the request is in it. With ?consistency=stale it is what
  * this node has, also where no majority is left to ask. */
-#include "http/backup.h"
-
 #include "base/mem.h"
 #include "http/api.h"
 #include "http/connection.h"
@@ -17,9 +15,11 @@
 #define BURST_US ((time_us)10000)
 
 struct backup {
+    struct source source;
     struct exchange *exchange; /* borrowed */
     struct node_snapshot_wait wait;
     bool is_waiting;
+    bool is_stopped;
     struct snapfile *file; /* owned; NULL: not there yet */
     struct snapshot_info info;
     uint64_t offset; /* of the next piece */
@@ -30,6 +30,11 @@ struct backup {
 static struct http *http_of(const struct exchange *exchange)
 {
     return exchange->connection->http;
+}
+
+static struct backup *backup_of(struct source *source)
+{
+    return CONTAINER_OF(source, struct backup, source);
 }
 
 /* ---- waiting ---- */
@@ -44,7 +49,7 @@ static void refuse(struct exchange *exchange, enum status status)
 static void backup_on_snapshot(void *ctx, enum status status, const struct snapshot_info *info)
 {
     struct exchange *exchange = ctx;
-    struct backup *backup = exchange->backup;
+    struct backup *backup = backup_of(exchange->source);
     struct errtext error;
     REQUIRE(exchange->state == EXCHANGE_PREPARING);
     backup->is_waiting = false;
@@ -66,6 +71,65 @@ static void backup_on_timer(void *ctx)
     connection_answer(exchange->connection);
 }
 
+/* ---- sending ---- */
+
+static enum source_step backup_send(struct source *source, struct buf *out)
+{
+    struct backup *backup = backup_of(source);
+    struct http *http = http_of(backup->exchange);
+    time_us now = env_now(http->env);
+    uint64_t left = snapfile_bytes(backup->file) - backup->offset;
+    size_t count, wanted = (size_t)MIN(left, (uint64_t)LIMIT_BACKUP_PIECE_BYTES);
+    if (backup->is_stopped)
+        return SOURCE_BROKEN;
+    if (now < backup->due) {
+        env_timer_set(http->env, &backup->timer, backup->due);
+        return SOURCE_LATER;
+    }
+    bool has_room = buf_reserve(out, wanted);
+    INVARIANT(has_room); /* it is sent while little is queued */
+    if (snapfile_read(backup->file, backup->offset, out->data + out->count, wanted, &count) !=
+            ST_OK ||
+        count != wanted)
+        return SOURCE_BROKEN;
+    out->count += count;
+    backup->offset += count;
+    http->metrics.backup_bytes += count;
+    backup->due = MAX(backup->due, now > BURST_US ? now - BURST_US : 0) +
+                  wanted * SECOND_US / http->options.backup_rate;
+    return count == left ? SOURCE_DONE : SOURCE_MORE;
+}
+
+/* It would keep the node from ending for longer than anybody waits for that. */
+static void backup_stop(struct source *source)
+{
+    struct backup *backup = backup_of(source);
+    backup->is_stopped = true;
+    if (backup->is_waiting)
+        node_snapshot_cancel(&backup->wait);
+    backup->is_waiting = false;
+    if (backup->exchange->state != EXCHANGE_SENDING)
+        refuse(backup->exchange, ST_SHUTTING_DOWN);
+}
+
+static void backup_free(struct source *source)
+{
+    struct backup *backup = backup_of(source);
+    struct http *http = http_of(backup->exchange);
+    REQUIRE(http->backups_count > 0);
+    http->backups_count--;
+    if (backup->is_waiting)
+        node_snapshot_cancel(&backup->wait);
+    env_timer_set(http->env, &backup->timer, TIME_NEVER);
+    snapfile_close(backup->file);
+    mem_free(backup);
+}
+
+static const struct source_ops ops = {
+    .send = backup_send, .free = backup_free, .stop = backup_stop};
+
+/* ---- the request ---- */
+
 static void await(struct exchange *exchange)
 {
     struct http *http = http_of(exchange);
@@ -75,7 +139,8 @@ static void await(struct exchange *exchange)
     backup->wait = (struct node_snapshot_wait){
         .index = node_applied(http->node), .on_done = backup_on_snapshot, .ctx = exchange};
     env_timer_init(&backup->timer, backup_on_timer, exchange);
-    exchange->backup = backup;
+    backup->source.ops = &ops;
+    exchange->source = &backup->source;
     exchange->state = EXCHANGE_PREPARING;
     http->backups_count++;
     node_snapshot_await(http->node, &backup->wait);
@@ -100,34 +165,9 @@ void snapshot_start(struct exchange *exchange, struct bytes body)
         snapshot_prepare(exchange);
 }
 
-void backup_refuse(struct exchange *exchange)
-{
-    struct backup *backup = exchange->backup;
-    REQUIRE(exchange->state == EXCHANGE_PREPARING && backup->is_waiting);
-    node_snapshot_cancel(&backup->wait);
-    backup->is_waiting = false;
-    refuse(exchange, ST_SHUTTING_DOWN);
-}
-
-void backup_free(struct backup *backup)
-{
-    if (backup == NULL)
-        return;
-    struct http *http = http_of(backup->exchange);
-    REQUIRE(http->backups_count > 0);
-    http->backups_count--;
-    if (backup->is_waiting)
-        node_snapshot_cancel(&backup->wait);
-    env_timer_set(http->env, &backup->timer, TIME_NEVER);
-    snapfile_close(backup->file);
-    mem_free(backup);
-}
-
-/* ---- sending ---- */
-
 void snapshot_answer(struct exchange *exchange)
 {
-    const struct backup *backup = exchange->backup;
+    const struct backup *backup = backup_of(exchange->source);
     REQUIRE(backup->file != NULL);
 
     struct buf *out = reply_begin(exchange, 200);
@@ -136,28 +176,4 @@ void snapshot_answer(struct exchange *exchange)
     reply_end_head(exchange, CONTENT_RAW, snapfile_bytes(backup->file));
     if (!exchange->is_head_only)
         exchange->state = EXCHANGE_SENDING;
-}
-
-enum backup_step backup_send(struct backup *backup, struct buf *out)
-{
-    struct http *http = http_of(backup->exchange);
-    time_us now = env_now(http->env);
-    uint64_t left = snapfile_bytes(backup->file) - backup->offset;
-    size_t count, wanted = (size_t)MIN(left, (uint64_t)LIMIT_BACKUP_PIECE_BYTES);
-    if (now < backup->due) {
-        env_timer_set(http->env, &backup->timer, backup->due);
-        return BACKUP_LATER;
-    }
-    bool has_room = buf_reserve(out, wanted);
-    INVARIANT(has_room); /* it is sent while little is queued */
-    if (snapfile_read(backup->file, backup->offset, out->data + out->count, wanted, &count) !=
-            ST_OK ||
-        count != wanted)
-        return BACKUP_BROKEN;
-    out->count += count;
-    backup->offset += count;
-    http->metrics.backup_bytes += count;
-    backup->due = MAX(backup->due, now > BURST_US ? now - BURST_US : 0) +
-                  wanted * SECOND_US / http->options.backup_rate;
-    return count == left ? BACKUP_DONE : BACKUP_MORE;
 }

@@ -8,6 +8,7 @@
 #include "base/base64.h"
 #include "base/check.h"
 #include "http/json.h"
+#include "kv/leases.h"
 
 /* ---- the direct path ----
  * {"value":"plain text"}: nearly all writes look like this. Anything unusual (escapes, other
@@ -61,9 +62,8 @@ static bool parse_direct(struct bytes body, struct bytes *out_value)
 
 /* ---- through jansson ---- */
 
-/* An object with no other fields than `names`; NULL and `problem` set otherwise. */
-static json_t *load_object(struct bytes body, const char *const *names, const char *example,
-                           struct problem *problem)
+json_t *body_load_object(struct bytes body, const char *const *names, const char *example,
+                         struct problem *problem)
 {
     if (skip_blanks(body, 0) == body.count) {
         problem_set(problem, ST_BAD_JSON, "the body is empty; send %s", example);
@@ -135,7 +135,7 @@ bool body_parse_value(struct bytes body, struct buf *store, struct bytes *out_va
     static const char *const names[] = {"value", "value_base64", NULL};
     if (parse_direct(body, out_value))
         return true;
-    json_t *root = load_object(
+    json_t *root = body_load_object(
         body, names,
         "{\"value\":\"...\"}, or raw bytes with Content-Type: application/octet-stream", problem);
     bool is_ok = root != NULL && take_value(root, store, out_value, problem);
@@ -150,7 +150,7 @@ bool body_parse_by(struct bytes body, int64_t *out_by, struct problem *problem)
         *out_by = 1;
         return true;
     }
-    json_t *root = load_object(body, names, "{\"by\":1}", problem);
+    json_t *root = body_load_object(body, names, "{\"by\":1}", problem);
     if (root == NULL)
         return false;
     const json_t *by = json_object_get(root, "by");
@@ -197,7 +197,7 @@ bool body_parse_announce(struct bytes body, struct buf *store, struct body_annou
                          struct problem *problem)
 {
     static const char *const names[] = {"id", "http", NULL};
-    json_t *root = load_object(body, names, "{\"id\":2,\"http\":\"127.0.0.1:8082\"}", problem);
+    json_t *root = body_load_object(body, names, "{\"id\":2,\"http\":\"127.0.0.1:8082\"}", problem);
     bool is_ok = root != NULL && take_announce(root, store, out_announce, problem);
     json_decref(root);
     return is_ok;
@@ -208,7 +208,7 @@ bool body_parse_empty(struct bytes body, struct problem *problem)
     static const char *const names[] = {NULL};
     if (skip_blanks(body, 0) == body.count)
         return true;
-    json_t *root = load_object(body, names, "{}, or no body", problem);
+    json_t *root = body_load_object(body, names, "{}, or no body", problem);
     json_decref(root);
     return root != NULL;
 }
@@ -246,7 +246,7 @@ bool body_parse_write(struct bytes body, struct identity *identity, struct probl
 {
     static const char *const names[] = {"client", "sequence", "key", NULL};
     static const char example[] = "{\"client\":\"...\",\"sequence\":1} or {\"key\":\"...\"}";
-    json_t *root = load_object(body, names, example, problem);
+    json_t *root = body_load_object(body, names, example, problem);
     bool is_ok = root != NULL && take_text(root, "client", IDENTITY_CLIENT, identity, problem) &&
                  take_sequence(root, identity, problem) &&
                  take_text(root, "key", IDENTITY_KEY, identity, problem);
@@ -261,7 +261,7 @@ bool body_parse_write(struct bytes body, struct identity *identity, struct probl
 bool body_parse_transfer(struct bytes body, node_id *out_to, struct problem *problem)
 {
     static const char *const names[] = {"to", NULL};
-    json_t *root = load_object(body, names, "{\"to\":2}", problem);
+    json_t *root = body_load_object(body, names, "{\"to\":2}", problem);
     bool is_ok = root != NULL && take_member(root, "to", out_to, problem);
     json_decref(root);
     return is_ok;
@@ -270,8 +270,55 @@ bool body_parse_transfer(struct bytes body, node_id *out_to, struct problem *pro
 bool body_parse_member(struct bytes body, node_id *out_id, struct problem *problem)
 {
     static const char *const names[] = {"id", NULL};
-    json_t *root = load_object(body, names, "{\"id\":4}", problem);
+    json_t *root = body_load_object(body, names, "{\"id\":4}", problem);
     bool is_ok = root != NULL && take_member(root, "id", out_id, problem);
+    json_decref(root);
+    return is_ok;
+}
+
+static bool take_lease(const json_t *root, uint64_t *out_lease, uint64_t *out_ttl_ms,
+                       struct problem *problem)
+{
+    const json_t *ttl_ms = json_object_get(root, "ttl_ms");
+    const json_t *lease = json_object_get(root, "lease");
+    if (!json_is_integer(ttl_ms) || json_integer_value(ttl_ms) < (json_int_t)LEASE_TTL_MS_MIN ||
+        json_integer_value(ttl_ms) > (json_int_t)LEASE_TTL_MS_MAX) {
+        problem_set(problem, ST_BAD_FIELD, "\"ttl_ms\" must be a number from %llu to %llu",
+                    (unsigned long long)LEASE_TTL_MS_MIN, (unsigned long long)LEASE_TTL_MS_MAX);
+        return false;
+    }
+    if (lease != NULL && (!json_is_integer(lease) || json_integer_value(lease) < 1 ||
+                          json_integer_value(lease) > (json_int_t)LEASE_ID_MAX)) {
+        problem_set(problem, ST_BAD_FIELD, "\"lease\" must be a number from 1 to %llu",
+                    (unsigned long long)LEASE_ID_MAX);
+        return false;
+    }
+    *out_ttl_ms = (uint64_t)json_integer_value(ttl_ms);
+    *out_lease = lease != NULL ? (uint64_t)json_integer_value(lease) : 0;
+    return true;
+}
+
+bool body_parse_lease(struct bytes body, uint64_t *out_lease, uint64_t *out_ttl_ms,
+                      struct problem *problem)
+{
+    static const char *const names[] = {"ttl_ms", "lease", NULL};
+    json_t *root = body_load_object(body, names, "{\"ttl_ms\":10000}", problem);
+    bool is_ok = root != NULL && take_lease(root, out_lease, out_ttl_ms, problem);
+    json_decref(root);
+    return is_ok;
+}
+
+bool body_parse_revision(struct bytes body, uint64_t *out_revision, struct problem *problem)
+{
+    static const char *const names[] = {"revision", NULL};
+    json_t *root = body_load_object(body, names, "{\"revision\":100}", problem);
+    const json_t *revision = json_object_get(root, "revision");
+    bool is_ok = json_is_integer(revision) && json_integer_value(revision) >= 1;
+    if (is_ok)
+        *out_revision = (uint64_t)json_integer_value(revision);
+    else if (root != NULL)
+        problem_set(problem, ST_BAD_FIELD,
+                    "\"revision\" must be a number from 1 to 9223372036854775807");
     json_decref(root);
     return is_ok;
 }
@@ -327,7 +374,7 @@ bool body_parse_join(struct bytes body, struct buf *store, struct body_join *out
 {
     static const char *const names[] = {"id", "peer", "http", "identity", NULL};
     static const char example[] = "{\"id\":4,\"peer\":\"10.0.0.4:7001\"}";
-    json_t *root = load_object(body, names, example, problem);
+    json_t *root = body_load_object(body, names, example, problem);
     buf_reserve(store, 2 * BODY_ADDRESS_BYTES);
     bool is_ok = root != NULL && take_member(root, "id", &out_join->id, problem) &&
                  take_address(root, "peer", true, store, &out_join->peer, problem) &&

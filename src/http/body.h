@@ -8,6 +8,11 @@
 #include "types/address.h"
 #include "types/ids.h"
 
+/* An object with no other fields than `names`, which ends with NULL; to be given back by
+ * json_decref. NULL: `problem` is set, with `example`. */
+struct json_t;
+struct json_t *body_load_object(struct bytes body, const char *const *names, const char *example,
+                                struct problem *problem);
 /* {"value":"…"} or {"value_base64":"…"}.
  *
  * store      where the value is put when it cannot be borrowed from `body`
@@ -49,5 +54,10 @@ bool body_parse_join(struct bytes body, struct buf *store, struct body_join *out
 bool body_parse_member(struct bytes body, node_id *out_id, struct problem *problem);
 /* {"to":n} */
 bool body_parse_transfer(struct bytes body, node_id *out_to, struct problem *problem);
+/* {"ttl_ms":n,"lease":id}; the id need not be there: 0. */
+bool body_parse_lease(struct bytes body, uint64_t *out_lease, uint64_t *out_ttl_ms,
+                      struct problem *problem);
+/* {"revision":n} */
+bool body_parse_revision(struct bytes body, uint64_t *out_revision, struct problem *problem);
 
 #endif

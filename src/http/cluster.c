@@ -118,11 +118,11 @@ void raft_status_answer(struct exchange *exchange)
         body,
         "{\"id\":%u,\"role\":\"%s\",\"term\":%llu,\"leader\":%u,\"commit_index\":%llu,"
         "\"applied_index\":%llu,\"last_index\":%llu,\"revision\":%llu,"
-        "\"digest\":\"%016llx\",\"clock_ms\":%llu,",
+        "\"compacted\":%llu,\"digest\":\"%016llx\",\"clock_ms\":%llu,",
         view->self, raft_role_name(raft.role), (unsigned long long)raft.term, raft.leader,
         (unsigned long long)raft.commit, (unsigned long long)node_applied(node_of(exchange)),
         (unsigned long long)raft.last_index, (unsigned long long)state.revision,
-        (unsigned long long)kv_digest(kv),
+        (unsigned long long)state.compacted, (unsigned long long)kv_digest(kv),
         (unsigned long long)(env_wall_now(exchange->connection->http->env) / TIME_US_PER_MS));
     put_snapshot(node_of(exchange), body);
     buf_put(body, BYTES_LITERAL(",\"peers\":["));

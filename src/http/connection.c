@@ -9,7 +9,6 @@
 #include "base/failpoint.h"
 #include "base/mem.h"
 #include "http/api.h"
-#include "http/backup.h"
 #include "http/reply.h"
 #include "http/server.h"
 
@@ -101,27 +100,37 @@ static void offer_continue(struct connection *connection)
 /* The reply, or the next piece of it. False: nothing more for now. */
 static bool send_some(struct connection *connection, struct exchange *exchange)
 {
-    enum backup_step step = BACKUP_DONE;
+    size_t before = connection->out.count;
+    enum source_step step = SOURCE_DONE;
     if (exchange->state == EXCHANGE_READY)
         reply_write(exchange);
     if (exchange->state == EXCHANGE_SENDING)
-        step = backup_send(exchange->backup, &connection->out);
-    if (step == BACKUP_DONE)
+        step = source_send(exchange->source, exchange->is_chunked, &connection->out);
+    INVARIANT(!connection->out.is_full);
+    bool is_new = connection->out.count != before;
+    bool ends = exchange->is_close_delimited;
+    if (step == SOURCE_DONE)
         exchange_free(exchange);
-    if (step == BACKUP_BROKEN)
+    if (step == SOURCE_BROKEN || (step == SOURCE_DONE && ends))
         break_off(connection);
     account_replies(connection);
-    connection->since = env_now(connection->http->env);
-    http_mark_dirty(connection->http, connection);
-    return step == BACKUP_DONE || step == BACKUP_MORE;
+    if (is_new || step == SOURCE_DONE) {
+        connection->since = env_now(connection->http->env);
+        http_mark_dirty(connection->http, connection);
+    }
+    return step == SOURCE_MORE || (step == SOURCE_DONE && !ends);
 }
 
-/* Of a long body only a piece is queued: it goes on when that has left. */
-static bool has_room(const struct connection *connection, const struct exchange *exchange)
+/* Of a long body only a piece is queued: it goes on when that has left, and waits, also for other
+ * connections, where replies take more memory than their share. */
+static bool has_room(struct connection *connection, const struct exchange *exchange)
 {
     size_t queued = reply_bytes(connection);
-    return exchange->state == EXCHANGE_SENDING ? queued < LIMIT_BACKUP_PIECE_BYTES
-                                               : queued <= LIMIT_REPLY_QUEUE_BYTES;
+    connection->is_starved = false;
+    if (exchange->state != EXCHANGE_SENDING)
+        return queued <= LIMIT_REPLY_QUEUE_BYTES;
+    connection->is_starved = connection->http->replies_bytes > LIMIT_SOURCES_BYTES;
+    return queued < LIMIT_SOURCE_QUEUE_BYTES && !connection->is_starved;
 }
 
 void connection_answer(struct connection *connection)
@@ -447,6 +456,8 @@ void connection_sweep(struct connection *connection, time_us now)
         connection_free(connection);
         return;
     }
+    if (connection->is_starved)
+        connection_answer(connection);
     switch (connection->state) {
     case CONNECTION_FRESH:
         if (age > options->head_timeout)
@@ -470,20 +481,18 @@ void connection_sweep(struct connection *connection, time_us now)
     }
 }
 
-/* They would keep the node from ending for longer than anybody waits for that. */
-static void stop_backups(struct connection *connection)
+/* Told also where there is no room: what they have to say is short. */
+static void stop_sources(struct connection *connection)
 {
-    const struct exchange *first = oldest(connection);
-    if (first != NULL && first->state == EXCHANGE_SENDING) {
-        break_off(connection);
-        return;
-    }
     for (struct list *at = connection->exchanges.next; at != &connection->exchanges;
          at = at->next) {
         struct exchange *exchange = CONTAINER_OF(at, struct exchange, link);
-        if (exchange->state == EXCHANGE_PREPARING)
-            backup_refuse(exchange);
+        if (exchange->source != NULL && exchange->source->ops->stop != NULL)
+            exchange->source->ops->stop(exchange->source);
     }
+    struct exchange *first = oldest(connection);
+    if (first != NULL && first->state == EXCHANGE_SENDING && first->source->ops->stop != NULL)
+        (void)send_some(connection, first); /* connection_answer goes on */
 }
 
 /* Unless there is more that has been read: then that comes first. */
@@ -498,7 +507,7 @@ static void end_behind_newest(struct connection *connection)
 
 void connection_stop(struct connection *connection)
 {
-    stop_backups(connection);
+    stop_sources(connection);
     /* Between requests: a moment's grace; within one: its reply says that it is the last. */
     if (connection->exchanges_count != 0)
         end_behind_newest(connection);

@@ -33,6 +33,7 @@ struct connection {
     struct exchange *reading; /* the one whose body is coming; NULL */
     size_t held_bytes;        /* of requests; counted in the server */
     size_t reply_bytes;       /* of replies; counted in the server */
+    bool is_starved;          /* a long body waits for memory that other connections have */
 
     /* a reader must take its bytes */
     uint64_t sent_bytes;

@@ -7,7 +7,6 @@
 #include "base/failpoint.h"
 #include "base/mem.h"
 #include "http/api.h"
-#include "http/backup.h"
 #include "http/connection.h"
 #include "http/server.h"
 
@@ -28,7 +27,7 @@ static struct exchange *make(void)
     struct exchange *exchange = mem_alloc(sizeof *exchange);
     buf_init(&exchange->target, LIMIT_TARGET_BYTES);
     buf_init(&exchange->decoded, LIMIT_TARGET_BYTES);
-    buf_init(&exchange->command, LIMIT_COMMAND_BYTES);
+    buf_init(&exchange->command, MAX((size_t)LIMIT_COMMAND_BYTES, (size_t)LIMIT_TXN_RESULTS_BYTES));
     buf_init(&exchange->client, LIMIT_IDEMPOTENCY_KEY_BYTES);
     list_init(&exchange->link);
     return exchange;
@@ -48,9 +47,10 @@ struct exchange *exchange_new(struct connection *connection)
     exchange->answer = (struct node_answer){0};
     exchange->query.present = 0;
     exchange->is_head_only = exchange->is_http_1_0 = exchange->closes = false;
-    exchange->wants_continue = exchange->is_stale = false;
+    exchange->wants_continue = exchange->is_stale = exchange->is_renewal = false;
     exchange->revision = 0;
-    exchange->backup = NULL;
+    exchange->source = NULL;
+    exchange->is_chunked = exchange->is_close_delimited = false;
     exchange->parts = (struct target){.path = {NULL, 0}};
     list_push_back(&connection->exchanges, &exchange->link);
     connection->exchanges_count++;
@@ -78,10 +78,13 @@ void exchange_free(struct exchange *exchange)
 {
     struct connection *connection = exchange->connection;
     struct http *http = connection->http;
-    if (exchange->state == EXCHANGE_WAITING)
+    if (exchange->state == EXCHANGE_WAITING && exchange->is_renewal)
+        renewals_cancel(&http->renewals, &exchange->renewal);
+    else if (exchange->state == EXCHANGE_WAITING)
         node_cancel(http->node, &exchange->submitted);
-    backup_free(exchange->backup);
-    exchange->backup = NULL;
+    if (exchange->source != NULL)
+        exchange->source->ops->free(exchange->source);
+    exchange->source = NULL;
     list_remove(&exchange->link);
     connection->exchanges_count--;
     http->exchanges_count--;
@@ -154,6 +157,8 @@ void exchange_take_head(struct exchange *exchange, const struct parse *parse)
     exchange->has_policy = headers->has_policy;
     exchange->policy = headers->policy;
     exchange->accept = headers->accept;
+    exchange->accepts_lines = headers->accepts_lines;
+    exchange->accepts_events = headers->accepts_events;
     exchange->condition = headers->condition;
     exchange->condition_revision = headers->condition_revision;
     exchange->identity = (struct client_identity){0};
@@ -180,6 +185,28 @@ bool exchange_is_refused(const struct exchange *exchange)
     return exchange->problem.status != ST_OK;
 }
 
+bool exchange_take_key(struct exchange *exchange, enum query_parameter parameter,
+                       struct bytes *out_key)
+{
+    struct buf *decoded = &exchange->decoded;
+    size_t start = decoded->count;
+    *out_key = bytes_of(NULL, 0);
+    if (!query_has(&exchange->query, parameter))
+        return true;
+    if (percent_decode(exchange->query.values[parameter], true, decoded) != ST_OK) {
+        exchange_refuse(exchange, ST_BAD_ENCODING, "%s holds a %% without two hexadecimal digits",
+                        query_name(parameter));
+        return false;
+    }
+    *out_key = bytes_of(decoded->data + start, decoded->count - start);
+    if (out_key->count > LIMIT_KEY_BYTES) {
+        exchange_refuse(exchange, ST_KEY_TOO_LONG, "%s has %zu bytes; keys have at most %d",
+                        query_name(parameter), out_key->count, LIMIT_KEY_BYTES);
+        return false;
+    }
+    return true;
+}
+
 void exchange_take_identity(struct exchange *exchange, const struct client_identity *identity)
 {
     exchange->identity = *identity;
@@ -189,11 +216,26 @@ void exchange_take_identity(struct exchange *exchange, const struct client_ident
     ENSURE(exchange->identity.client.count == identity->client.count);
 }
 
+/* What a transaction came to is the node's until now; it takes the place of the command. */
+static void keep_results(struct exchange *exchange)
+{
+    struct bytes *results = &exchange->answer.result.results;
+    if (results->count == 0)
+        return;
+    exchange->connection->http->bodies_bytes -= exchange->command.count;
+    buf_reset(&exchange->command);
+    buf_put(&exchange->command, *results);
+    INVARIANT(!exchange->command.is_full);
+    *results = buf_bytes(&exchange->command);
+    exchange->connection->http->bodies_bytes += results->count;
+}
+
 static void exchange_on_done(void *ctx, const struct node_answer *answer)
 {
     struct exchange *exchange = ctx;
     REQUIRE(exchange->state == EXCHANGE_WAITING);
     exchange->answer = *answer;
+    keep_results(exchange);
     exchange->state = EXCHANGE_READY;
     if (answer->status == ST_OK && exchange->route->prepare != NULL)
         exchange->route->prepare(exchange);
@@ -243,6 +285,26 @@ void exchange_write(struct exchange *exchange, const struct command *command)
     INVARIANT(!exchange->command.is_full);
     http->bodies_bytes += exchange->command.count;
     submit(exchange, NODE_WRITE, is_internal_op(command->op));
+}
+
+void exchange_renew(struct exchange *exchange, uint64_t lease)
+{
+    REQUIRE(exchange->state == EXCHANGE_READING);
+
+    struct http *http = exchange->connection->http;
+    exchange->renewal = (struct renewal){.lease = lease,
+                                         .policy = policy_of(exchange, false),
+                                         .is_forwarded = exchange->is_forwarded,
+                                         .deadline = env_now(http->env) + exchange->timeout,
+                                         .on_done = exchange_on_done,
+                                         .ctx = exchange};
+    enum status status = renewals_add(&http->renewals, &exchange->renewal);
+    if (status != ST_OK) {
+        exchange_refuse(exchange, status, "%s", "");
+        return;
+    }
+    exchange->is_renewal = true;
+    exchange->state = EXCHANGE_WAITING;
 }
 
 void exchange_read(struct exchange *exchange)

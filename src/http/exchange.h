@@ -6,11 +6,11 @@
 #include "base/list.h"
 #include "http/headers.h"
 #include "http/problem.h"
+#include "http/source.h"
 #include "http/target.h"
-#include "node/node.h"
+#include "node/renewals.h"
 
 struct api_route;
-struct backup;
 struct connection;
 struct http;
 struct parse;
@@ -26,7 +26,7 @@ enum exchange_state {
 struct exchange {
     struct buf target;  /* owned: as received */
     struct buf decoded; /* owned: key and parameters after percent-decoding */
-    struct buf command; /* owned: encoded */
+    struct buf command; /* owned: encoded; once answered, what a transaction came to */
     struct buf client;  /* owned: of the identity */
     struct list link;   /* in its connection, oldest first; or among the spare ones */
     struct connection *connection;
@@ -35,6 +35,8 @@ struct exchange {
     time_us started;
     struct problem problem;
     struct node_request submitted;
+    struct renewal renewal; /* instead of `submitted`, when is_renewal */
+    bool is_renewal;
     struct node_answer answer;
 
     /* from the head */
@@ -50,6 +52,8 @@ struct exchange {
     bool has_policy;
     enum route_policy policy;
     enum accept accept;
+    bool accepts_lines;
+    bool accepts_events;
     enum condition condition;
     uint64_t condition_revision;
     time_us timeout; /* at the node */
@@ -63,12 +67,18 @@ struct exchange {
     bool is_stale;                   /* answered from this node alone */
     bool wants_raw;
     bool keys_only;
+    bool wants_keys;   /* of a lease */
+    uint64_t lease;    /* in the path, or the one that a list goes on behind */
+    uint64_t ttl_ms;   /* of the lease that is asked for */
     uint64_t revision; /* ?rev=; 0: not given */
     uint64_t items_max;
     struct kv_range range; /* slices of `decoded` */
-    struct backup *backup; /* owned; NULL: it is none */
+    struct source *source; /* owned: the body, or what it waits for; NULL: the reply is all */
 
-    size_t code_index; /* of the reply, for counting */
+    /* of the reply */
+    size_t code_index;       /* for counting */
+    bool is_chunked;         /* its body comes in chunks */
+    bool is_close_delimited; /* its body ends with the connection */
 };
 
 /* A fresh one for `connection`, at the end of its list. */
@@ -83,10 +93,16 @@ void exchange_take_head(struct exchange *exchange, const struct parse *parse);
 void exchange_refuse(struct exchange *exchange, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool exchange_is_refused(const struct exchange *exchange);
+/* The parameter, decoded, as a key or part of one: into `decoded`, which has room for all of them.
+ * Empty where it is not given. False: refused. */
+bool exchange_take_key(struct exchange *exchange, enum query_parameter parameter,
+                       struct bytes *out_key);
 /* Copies it. */
 void exchange_take_identity(struct exchange *exchange, const struct client_identity *identity);
 /* Encodes and submits. */
 void exchange_write(struct exchange *exchange, const struct command *command);
+/* Keeps a lease alive: with others of the same moment, in one command. */
+void exchange_renew(struct exchange *exchange, uint64_t lease);
 /* Asks for permission to read this node's state linearizably. */
 void exchange_read(struct exchange *exchange);
 

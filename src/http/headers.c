@@ -237,7 +237,13 @@ static void take_accept(struct headers *headers, struct bytes value)
         bool is_raw = token_equal(type, "application/octet-stream");
         bool is_json = token_equal(type, "application/json") ||
                        token_equal(type, "application/*") || token_equal(type, "*/*");
-        if ((is_raw || is_json) && !is_excluded(range)) {
+        bool is_lines = token_equal(type, "application/x-ndjson");
+        bool is_events = token_equal(type, "text/event-stream");
+        if (is_excluded(range))
+            continue;
+        headers->accepts_lines = headers->accepts_lines || is_lines;
+        headers->accepts_events = headers->accepts_events || is_events;
+        if (is_raw || is_json) {
             headers->accept = is_raw ? ACCEPT_RAW : ACCEPT_JSON;
             return;
         }
@@ -281,6 +287,13 @@ static void take_timeout(struct headers *headers, struct bytes value)
     if (is_first(headers, SEEN_TIMEOUT, "X-MiniKV-Timeout-Ms") &&
         !number_parse(value, &headers->timeout_ms))
         reject(headers, "X-MiniKV-Timeout-Ms is a number of milliseconds from 1 on");
+}
+
+static void take_last_event(struct headers *headers, struct bytes value)
+{
+    headers->last_event_count = MIN(value.count, sizeof headers->last_event);
+    if (value.count != 0)
+        memcpy(headers->last_event, value.data, headers->last_event_count);
 }
 
 /* Names of X-MiniKV-…; the prefix is known to be there. */
@@ -332,6 +345,8 @@ enum status headers_take(struct headers *headers, struct bytes name, struct byte
     case 13:
         if (token_equal(name, "if-none-match"))
             take_condition(headers, ETAG_IF_NONE_MATCH, value);
+        else if (token_equal(name, "last-event-id"))
+            take_last_event(headers, value);
         return ST_OK;
     case 14:
         if (token_equal(name, "content-length"))

@@ -20,7 +20,8 @@ enum accept {
     ACCEPT_NOTHING /* nothing that this server has */
 };
 
-enum { HOST_BYTES_MAX = 262 }; /* a DNS name and a port */
+enum { HOST_BYTES_MAX = 262 };    /* a DNS name and a port */
+enum { EVENT_ID_BYTES_MAX = 40 }; /* two numbers and a point */
 
 struct headers {
     size_t count;
@@ -35,9 +36,13 @@ struct headers {
     bool has_policy;
     enum route_policy policy;
     enum accept accept;
+    bool accepts_lines; /* application/x-ndjson, before any of the above: for routes that have it */
+    bool accepts_events; /* the same of text/event-stream */
     enum condition condition;
     uint64_t condition_revision;
     uint64_t timeout_ms; /* 0: not given */
+    size_t last_event_count;
+    uint8_t last_event[EVENT_ID_BYTES_MAX + 1]; /* Last-Event-ID, cut behind the longest there is */
     size_t host_count;
     bool has_host;
     uint8_t host[HOST_BYTES_MAX];

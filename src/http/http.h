@@ -43,6 +43,9 @@ void http_close(struct http *http);
 /* The node's view changed: what every reply says about the leader is written anew. */
 void http_on_view(struct http *http);
 
+/* The node has applied something: whoever watches is told, later in this turn. */
+void http_on_applied(struct http *http);
+
 /* A node_verify_fn whose ctx is the struct http: asks GET /v1/raft/identity at the address, on one
  * connection, in one second, following nothing and reading at most LIMIT_ASK_BYTES, and calls
  * node_verified with ST_OK or ST_ADDRESS_MISMATCH. */

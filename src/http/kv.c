@@ -9,6 +9,7 @@
 #include "http/json.h"
 #include "http/reply.h"
 #include "http/server.h"
+#include "kv/leases.h"
 
 static struct node *node_of(const struct exchange *exchange)
 {
@@ -41,9 +42,15 @@ void kv_put_start(struct exchange *exchange, struct bytes body)
                         (unsigned)LIMIT_VALUE_BYTES);
         return;
     }
+    struct errtext error;
     struct command command = command_of(exchange, COMMAND_PUT);
     command.value = value;
-    exchange_write(exchange, &command);
+    enum status status =
+        query_number(&exchange->query, QUERY_LEASE, LEASE_ID_MAX, &command.lease, &error);
+    if (status != ST_OK)
+        exchange_refuse(exchange, status, "%s", error.text);
+    else
+        exchange_write(exchange, &command);
 }
 
 void kv_put_answer(struct exchange *exchange)
@@ -93,16 +100,34 @@ void kv_read_start(struct exchange *exchange)
         exchange_read(exchange);
 }
 
-bool kv_read_revision_holds(struct exchange *exchange, uint64_t revision)
+uint64_t kv_read_revision(const struct exchange *exchange)
 {
-    char detail[128];
-    if (exchange->revision == 0 || exchange->revision == revision)
-        return true;
-    bool is_future = exchange->revision > revision;
-    (void)snprintf(detail, sizeof detail, "the revision is %llu; %s", (unsigned long long)revision,
-                   is_future ? "ask for one that has been reached" : "older ones are not kept");
-    reply_problem(exchange, is_future ? ST_REVISION_FUTURE : ST_COMPACTED, detail);
-    return false;
+    struct kv_stats stats;
+    kv_stats(node_kv(node_of(exchange)), &stats);
+    return exchange->revision == 0 ? stats.revision : exchange->revision;
+}
+
+void kv_put_revision_detail(struct http *http, enum status status, uint64_t revision,
+                            struct errtext *out_detail)
+{
+    struct kv_stats stats;
+    kv_stats(node_kv(http->node), &stats);
+    if (status == ST_COMPACTED)
+        errtext_set(out_detail,
+                    "revision %llu is not kept any more; the oldest that can be read is %llu",
+                    (unsigned long long)revision, (unsigned long long)stats.compacted);
+    else
+        errtext_set(out_detail, "the revision is %llu; ask for one that has been reached",
+                    (unsigned long long)stats.revision);
+}
+
+void kv_refuse_revision(struct exchange *exchange, enum status status, uint64_t revision)
+{
+    REQUIRE(status == ST_COMPACTED || status == ST_REVISION_FUTURE);
+
+    struct errtext detail;
+    kv_put_revision_detail(exchange->connection->http, status, revision, &detail);
+    reply_problem(exchange, status, detail.text);
 }
 
 void kv_get_start(struct exchange *exchange, struct bytes body)
@@ -130,22 +155,26 @@ void kv_put_revisions(struct buf *body, const struct kv_item *item)
     buf_put_decimal(body, item->lease);
 }
 
-static void put_item(struct buf *body, const struct kv_item *item)
+void kv_put_item(struct buf *body, const struct kv_item *item, bool keys_only)
 {
     buf_put(body, BYTES_LITERAL("{"));
     json_put_bytes(body, "key", item->key);
-    buf_put(body, BYTES_LITERAL(","));
-    json_put_bytes(body, "value", item->value);
+    if (!keys_only) {
+        buf_put(body, BYTES_LITERAL(","));
+        json_put_bytes(body, "value", item->value);
+    }
     kv_put_revisions(body, item);
-    buf_put(body, BYTES_LITERAL("}\n"));
-    INVARIANT(!body->is_full);
+    buf_put(body, BYTES_LITERAL("}"));
 }
 
 static void answer_item(struct exchange *exchange, const struct kv_item *item)
 {
     struct buf *body = reply_scratch(exchange);
-    if (!exchange->wants_raw)
-        put_item(body, item);
+    if (!exchange->wants_raw) {
+        kv_put_item(body, item, false);
+        buf_put(body, BYTES_LITERAL("\n"));
+        INVARIANT(!body->is_full);
+    }
     reply_etag(reply_begin(exchange, 200), item->mod_revision);
     if (exchange->wants_raw)
         reply_end(exchange, CONTENT_RAW, item->value);
@@ -155,13 +184,14 @@ static void answer_item(struct exchange *exchange, const struct kv_item *item)
 
 void kv_get_answer(struct exchange *exchange)
 {
-    const struct kv *kv = node_kv(node_of(exchange));
-    struct kv_stats stats;
+    uint64_t revision = kv_read_revision(exchange);
     struct kv_item item;
-    kv_stats(kv, &stats);
-    if (!kv_read_revision_holds(exchange, stats.revision))
+    enum status status = kv_get_at(node_kv(node_of(exchange)), exchange->key, revision, &item);
+    if (status != ST_OK && status != ST_NOT_FOUND) {
+        kv_refuse_revision(exchange, status, revision);
         return;
-    bool exists = kv_get(kv, exchange->key, &item);
+    }
+    bool exists = status == ST_OK;
     uint64_t mod_revision = exists ? item.mod_revision : 0;
     if (condition_holds(exchange->condition, exchange->condition_revision, mod_revision)) {
         if (exists)

@@ -234,6 +234,23 @@ static void put_snapshots(struct buf *out, const struct http *http, const struct
             http->metrics.backup_bytes);
 }
 
+static void put_watches(struct buf *out, const struct http *http)
+{
+    struct watch_stats stats;
+    watch_hub_stats(http->watches, &stats);
+    put_one(out, "minikv_watchers", "gauge", "Watches and long polls that wait for events.",
+            stats.watchers_count);
+    put_one(out, "minikv_watchers_behind", "gauge",
+            "Of these, those that have not been sent all events that are there.",
+            stats.behind_count);
+    put_one(out, "minikv_watch_filters", "gauge", "Different things that are watched.",
+            stats.groups_count);
+    put_one(out, "minikv_watch_events_total", "counter", "Events sent to all watchers together.",
+            stats.events_sent);
+    put_one(out, "minikv_watch_compacted_total", "counter",
+            "Watches ended because what came next for them was compacted.", stats.compacted_count);
+}
+
 static void put_members(struct buf *out, const struct http *http)
 {
     const struct config *config = kv_config(node_kv(http->node));
@@ -251,6 +268,33 @@ static void put_state(struct buf *out, const struct http *http)
     put_one(out, "minikv_keys", "gauge", "Keys stored.", stats.keys_count);
     put_one(out, "minikv_state_bytes", "gauge", "Memory of keys, values and their overhead.",
             stats.state_bytes);
+    put_one(out, "minikv_compacted_revision", "gauge",
+            "Oldest revision that can be read; 1: all of them.", stats.compacted);
+    put_one(out, "minikv_past_events", "gauge", "Changes of keys whose revisions can be read.",
+            stats.past_events_count);
+    put_one(out, "minikv_past_bytes", "gauge",
+            "Memory of replaced versions and deleted keys that can be read.", stats.past_bytes);
+}
+
+static void put_walks(struct buf *out, const struct walks *walks)
+{
+    put_one(out, "minikv_walks", "gauge", "Listings as lines, and counts, under way.",
+            walks->count);
+    put_one(out, "minikv_walk_slices_total", "counter",
+            "Slices of a turn each in which they have looked at keys.", walks->slices_count);
+}
+
+static void put_leases(struct buf *out, const struct http *http, const struct node_stats *node)
+{
+    struct kv_stats stats;
+    kv_stats(node_kv(http->node), &stats);
+    put_one(out, "minikv_leases", "gauge", "Leases that are held.", stats.leases_count);
+    put_one(out, "minikv_leases_expired_total", "counter",
+            "Leases whose time was over, by entries applied here.", node->leases_expired_count);
+    put_one(out, "minikv_lease_renewals_total", "counter", "Keep-alives taken on here.",
+            http->renewals.taken_count);
+    put_one(out, "minikv_lease_renewal_batches_total", "counter",
+            "Commands in which they travelled.", http->renewals.batches_count);
 }
 
 static void put_sessions(struct buf *out, const struct http *http)
@@ -401,8 +445,11 @@ void metrics_write(const struct http *http, struct buf *out)
     put_node(out, &stats);
     put_wal(out, &stats.wal);
     put_snapshots(out, http, &stats);
+    put_watches(out, http);
     put_members(out, http);
     put_state(out, http);
+    put_walks(out, &http->walks);
+    put_leases(out, http, &stats);
     put_sessions(out, http);
     put_peers(out, http);
     put_disk(out, http->options.data_dir);

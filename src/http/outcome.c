@@ -41,7 +41,9 @@ static int code_of(const struct kv_result *result)
 {
     if (result->applied_status != ST_OK)
         return status_info(result->applied_status)->http;
-    return result->applied_op == COMMAND_INCR ? 200 : 204;
+    bool has_body = result->applied_op == COMMAND_INCR || result->applied_op == COMMAND_COMPACT ||
+                    result->applied_op == COMMAND_TXN;
+    return has_body ? 200 : 204;
 }
 
 /* Whether the reply to the write carried the revision of its key: see kv.c and reply_problem. */
@@ -51,6 +53,12 @@ static bool has_etag(const struct kv_result *result)
                           (result->applied_status == ST_OK && (result->applied_op == COMMAND_PUT ||
                                                                result->applied_op == COMMAND_INCR));
     return names_revision && result->mod_revision != 0;
+}
+
+static void put_txn(struct buf *body, struct bytes results)
+{
+    buf_put(body, BYTES_LITERAL(",\"body\":"));
+    txn_put_json(body, results);
 }
 
 /* ,"answer":{…}: the reply that the write was given, in short. */
@@ -63,6 +71,10 @@ static void put_answer(struct buf *body, const struct kv_result *result)
         buf_printf(body, ",\"type\":\"urn:minikv:%s\"", status_info(result->applied_status)->code);
     else if (result->applied_op == COMMAND_INCR)
         buf_printf(body, ",\"body\":{\"value\":%lld}", (long long)result->number);
+    else if (result->applied_op == COMMAND_COMPACT)
+        buf_printf(body, ",\"body\":{\"compacted\":%lld}", (long long)result->number);
+    else if (result->applied_op == COMMAND_TXN)
+        put_txn(body, result->results);
     buf_put(body, BYTES_LITERAL("}"));
 }
 

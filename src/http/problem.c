@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "http/json.h"
 
 static const char *const advice[STATUS_COUNT] = {
     [ST_NOT_FOUND] = "nothing is stored under this key",
@@ -19,7 +20,9 @@ static const char *const advice[STATUS_COUNT] = {
     [ST_NOT_CAUGHT_UP] = "it is promoted by itself once it has the log and its data directory is "
                          "registered; GET /v1/raft/status at the leader shows how far it is",
     [ST_REVISION_FUTURE] = "ask for a revision that has been reached, or without rev",
-    [ST_COMPACTED] = "no older revisions are kept; ask without rev",
+    [ST_COMPACTED] =
+        "revisions that old are not kept any more; X-MiniKV-Compacted names the oldest "
+        "one that can be read; ask for that or a later one, or without rev",
     [ST_SEQUENCE_TOO_OLD] = "send new writes with higher sequences; whether an earlier delivery of "
                             "this one took effect "
                             "is no longer known",
@@ -31,6 +34,18 @@ static const char *const advice[STATUS_COUNT] = {
     [ST_IDENTITY_REUSED] =
         "give every write a sequence, or an Idempotency-Key, of its own; repeat a write with "
         "nothing in it changed",
+    [ST_LEASE_NOT_FOUND] = "it has expired, was revoked, or was never granted; grant one "
+                           "(POST /v1/leases) and write its keys again",
+    [ST_LEASE_EXISTS] = "choose another id, or leave it out and the cluster allots one",
+    [ST_LEASES_FULL] = "revoke leases, or wait until some expire; attach fewer keys to one lease",
+    [ST_DUPLICATE_KEY] =
+        "name each key in one put or delete only, ranges that are deleted included",
+    [ST_TXN_TOO_LARGE] =
+        "one transaction deletes at most 65536 keys, looks at 524288, and comes to 1310720 bytes "
+        "of "
+        "results: each key and value read and 40 bytes; with a client id or an Idempotency-Key to "
+        "65536 bytes, since they are remembered. Read less (limit, keys_only, count_only), or send "
+        "several",
     [ST_STATE_FULL] = "delete keys; the limit is fixed in this version; reads go on",
     [ST_BAD_REQUEST] = "the request line or the message is not HTTP/1.1",
     [ST_BAD_TARGET] = "send a path that begins with / and is percent-encoded",
@@ -116,4 +131,15 @@ const char *problem_advice(enum status status, enum effect effect)
     if (effect == EFFECT_NONE && status_info(status)->effect == EFFECT_MAYBE)
         return "nothing was changed; ask again, or ask another node";
     return advice[status] == NULL ? "" : advice[status];
+}
+
+void problem_put(struct buf *out, enum status status, enum effect effect, const char *detail)
+{
+    const struct status_info *info = status_info(status);
+    bool has_detail = detail != NULL && detail[0] != '\0';
+    buf_printf(out,
+               "{\"type\":\"urn:minikv:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":", info->code,
+               info->title, info->http);
+    json_put_ascii(out, has_detail ? detail : problem_advice(status, effect));
+    buf_printf(out, ",\"effect\":\"%s\"", effect_name(effect));
 }

@@ -2,6 +2,7 @@
 #ifndef MINIKV_HTTP_PROBLEM_H
 #define MINIKV_HTTP_PROBLEM_H
 
+#include "base/buf.h"
 #include "base/diag.h"
 #include "base/status.h"
 
@@ -18,5 +19,8 @@ void problem_set(struct problem *problem, enum status status, const char *format
 /* What to do next, in general; never empty for a status that a client can meet. `effect` is what is
  * said about this request: where it is less than the status usually means, so is the advice. */
 const char *problem_advice(enum status status, enum effect effect);
+/* {"type":…,"title":…,"status":…,"detail":…,"effect":…, to be closed by the caller. `detail` NULL
+ * or empty: the general advice. */
+void problem_put(struct buf *out, enum status status, enum effect effect, const char *detail);
 
 #endif

@@ -110,10 +110,6 @@ struct buf *reply_begin(struct exchange *exchange, int code)
                                                   : BYTES_LITERAL("X-MiniKV-Hops: 1\r\n"));
     if (exchange->answer.result.is_replayed)
         buf_put(out, BYTES_LITERAL("X-MiniKV-Replayed: true\r\n"));
-    if (exchange->closes)
-        buf_put(out, BYTES_LITERAL("Connection: close\r\n"));
-    else if (exchange->is_http_1_0)
-        buf_put(out, BYTES_LITERAL("Connection: keep-alive\r\n"));
     /* Here and not in the handlers: that there is no such key is an answer like others. */
     if (exchange->is_stale)
         put_staleness(http->node, out);
@@ -135,6 +131,18 @@ void reply_etag(struct buf *out, uint64_t revision)
     buf_put(out, BYTES_LITERAL("\"\r\n"));
 }
 
+/* Last: how the body ends decides what becomes of the connection. */
+static void end_head(struct exchange *exchange)
+{
+    struct buf *out = &exchange->connection->out;
+    if (exchange->closes || exchange->is_close_delimited)
+        buf_put(out, BYTES_LITERAL("Connection: close\r\n"));
+    else if (exchange->is_http_1_0)
+        buf_put(out, BYTES_LITERAL("Connection: keep-alive\r\n"));
+    buf_put(out, BYTES_LITERAL("\r\n"));
+    INVARIANT(!out->is_full);
+}
+
 static void count_reply(struct exchange *exchange)
 {
     struct http *http = exchange->connection->http;
@@ -149,9 +157,28 @@ void reply_end_head(struct exchange *exchange, const char *content_type, uint64_
     buf_put_text(out, content_type);
     buf_put(out, BYTES_LITERAL("\r\nContent-Length: "));
     buf_put_decimal(out, body_bytes);
-    buf_put(out, BYTES_LITERAL("\r\n\r\n"));
-    INVARIANT(!out->is_full);
+    buf_put(out, BYTES_LITERAL("\r\n"));
+    end_head(exchange);
     count_reply(exchange);
+}
+
+/* HTTP/1.0 has no chunks: there the end of the connection is the end of the body. */
+void reply_end_chunked(struct exchange *exchange, const char *content_type)
+{
+    REQUIRE(exchange->source != NULL || exchange->is_head_only);
+
+    struct buf *out = &exchange->connection->out;
+    exchange->is_close_delimited = exchange->is_http_1_0 && !exchange->is_head_only;
+    exchange->is_chunked = !exchange->is_http_1_0;
+    buf_put(out, BYTES_LITERAL("Content-Type: "));
+    buf_put_text(out, content_type);
+    buf_put(out, BYTES_LITERAL("\r\n"));
+    if (exchange->is_chunked)
+        buf_put(out, BYTES_LITERAL("Transfer-Encoding: chunked\r\n"));
+    end_head(exchange);
+    count_reply(exchange);
+    if (!exchange->is_head_only)
+        exchange->state = EXCHANGE_SENDING;
 }
 
 void reply_end(struct exchange *exchange, const char *content_type, struct bytes body)
@@ -165,8 +192,7 @@ void reply_end(struct exchange *exchange, const char *content_type, struct bytes
 
 void reply_end_empty(struct exchange *exchange)
 {
-    buf_put(&exchange->connection->out, BYTES_LITERAL("\r\n"));
-    INVARIANT(!exchange->connection->out.is_full);
+    end_head(exchange);
     count_reply(exchange);
 }
 
@@ -206,12 +232,7 @@ static struct bytes problem_body(struct exchange *exchange, enum status status, 
     enum effect effect = effect_of(exchange, status);
     struct buf *body = reply_scratch(exchange);
     char address[LIMIT_ADDRESS_BYTES];
-    buf_printf(body,
-               "{\"type\":\"urn:minikv:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":", info->code,
-               info->title, info->http);
-    json_put_ascii(body,
-                   detail == NULL || detail[0] == '\0' ? problem_advice(status, effect) : detail);
-    buf_printf(body, ",\"effect\":\"%s\"", effect_name(effect));
+    problem_put(body, status, effect, detail);
     if (retry_after_ms(exchange, info) != 0)
         buf_printf(body, ",\"retry_after_ms\":%u", retry_after_ms(exchange, info));
     /* Where sending it again is of use; what came of a command that was applied is told in the same
@@ -242,6 +263,14 @@ static enum status redirect_or_refuse(const struct exchange *exchange)
     return view->leader == NODE_NONE ? ST_NO_LEADER : ST_LEADER_NOT_ANNOUNCED;
 }
 
+/* The oldest revision that can be read here. */
+static void put_compacted(struct exchange *exchange, struct buf *out)
+{
+    struct kv_stats stats;
+    kv_stats(node_kv(exchange->connection->http->node), &stats);
+    reply_header_number(out, "X-MiniKV-Compacted", stats.compacted);
+}
+
 void reply_problem(struct exchange *exchange, enum status status, const char *detail)
 {
     REQUIRE(status != ST_OK);
@@ -256,6 +285,8 @@ void reply_problem(struct exchange *exchange, enum status status, const char *de
     /* What to compare with next, without another round. */
     if (status == ST_CONDITION_FAILED && exchange->answer.result.mod_revision != 0)
         reply_etag(out, exchange->answer.result.mod_revision);
+    if (status == ST_COMPACTED)
+        put_compacted(exchange, out);
     if (status == ST_METHOD_NOT_ALLOWED) {
         buf_put(out, BYTES_LITERAL("Allow: "));
         api_allowed(exchange->parts.path, out);

@@ -6,6 +6,7 @@
 #include "http/exchange.h"
 
 #define CONTENT_JSON    "application/json"
+#define CONTENT_LINES   "application/x-ndjson"
 #define CONTENT_PROBLEM "application/problem+json"
 #define CONTENT_RAW     "application/octet-stream"
 #define CONTENT_TEXT    "text/plain; charset=utf-8"
@@ -23,6 +24,9 @@ void reply_etag(struct buf *out, uint64_t revision);
 void reply_end(struct exchange *exchange, const char *content_type, struct bytes body);
 /* The head of one whose body of so many bytes the caller sends behind it. */
 void reply_end_head(struct exchange *exchange, const char *content_type, uint64_t body_bytes);
+/* The head of one whose body is of unknown length and comes from exchange->source, which is asked
+ * for it from now on; of HEAD there is none, and no source is needed. */
+void reply_end_chunked(struct exchange *exchange, const char *content_type);
 void reply_end_empty(struct exchange *exchange); /* 204, 304 */
 /* All of a 204 that says no more than every reply does. */
 void reply_done(struct exchange *exchange);

@@ -180,6 +180,9 @@ enum status http_open(struct env *env, struct node *node, const struct http_opti
     list_init(&http->dirty);
     list_init(&http->spare_exchanges);
     list_init(&http->verifications);
+    renewals_init(&http->renewals, env, node);
+    walks_init(&http->walks, env);
+    http->watches = watch_hub_new(env, node);
     buf_init(&http->block, 4 * KIB);
     buf_init(&http->scratch, LIMIT_REPLY_BYTES);
     env_task_init(&http->flush_task, http_on_flush, http);
@@ -228,6 +231,9 @@ void http_close(struct http *http)
     env_listener_close(http->listener);
     each_connection(http, close_connection, 0);
     http_verify_close(http);
+    renewals_release(&http->renewals);
+    walks_close(&http->walks);
+    watch_hub_free(http->watches);
     env_timer_set(http->env, &http->sweep_timer, TIME_NEVER);
     env_timer_set(http->env, &http->grace_timer, TIME_NEVER);
     env_task_cancel(http->env, &http->flush_task);
@@ -241,4 +247,9 @@ void http_close(struct http *http)
 void http_on_view(struct http *http)
 {
     reply_block_update(http);
+}
+
+void http_on_applied(struct http *http)
+{
+    watch_hub_on_applied(http->watches);
 }

@@ -8,6 +8,8 @@
 #include "http/connection.h"
 #include "http/http.h"
 #include "http/metrics.h"
+#include "http/walk.h"
+#include "http/watch_hub.h"
 
 struct http {
     struct env_listener *listener;
@@ -19,6 +21,9 @@ struct http {
     struct buf scratch; /* a body being made */
     struct http_options options;
     struct metrics metrics;
+    struct walks walks;
+    struct watch_hub *watches; /* owned */
+    struct renewals renewals;
     size_t connections_count;
     size_t spare_count;
     size_t verifications_count;

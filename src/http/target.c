@@ -108,6 +108,11 @@ enum status percent_decode(struct bytes in, bool plus_is_blank, struct buf *out)
 
 /* ---- query ---- */
 
+const char *query_name(enum query_parameter parameter)
+{
+    return query_names[parameter];
+}
+
 bool query_has(const struct query *query, enum query_parameter parameter)
 {
     return (query->present & 1u << parameter) != 0;

@@ -2,6 +2,8 @@
 #ifndef MINIKV_HTTP_TARGET_H
 #define MINIKV_HTTP_TARGET_H
 
+#include <assert.h>
+
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/check.h"
@@ -27,11 +29,20 @@ MUST_CHECK enum status percent_decode(struct bytes in, bool plus_is_blank, struc
     X(AFTER, "after")                                                                              \
     X(CLIENT, "client")                                                                            \
     X(CONSISTENCY, "consistency")                                                                  \
+    X(COUNT_ONLY, "count_only")                                                                    \
     X(END, "end")                                                                                  \
+    X(FILTER, "filter")                                                                            \
+    X(FROM, "from")                                                                                \
+    X(FROM_ID, "from_id")                                                                          \
     X(KEY, "key")                                                                                  \
+    X(KEYS, "keys")                                                                                \
     X(KEYS_ONLY, "keys_only")                                                                      \
+    X(LEASE, "lease")                                                                              \
     X(LIMIT, "limit")                                                                              \
+    X(ORDER, "order")                                                                              \
+    X(POLL_MS, "poll_ms")                                                                          \
     X(PREFIX, "prefix")                                                                            \
+    X(PREV, "prev")                                                                                \
     X(RAW, "raw")                                                                                  \
     X(REV, "rev")                                                                                  \
     X(ROUTE, "route")                                                                              \
@@ -45,6 +56,8 @@ enum query_parameter {
         QUERY_COUNT
 };
 
+static_assert(QUERY_COUNT <= 32, "a set of parameters fits a mask");
+
 #define QUERY_BIT(NAME) (1u << QUERY_##NAME)
 
 struct query {
@@ -52,6 +65,7 @@ struct query {
     struct bytes values[QUERY_COUNT]; /* not yet decoded */
 };
 
+const char *query_name(enum query_parameter parameter);
 bool query_has(const struct query *query, enum query_parameter parameter);
 /* Parameters outside `allowed`, and doubled ones, are refused by name.
  * return   ST_OK; ST_BAD_QUERY with `error` */

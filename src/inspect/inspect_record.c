@@ -43,6 +43,14 @@ static void print_command(FILE *out, struct bytes data)
         (void)fprintf(out, " nonce %016" PRIx64, command.nonce);
     if (command.op == COMMAND_EXPIRE_SESSIONS)
         (void)fprintf(out, " last used before %" PRIu64 " us", command.cutoff_us);
+    if (command.op == COMMAND_EXPIRE_LEASES)
+        (void)fprintf(out, " at %" PRIu64 " us", command.cutoff_us);
+    if (command.op == COMMAND_COMPACT)
+        (void)fprintf(out, " below revision %" PRIu64, command.revision);
+    if (command.lease != 0)
+        (void)fprintf(out, " lease %" PRIu64, command.lease);
+    if (command.op == COMMAND_GRANT_LEASE)
+        (void)fprintf(out, " for %" PRIu64 " ms", command.ttl_ms);
     print_identity(out, &command.identity);
     (void)fprintf(out, ", from node %u number %" PRIu64, proposal.origin.node,
                   proposal.origin.number);

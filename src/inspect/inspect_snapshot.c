@@ -119,12 +119,14 @@ static void print_state(const struct reading *reading, bool with_keys)
     const struct config *config = kv_config(reading->kv);
     kv_stats(reading->kv, &stats);
     kv_sessions_stats(reading->kv, &sessions);
-    (void)fprintf(
-        reading->out,
-        "%" PRIu64 " blocks, %" PRIu64 " bytes of content, hash %016" PRIx64 "\n"
-        "revision %" PRIu64 ", %" PRIu64 " keys, %" PRIu64 " clients, digest %016" PRIx64 "\n",
-        reading->stream.blocks_count, reading->stream.content_bytes, reading->stream.hash,
-        stats.revision, stats.keys_count, sessions.sessions_count, kv_digest(reading->kv));
+    (void)fprintf(reading->out,
+                  "%" PRIu64 " blocks, %" PRIu64 " bytes of content, hash %016" PRIx64 "\n"
+                  "revision %" PRIu64 ", %" PRIu64 " keys, %" PRIu64 " clients, digest %016" PRIx64
+                  "\n"
+                  "past from revision %" PRIu64 " on, %" PRIu64 " changes; %" PRIu64 " leases\n",
+                  reading->stream.blocks_count, reading->stream.content_bytes, reading->stream.hash,
+                  stats.revision, stats.keys_count, sessions.sessions_count, kv_digest(reading->kv),
+                  stats.compacted, stats.past_events_count, stats.leases_count);
     for (uint32_t i = 0; i < config->members_count; i++) {
         char peer[LIMIT_ADDRESS_BYTES];
         (void)fprintf(reading->out, "member %u  %s  %s\n", config->members[i].id,

@@ -15,7 +15,7 @@
 #include "types/ids.h"
 
 enum command_op {
-    COMMAND_PUT = 1,      /* key, value, condition */
+    COMMAND_PUT = 1,      /* key, value, condition, lease */
     COMMAND_DELETE = 2,   /* key, condition */
     COMMAND_INCR = 3,     /* key, by */
     COMMAND_ANNOUNCE = 4, /* member, http: its client address; unset: removed */
@@ -28,7 +28,15 @@ enum command_op {
     /* What the leader makes a configuration entry of; in the log they only say why it made none. */
     COMMAND_JOIN = 11,   /* member, peer, member_identity (0: not told): a learner, or an address */
     COMMAND_REMOVE = 12, /* member */
-    COMMAND_PROMOTE = 13 /* member: a learner shall vote */
+    COMMAND_PROMOTE = 13,      /* member: a learner shall vote */
+    COMMAND_TXN = 14,          /* value: an encoded kv/txn.h */
+    COMMAND_COMPACT = 15,      /* revision: the past up to it is given up */
+    COMMAND_GRANT_LEASE = 16,  /* lease (0: the cluster allots one), ttl_ms */
+    COMMAND_REVOKE_LEASE = 17, /* lease: with its keys */
+    COMMAND_RENEW_LEASES = 18, /* value: leases, u64 each; those that are gone are passed over; no
+                                  identity */
+    COMMAND_EXPIRE_LEASES = 19 /* cutoff_us: those that expire by then, with their keys; no
+                                  identity */
 };
 
 enum condition {
@@ -66,6 +74,9 @@ struct command {
     uint64_t member_identity;
     uint64_t nonce;
     uint64_t cutoff_us; /* log time */
+    uint64_t revision;
+    uint64_t lease; /* PUT: 0: none */
+    uint64_t ttl_ms;
 };
 
 /* Requires a command within the limits; every field that its op does not name is left out. */

@@ -3,10 +3,13 @@
 #define XXH_INLINE_ALL /* short inputs, one or two for each entry */
 #include <xxhash.h>
 
+#include "base/buf.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
 static_assert(offsetof(struct item, tree) == 0, "the tree frees the item through its head");
+static_assert(offsetof(struct item_with_past, item) == 0, "one is seen as the other");
+static_assert(sizeof(struct item) != sizeof(struct item_with_past), "they are told apart by that");
 
 /* `data` is key and value, one behind the other. */
 static uint64_t hash_of(const struct kv_item *content, const void *data)
@@ -25,41 +28,51 @@ static uint64_t hash_of(const struct kv_item *content, const void *data)
 uint64_t item_hash(const struct item *item)
 {
     struct kv_item content = item_content(item);
-    return hash_of(&content, item->data);
+    return hash_of(&content, content.key.data);
 }
 
-struct item *item_new(const struct kv_item *content)
+static bool has_past(const struct kv_item *content, const struct item *older)
+{
+    return content->version != 1 || content->lease != 0 || older != NULL;
+}
+
+struct item *item_new(const struct kv_item *content, const struct item *older)
 {
     REQUIRE(content->key.count >= 1);
     REQUIRE(content->key.count <= LIMIT_KEY_BYTES);
     REQUIRE(content->value.count <= LIMIT_VALUE_BYTES);
     REQUIRE(content->create_revision <= content->mod_revision);
+    REQUIRE(IMPLIES(content->version == 1, content->create_revision == content->mod_revision));
 
-    size_t data_bytes = content->key.count + content->value.count;
-    struct item *item = mem_alloc_raw(MAX(sizeof *item, offsetof(struct item, data) + data_bytes));
-    item->tree = (struct tree_item){.key_offset = offsetof(struct item, data),
-                                    .key_bytes = (uint32_t)content->key.count};
-    item->create_revision = content->create_revision;
+    size_t key_at = has_past(content, older) ? sizeof(struct item_with_past) : sizeof(struct item);
+    struct item *item = mem_alloc_raw(key_at + content->key.count + content->value.count);
+    item->tree = (struct tree_item){.key_offset = (uint16_t)key_at,
+                                    .key_bytes = (uint16_t)content->key.count,
+                                    .rest_bytes = (uint32_t)content->value.count};
     item->mod_revision = content->mod_revision;
-    item->version = content->version;
-    item->lease = content->lease;
-    item->value_bytes = (uint32_t)content->value.count;
-    memcpy(item->data, content->key.data, content->key.count);
+    if (key_at == sizeof(struct item_with_past)) {
+        struct item_with_past *whole = (void *)item;
+        whole->create_revision = content->create_revision;
+        whole->version = content->version;
+        whole->lease = content->lease;
+        whole->older = older;
+    }
+    uint8_t *data = (uint8_t *)item + key_at;
+    memcpy(data, content->key.data, content->key.count);
     if (content->value.count != 0)
-        memcpy(item->data + content->key.count, content->value.data, content->value.count);
-    item->hash = hash_of(content, item->data);
+        memcpy(data + content->key.count, content->value.data, content->value.count);
     return item;
 }
 
 struct kv_item item_content(const struct item *item)
 {
-    size_t key_bytes = item->tree.key_bytes;
-    return (struct kv_item){.key = bytes_of(item->data, key_bytes),
-                            .value = bytes_of(item->data + key_bytes, item->value_bytes),
-                            .create_revision = item->create_revision,
+    struct bytes key = item_key(item);
+    return (struct kv_item){.key = key,
+                            .value = bytes_of(key.data + key.count, item->tree.rest_bytes),
+                            .create_revision = item_create_revision(item),
                             .mod_revision = item->mod_revision,
-                            .version = item->version,
-                            .lease = item->lease};
+                            .version = item_version(item),
+                            .lease = item_lease(item)};
 }
 
 uint64_t item_state_bytes(size_t key_bytes, size_t value_bytes)

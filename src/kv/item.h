@@ -1,4 +1,11 @@
-/* Item: one key of the state with its value and revisions, in one allocation, never changed. */
+/* Item: one version of one key, with its value and revisions, in one allocation, never changed.
+ *
+ * The tree holds the newest version of each key; it points to the one that it replaced, and so on,
+ * as far as the past is kept (docs/decisions/0010-data-model.md). A deleted key is a version as
+ * well, without a value: its number is 0.
+ *
+ * Most keys are written once. So a first version has nothing behind its head but key and value, if
+ * there was none before it and no lease holds it; where its key begins tells that. */
 #ifndef MINIKV_KV_ITEM_H
 #define MINIKV_KV_ITEM_H
 
@@ -8,30 +15,82 @@
 /* What an item costs beside key and value: its numbers, its share of a node, the allocator's. */
 enum { ITEM_OVERHEAD_BYTES = 128 };
 
+/* Key and value lie behind it, or behind the struct below. */
 struct item {
-    struct tree_item tree;
-    uint64_t create_revision;
+    struct tree_item tree; /* rest_bytes: of the value */
     uint64_t mod_revision;
-    uint64_t version;
-    uint64_t lease;
-    uint64_t hash; /* its part of the digest */
-    uint32_t value_bytes;
-    uint8_t data[]; /* key, then value */
 };
 
-/* Copies key and value of `content`, and hashes. Gives the item. */
-struct item *item_new(const struct kv_item *content);
+struct item_with_past {
+    struct item item;
+    uint64_t create_revision; /* 0: deleted */
+    uint64_t version;         /* 0: deleted */
+    uint64_t lease;
+    /* NULL: there was none. To be looked at only where mod_revision is above what is compacted;
+     * elsewhere it may be gone */
+    const struct item *older;
+};
+
+/* Copies key and value of `content`. Gives the item. */
+struct item *item_new(const struct kv_item *content, const struct item *older);
 /* Borrowed from the item. */
 struct kv_item item_content(const struct item *item);
-/* What it counts against the limit of the state: the same on every platform. */
+/* What it counts against the limit of the state, or of the past: the same on every platform. */
 uint64_t item_state_bytes(size_t key_bytes, size_t value_bytes);
-/* Computed anew from the content, as K7 defines it. */
+/* Its part of the digest, as K7 defines it. */
 uint64_t item_hash(const struct item *item);
 
 /* The item at whose head `tree` is; NULL for NULL. */
 static inline const struct item *item_of(const struct tree_item *tree)
 {
     return (const struct item *)(const void *)tree;
+}
+
+/* Its head, for the tree. */
+static inline struct tree_item *item_tree(const struct item *item)
+{
+    return (struct tree_item *)(uintptr_t)item;
+}
+
+static inline struct bytes item_key(const struct item *item)
+{
+    return tree_item_key(&item->tree);
+}
+
+/* NULL: it is the first version, and nothing more is to be said of it. */
+static inline const struct item_with_past *item_with_past(const struct item *item)
+{
+    return item->tree.key_offset == sizeof *item ? NULL : (const void *)item;
+}
+
+static inline uint64_t item_create_revision(const struct item *item)
+{
+    const struct item_with_past *whole = item_with_past(item);
+    return whole != NULL ? whole->create_revision : item->mod_revision;
+}
+
+static inline uint64_t item_version(const struct item *item)
+{
+    const struct item_with_past *whole = item_with_past(item);
+    return whole != NULL ? whole->version : 1;
+}
+
+static inline bool item_is_deleted(const struct item *item)
+{
+    return item_version(item) == 0;
+}
+
+static inline uint64_t item_lease(const struct item *item)
+{
+    const struct item_with_past *whole = item_with_past(item);
+    return whole != NULL ? whole->lease : 0;
+}
+
+/* The version that it replaced, as long as the past above `compacted` is kept; NULL: none. */
+static inline const struct item *item_older(const struct item *item, uint64_t compacted)
+{
+    const struct item_with_past *whole = item_with_past(item);
+    return whole != NULL && item->mod_revision > compacted ? whole->older : NULL;
 }
 
 #endif

@@ -11,10 +11,13 @@ struct kv *kv_new(const struct kv_options *options)
     struct kv *kv = mem_alloc(sizeof *kv);
     kv->tree = tree_new();
     kv->sessions = sessions_new();
+    kv->leases = leases_new();
+    buf_init(&kv->results, KV_RESULTS_BYTES_MAX);
     kv->revision = KV_REVISION_FIRST;
     kv->state_bytes_max = options->state_bytes_max;
     if (kv->state_bytes_max == 0)
         kv->state_bytes_max = (uint64_t)LIMIT_STATE_BYTES_DEFAULT_MIB * MIB;
+    past_init(&kv->past, options);
     directory_init(&kv->directory);
     return kv;
 }
@@ -23,8 +26,13 @@ void kv_free(struct kv *kv)
 {
     while (kv != NULL) {
         struct kv *next = kv->discarded;
+        while (past_drain(kv, SIZE_MAX))
+            continue;
+        past_release(&kv->past);
         tree_free(kv->tree);
         sessions_free(kv->sessions);
+        leases_free(kv->leases);
+        buf_release(&kv->results);
         mem_free(kv);
         kv = next;
     }
@@ -46,7 +54,8 @@ static bool drain_discarded(struct kv *kv, size_t objects_max)
     struct kv *gone = kv->discarded;
     if (gone == NULL)
         return false;
-    if (tree_drain(gone->tree, objects_max) || sessions_drain(gone->sessions, objects_max))
+    if (past_drain(gone, objects_max) || tree_drain(gone->tree, objects_max) ||
+        sessions_drain(gone->sessions, objects_max) || leases_drain(gone->leases, objects_max))
         return true;
     kv->discarded = gone->discarded;
     gone->discarded = NULL;
@@ -58,8 +67,9 @@ bool kv_collect(struct kv *kv, size_t objects_max)
 {
     bool has_items = tree_collect(kv->tree, objects_max);
     bool has_sessions = sessions_collect(kv->sessions, objects_max);
+    bool has_leases = leases_collect(kv->leases, objects_max);
     bool has_discarded = drain_discarded(kv, objects_max);
-    return has_items || has_sessions || has_discarded;
+    return has_items || has_sessions || has_leases || has_discarded;
 }
 
 /* In a state that the caches hold, a search waits for nothing and the hint would only cost. */
@@ -108,53 +118,22 @@ void kv_prefetch_commands(const struct kv *kv, const struct bytes *commands, siz
     }
 }
 
-bool kv_get(const struct kv *kv, struct bytes key, struct kv_item *out_item)
-{
-    struct tree_cursor cursor;
-    const struct item *item = item_of(tree_find(tree_view(kv->tree), key, &cursor));
-    if (item == NULL)
-        return false;
-    *out_item = item_content(item);
-    return true;
-}
-
-static struct bytes later_of(struct bytes a, struct bytes b)
-{
-    return bytes_compare(a, b) < 0 ? b : a;
-}
-
-static bool range_goes_on(const struct kv_range *range, struct bytes key)
-{
-    return bytes_has_prefix(key, range->prefix) &&
-           (range->end.count == 0 || bytes_compare(key, range->end) < 0);
-}
-
-void kv_scan(const struct kv *kv, const struct kv_range *range,
-             bool (*on_item)(void *ctx, const struct kv_item *item), void *ctx)
-{
-    /* Keys are in order: all with the prefix stand together, the prefix itself first. */
-    struct bytes first = later_of(range->prefix, later_of(range->start, range->after));
-    struct tree_cursor cursor;
-    const struct item *item;
-    (void)tree_find(tree_view(kv->tree), first, &cursor);
-    while ((item = item_of(tree_next(&cursor))) != NULL) {
-        struct kv_item content = item_content(item);
-        if (!range_goes_on(range, content.key))
-            return;
-        bool is_after = range->after.count == 0 || !bytes_equal(content.key, range->after);
-        if (is_after && !on_item(ctx, &content))
-            return;
-    }
-}
-
 void kv_stats(const struct kv *kv, struct kv_stats *out_stats)
 {
-    *out_stats = (struct kv_stats){.applied = kv->applied,
-                                   .revision = kv->revision,
-                                   .keys_count = tree_view(kv->tree).items_count,
-                                   .state_bytes = kv->state_bytes,
-                                   .stamp_us = kv->stamp_us,
-                                   .history = kv->history};
+    struct kv_lease first;
+    bool has_lease = leases_first(kv->leases, &first);
+    *out_stats =
+        (struct kv_stats){.applied = kv->applied,
+                          .revision = kv->revision,
+                          .keys_count = tree_view(kv->tree).items_count - kv->past.deleted_count,
+                          .state_bytes = kv->state_bytes,
+                          .compacted = kv->past.compacted,
+                          .past_events_count = events_count(&kv->past.events),
+                          .past_bytes = kv->past.bytes,
+                          .leases_count = leases_count(kv->leases),
+                          .next_expiry_us = has_lease ? first.expires_us : UINT64_MAX,
+                          .stamp_us = kv->stamp_us,
+                          .history = kv->history};
 }
 
 const struct kv_member *kv_member(const struct kv *kv, node_id id)
@@ -176,7 +155,7 @@ void kv_replace_members(struct kv *kv, const struct config *config)
 
 uint64_t kv_digest(const struct kv *kv)
 {
-    uint8_t raw[64];
+    uint8_t raw[80];
     store_u64(raw, kv->applied.term);
     store_u64(raw + 8, kv->applied.index);
     store_u64(raw + 16, kv->revision);
@@ -185,5 +164,7 @@ uint64_t kv_digest(const struct kv *kv)
     store_u64(raw + 40, kv->directory.hash);
     store_u64(raw + 48, sessions_hash(kv->sessions));
     store_u64(raw + 56, kv->history);
+    store_u64(raw + 64, past_hash(&kv->past));
+    store_u64(raw + 72, leases_hash(kv->leases));
     return XXH3_64bits(raw, sizeof raw);
 }

@@ -26,6 +26,9 @@ struct kv_options {
     /* Counted as K4 in docs/invariants.md has it; 0: the default. What commands come to depends on
      * it: it must be the same on all nodes and for all of one log. */
     uint64_t state_bytes_max;
+    /* The same for the past; 0: LIMIT_PAST_EVENTS, LIMIT_PAST_MIB. For tests. */
+    uint64_t past_events_max;
+    uint64_t past_bytes_max;
 };
 
 struct kv_item {
@@ -33,7 +36,7 @@ struct kv_item {
     struct bytes value;
     uint64_t create_revision;
     uint64_t mod_revision;
-    uint64_t version; /* 1 at creation */
+    uint64_t version; /* 1 at creation; 0: deleted at mod_revision */
     uint64_t lease;   /* 0: none */
 };
 
@@ -61,6 +64,10 @@ struct kv_result {
     uint64_t mod_revision; /* of the key after this command; 0: it does not exist */
     int64_t number;        /* INCR: the new value; OPEN_SESSION: the index in the id;
                               EXPIRE_SESSIONS: how many */
+
+    uint64_t lease; /* GRANT_LEASE: its id */
+    /* TXN: what it came to, as kv/txn.h has it; borrowed until the next kv_apply */
+    struct bytes results;
 
     /* SEAL and kv_outcome: of the write asked about */
     enum kv_outcome outcome;
@@ -106,16 +113,58 @@ void kv_outcome(const struct kv *kv, const struct client_identity *identity,
                 struct kv_result *out_result);
 
 bool kv_get(const struct kv *kv, struct bytes key, struct kv_item *out_item);
+/* The same at a past revision: ST_OK; ST_NOT_FOUND; ST_COMPACTED; ST_REVISION_FUTURE. */
+MUST_CHECK enum status kv_get_at(const struct kv *kv, struct bytes key, uint64_t revision,
+                                 struct kv_item *out_item);
 
 struct kv_range {
     struct bytes prefix; /* only keys with it; empty: all */
     struct bytes start;  /* inclusive; empty: from the first */
     struct bytes end;    /* exclusive; empty: to the last */
-    struct bytes after;  /* exclusive start, the last key of the page before; empty: none */
+    struct bytes after;  /* the last key of the page before, exclusive; empty: none */
+    bool is_descending;  /* from the last key to the first; `after` is then an upper bound */
 };
+bool kv_range_has(const struct kv_range *range, struct bytes key); /* but for `after` */
 /* Calls on_item in key order until it returns false or the range ends. */
 void kv_scan(const struct kv *kv, const struct kv_range *range,
              bool (*on_item)(void *ctx, const struct kv_item *item), void *ctx);
+/* The same at a past revision: ST_OK; ST_COMPACTED; ST_REVISION_FUTURE. */
+MUST_CHECK enum status kv_scan_at(const struct kv *kv, const struct kv_range *range,
+                                  uint64_t revision,
+                                  bool (*on_item)(void *ctx, const struct kv_item *item),
+                                  void *ctx);
+
+/* One change of one key, of a revision that is kept. */
+struct kv_event {
+    struct kv_item item; /* as it was changed to; version 0: deleted */
+    bool has_previous;   /* false: there was none, or it is compacted */
+    struct kv_item previous;
+    unsigned nth; /* among the events of its revision, from 1, in the order of keys */
+    bool is_last; /* of its revision */
+};
+/* Events that are kept have numbers without gaps, in the order of revision, then key. Numbers are
+ * of this struct kv: not the same on other nodes, nor after a restart. */
+uint64_t kv_events_end(const struct kv *kv); /* the number that the next one will have */
+/* The first event of that revision or later; kv_events_end when there is none yet. Revisions above
+ * the present are fine. ST_OK; ST_COMPACTED: events of that revision may be gone. */
+MUST_CHECK enum status kv_events_find(const struct kv *kv, uint64_t revision, uint64_t *out_number);
+/* Borrowed until the next kv_apply. ST_OK; ST_COMPACTED: gone. Requires number < kv_events_end. */
+MUST_CHECK enum status kv_event_at(const struct kv *kv, uint64_t number,
+                                   struct kv_event *out_event);
+
+struct kv_lease {
+    uint64_t lease;
+    uint64_t ttl_ms;
+    uint64_t expires_us; /* log time */
+    uint64_t keys_count;
+};
+bool kv_lease(const struct kv *kv, uint64_t lease, struct kv_lease *out_lease);
+/* By rising id, from `from` on, until on_lease returns false. */
+void kv_leases_scan(const struct kv *kv, uint64_t from,
+                    bool (*on_lease)(void *ctx, const struct kv_lease *lease), void *ctx);
+/* The keys of a lease in order, until on_key returns false. */
+void kv_lease_keys(const struct kv *kv, uint64_t lease, bool (*on_key)(void *ctx, struct bytes key),
+                   void *ctx);
 
 /* Makes these the members, of whom nothing more is known: no client address, no identity. For a
  * state that becomes the beginning of another cluster. */
@@ -126,7 +175,12 @@ struct kv_stats {
     uint64_t revision;
     uint64_t keys_count;
     uint64_t state_bytes; /* keys, values and their overhead */
-    uint64_t stamp_us;    /* log time: the stamp of the last command applied */
+    uint64_t compacted;   /* revisions below it cannot be read any more; 1: none is compacted */
+    uint64_t past_events_count;
+    uint64_t past_bytes; /* of replaced versions and deleted keys */
+    uint64_t leases_count;
+    uint64_t next_expiry_us; /* log time; UINT64_MAX: there is no lease */
+    uint64_t stamp_us;       /* log time: the stamp of the last command applied */
     uint64_t history; /* the first identity that was ever registered: tells this log from another
                          that the same founders have begun; 0: none was yet */
 };

@@ -2,9 +2,11 @@
  * the same entries make the same state and the same results on every node. Commands come out of
  * the log, so nothing in their bytes may stop the process: what is wrong with them is a status. */
 #include "base/limits.h"
+#include "kv/change.h"
 #include "kv/decimal.h"
 #include "kv/kv_internal.h"
 #include "kv/membership.h"
+#include "kv/txn.h"
 
 static bool condition_holds(const struct command *command, const struct item *item)
 {
@@ -23,72 +25,67 @@ static bool condition_holds(const struct command *command, const struct item *it
     UNREACHABLE();
 }
 
-/* What the key had counts no more. */
-static void forget(struct kv *kv, const struct item *item)
-{
-    kv->items_hash -= item->hash;
-    kv->state_bytes -= item_state_bytes(item->tree.key_bytes, item->value_bytes);
-}
+/* A key to be written: where it stands, and what it is now. */
+struct target {
+    struct tree_cursor cursor;
+    const struct item *newest; /* NULL: there is none */
+    const struct item *old;    /* the same, or NULL when it says that the key is deleted */
+};
 
-/* Refused is what would grow a state that then is over the limit; shrinking always goes. */
-static bool has_room(const struct kv *kv, const struct item *old, size_t key_bytes,
-                     size_t value_bytes)
+/* What speaks against it; ST_OK: nothing. */
+static enum status may_write(const struct kv *kv, const struct target *target,
+                             const struct kv_item *wanted)
 {
-    uint64_t bytes = item_state_bytes(key_bytes, value_bytes);
-    uint64_t old_bytes = old != NULL ? item_state_bytes(old->tree.key_bytes, old->value_bytes) : 0;
-    return bytes <= old_bytes || kv->state_bytes - old_bytes + bytes <= kv->state_bytes_max;
-}
-
-/* Gives the key at the cursor a new value, and a revision to the state. */
-static void write_value(struct kv *kv, struct tree_cursor *cursor, const struct item *old,
-                        const struct kv_item *wanted, struct kv_result *result)
-{
-    if (!has_room(kv, old, wanted->key.count, wanted->value.count)) {
-        result->status = ST_STATE_FULL;
-        return;
+    uint64_t old_lease = target->old != NULL ? item_lease(target->old) : 0;
+    if (wanted->lease != 0 && wanted->lease != old_lease) {
+        enum status status = leases_may_attach(kv->leases, wanted->lease, 1);
+        if (status != ST_OK)
+            return status;
     }
-    struct kv_item content = *wanted;
-    content.mod_revision = kv->revision + 1;
-    content.create_revision = old != NULL ? old->create_revision : content.mod_revision;
-    content.version = old != NULL ? old->version + 1 : 1;
-    struct item *item = item_new(&content);
-
-    if (old != NULL)
-        forget(kv, old);
-    kv->items_hash += item->hash;
-    kv->state_bytes += item_state_bytes(content.key.count, content.value.count);
-    kv->revision = content.mod_revision;
-    tree_put_at(kv->tree, cursor, &item->tree);
-    result->changed = true;
-    result->mod_revision = content.mod_revision;
+    uint64_t more_bytes = change_growth_at(target->newest, wanted->key, wanted->value.count);
+    return change_has_room(kv, more_bytes) ? ST_OK : ST_STATE_FULL;
 }
 
-static void apply_put(struct kv *kv, const struct command *command, struct tree_cursor *cursor,
-                      const struct item *old, struct kv_result *result)
+/* Gives the key a new value, and a revision to the state. */
+static void write_value(struct kv *kv, struct target *target, const struct kv_item *wanted,
+                        struct kv_result *result)
 {
-    struct kv_item wanted = {.key = command->key, .value = command->value};
-    write_value(kv, cursor, old, &wanted, result);
-}
-
-static void apply_delete(struct kv *kv, struct tree_cursor *cursor, const struct item *old,
-                         struct kv_result *result)
-{
-    if (old == NULL) /* done already; as in etcd that is no change and no error */
+    result->status = may_write(kv, target, wanted);
+    if (result->status != ST_OK)
         return;
-    forget(kv, old);
-    kv->revision++;
-    tree_delete_at(kv->tree, cursor);
-    result->changed = true;
+    struct change change;
+    change_begin(&change, kv);
+    (void)change_put_at(&change, &target->cursor, target->newest, wanted->key, wanted->value,
+                        wanted->lease);
+    result->changed = change_end(&change);
+    result->mod_revision = kv->revision;
+}
+
+static void apply_put(struct kv *kv, const struct command *command, struct target *target,
+                      struct kv_result *result)
+{
+    struct kv_item wanted = {.key = command->key, .value = command->value, .lease = command->lease};
+    write_value(kv, target, &wanted, result);
+}
+
+static void apply_delete(struct kv *kv, struct target *target, struct kv_result *result)
+{
+    if (target->old == NULL) /* done already; as in etcd that is no change and no error */
+        return;
+    struct change change;
+    change_begin(&change, kv);
+    change_delete_at(&change, &target->cursor, target->newest);
+    result->changed = change_end(&change);
     result->mod_revision = 0;
 }
 
-static void apply_incr(struct kv *kv, const struct command *command, struct tree_cursor *cursor,
-                       const struct item *old, struct kv_result *result)
+static void apply_incr(struct kv *kv, const struct command *command, struct target *target,
+                       struct kv_result *result)
 {
     int64_t number = 0;
     struct kv_item wanted = {.key = command->key};
-    if (old != NULL) {
-        struct kv_item content = item_content(old);
+    if (target->old != NULL) {
+        struct kv_item content = item_content(target->old);
         if (!decimal_parse(content.value, &number)) {
             result->status = ST_NOT_INTEGER;
             return;
@@ -101,24 +98,37 @@ static void apply_incr(struct kv *kv, const struct command *command, struct tree
     }
     uint8_t text[DECIMAL_BYTES_MAX];
     wanted.value = decimal_format(number, text);
-    write_value(kv, cursor, old, &wanted, result);
+    write_value(kv, target, &wanted, result);
     if (result->status == ST_OK)
         result->number = number;
 }
 
 static void apply_to_key(struct kv *kv, const struct command *command, struct kv_result *result)
 {
-    struct tree_cursor cursor;
-    const struct item *old = item_of(tree_find(tree_view(kv->tree), command->key, &cursor));
-    result->mod_revision = old != NULL ? old->mod_revision : 0;
-    if (!condition_holds(command, old))
+    struct target target;
+    target.newest = change_seek(kv, command->key, &target.cursor);
+    target.old = target.newest != NULL && !item_is_deleted(target.newest) ? target.newest : NULL;
+    result->mod_revision = target.old != NULL ? target.old->mod_revision : 0;
+    if (!condition_holds(command, target.old))
         result->status = ST_CONDITION_FAILED;
     else if (command->op == COMMAND_PUT)
-        apply_put(kv, command, &cursor, old, result);
+        apply_put(kv, command, &target, result);
     else if (command->op == COMMAND_DELETE)
-        apply_delete(kv, &cursor, old, result);
+        apply_delete(kv, &target, result);
     else
-        apply_incr(kv, command, &cursor, old, result);
+        apply_incr(kv, command, &target, result);
+}
+
+/* Gives up the past below that revision; the same again is fine. */
+static void apply_compact(struct kv *kv, const struct command *command, struct kv_result *result)
+{
+    if (command->revision > kv->revision)
+        result->status = ST_REVISION_FUTURE;
+    else if (command->revision < kv->past.compacted)
+        result->status = ST_COMPACTED;
+    else
+        past_compact(kv, command->revision);
+    result->number = (int64_t)kv->past.compacted;
 }
 
 /* Whoever leads reads it in the log and hands over; here it is only whether there is such a voter.
@@ -157,6 +167,27 @@ static void apply_seal(struct kv *kv, struct entry_id id, const struct command *
     kv_tell_outcome(kv, verdict, &earlier, result);
     if (result->outcome == KV_OUTCOME_EXPIRED) /* nothing to settle it in */
         result->status = ST_SESSION_EXPIRED;
+}
+
+static void apply_txn(struct kv *kv, const struct command *command, struct kv_result *result)
+{
+    buf_reset(&kv->results);
+    if (txn_check(command->value) != ST_OK) {
+        result->status = ST_BAD_REQUEST;
+        return;
+    }
+    /* With an identity, what it comes to is remembered as well, and has a limit of its own. */
+    bool is_remembered = command->identity.client.count != 0;
+    if (is_remembered && !sessions_may_hold_results(kv->sessions)) {
+        result->status = ST_SESSIONS_FULL;
+        return;
+    }
+    result->status = txn_apply(
+        kv, command->value, is_remembered ? LIMIT_REMEMBERED_RESULT_BYTES : LIMIT_TXN_RESULTS_BYTES,
+        &kv->results, &result->changed);
+    result->revision = kv->revision;
+    if (result->status == ST_OK)
+        result->results = buf_bytes(&kv->results);
 }
 
 static void apply_command(struct kv *kv, struct entry_id id, const struct command *command,
@@ -199,6 +230,18 @@ static void apply_command(struct kv *kv, struct entry_id id, const struct comman
     case COMMAND_PROMOTE:
         result->status = apply_to_members(kv, command);
         return;
+    case COMMAND_TXN:
+        apply_txn(kv, command, result);
+        return;
+    case COMMAND_COMPACT:
+        apply_compact(kv, command, result);
+        return;
+    case COMMAND_GRANT_LEASE:
+    case COMMAND_REVOKE_LEASE:
+    case COMMAND_RENEW_LEASES:
+    case COMMAND_EXPIRE_LEASES:
+        kv_apply_lease(kv, id, command, result);
+        return;
     }
     UNREACHABLE();
 }
@@ -231,7 +274,8 @@ static void apply_once(struct kv *kv, struct entry_id id, const struct command *
                                              .changed = result->changed,
                                              .revision = result->revision,
                                              .mod_revision = result->mod_revision,
-                                             .number = result->number});
+                                             .number = result->number,
+                                             .results = result->results});
 }
 
 /* Every entry is applied once and in order, whatever is in it. */
@@ -256,6 +300,7 @@ void kv_apply(struct kv *kv, struct entry_id id, const struct proposal *proposal
         apply_once(kv, id, &command, proposal->command, &result);
     else
         apply_command(kv, id, &command, &result);
+    past_keep_time(kv);
     ENSURE(kv->revision == revision + result.changed);
     ENSURE(IMPLIES(result.changed, result.status == ST_OK));
     ENSURE(IMPLIES(result.changed, !result.is_replayed));

@@ -1,20 +1,100 @@
 /* The invariants of the state, walked item by item (docs/invariants.md). */
 #include "kv/kv_internal.h"
 
-static void check_item(const struct kv *kv, const struct item *item)
+/* What a walk over all versions comes to. */
+struct sums {
+    uint64_t items_hash;
+    uint64_t state_bytes;
+    uint64_t past_bytes;
+    uint64_t versions_count;
+    uint64_t deleted_count;
+    uint64_t attached_count;
+    uint64_t events_count;
+    uint64_t events_sum; /* of their addresses */
+};
+
+/* K2, K3, K40: a version, and what hangs on it. */
+static void check_version(const struct kv *kv, const struct item *item, struct sums *sums)
 {
-    /* K2: creation comes first, each version has a revision of its own, none is to come. */
-    INVARIANT(item->create_revision > KV_REVISION_FIRST);
-    INVARIANT(item->create_revision <= item->mod_revision);
-    INVARIANT(item->mod_revision <= kv->revision);
-    INVARIANT(item->version >= 1);
-    INVARIANT(item->version - 1 <= item->mod_revision - item->create_revision);
-    INVARIANT(IMPLIES(item->version == 1, item->mod_revision == item->create_revision));
-    /* K3: within the limits. */
-    INVARIANT(item->tree.key_bytes >= 1);
-    INVARIANT(item->tree.key_bytes <= LIMIT_KEY_BYTES);
-    INVARIANT(item->value_bytes <= LIMIT_VALUE_BYTES);
-    INVARIANT(item->hash == item_hash(item));
+    struct kv_item content = item_content(item);
+    const struct item *older = item_older(item, kv->past.compacted);
+    INVARIANT(content.key.count >= 1);
+    INVARIANT(content.key.count <= LIMIT_KEY_BYTES);
+    INVARIANT(content.value.count <= LIMIT_VALUE_BYTES);
+    INVARIANT(past_is_version(kv, older, &content));
+    INVARIANT(older == NULL || bytes_equal(item_key(older), content.key));
+    sums->items_hash += item_hash(item);
+    sums->versions_count++;
+    sums->past_bytes += item_state_bytes(content.key.count, content.value.count);
+    if (item->mod_revision > kv->past.compacted) {
+        sums->events_count++;
+        sums->events_sum += (uintptr_t)item;
+    }
+}
+
+/* K30, K40: the newest version of a key. */
+static void check_newest(const struct kv *kv, const struct item *item, struct sums *sums)
+{
+    uint64_t lease = item_lease(item);
+    struct bytes key = item_key(item), attached;
+    if (item_is_deleted(item)) {
+        INVARIANT(item->mod_revision > kv->past.compacted);
+        sums->deleted_count++;
+        return;
+    }
+    uint64_t bytes = item_state_bytes(item->tree.key_bytes, item->tree.rest_bytes);
+    sums->state_bytes += bytes;
+    sums->past_bytes -= bytes;
+    if (lease == 0)
+        return;
+    sums->attached_count++;
+    INVARIANT(leases_key(kv->leases, lease, key, &attached));
+    INVARIANT(bytes_equal(attached, key));
+}
+
+/* K41: the row has all versions above what is compacted, in their order, each revision. */
+static void check_events(const struct kv *kv, const struct sums *sums)
+{
+    const struct events *events = &kv->past.events;
+    uint64_t revision = kv->past.compacted;
+    uint64_t sum = 0;
+    INVARIANT(events_count(events) == sums->events_count);
+    for (uint64_t number = events->first; number < events->end; number++) {
+        const struct item *item = events_at(events, number);
+        if (item->mod_revision == revision)
+            INVARIANT(number > events->first &&
+                      bytes_compare(item_key(events_at(events, number - 1)), item_key(item)) < 0);
+        else
+            INVARIANT(item->mod_revision == revision + 1);
+        revision = item->mod_revision;
+        sum += (uintptr_t)item;
+    }
+    INVARIANT(revision == kv->revision);
+    INVARIANT(sum == sums->events_sum);
+}
+
+/* K42. */
+static void check_marks(const struct kv *kv)
+{
+    struct past past = kv->past;
+    INVARIANT(past.compacted >= KV_REVISION_FIRST);
+    INVARIANT(past.marks_count <= PAST_MARKS_MAX);
+    past.marks_count = 0;
+    for (size_t i = 0; i < kv->past.marks_count; i++) {
+        INVARIANT(past_mark_fits(&past, &kv->past.marks[i]));
+        past.marks_count++;
+    }
+    if (past.marks_count != 0) {
+        INVARIANT(past.marks[past.marks_count - 1].stamp_us <= kv->stamp_us);
+        INVARIANT(past.marks[past.marks_count - 1].revision <= kv->revision);
+    }
+}
+
+static bool count_lease(void *ctx, const struct kv_lease *lease)
+{
+    uint64_t *keys_count = ctx;
+    *keys_count += lease->keys_count;
+    return true;
 }
 
 static void check_directory(const struct directory *directory)
@@ -31,19 +111,29 @@ void kv_check(const struct kv *kv)
 {
     tree_check(kv->tree);
 
-    uint64_t items_hash = 0;
-    uint64_t state_bytes = 0;
+    struct sums sums = {0};
     struct tree_cursor cursor;
-    const struct item *item;
+    const struct item *newest;
     (void)tree_find(tree_view(kv->tree), bytes_of(NULL, 0), &cursor);
-    while ((item = item_of(tree_next(&cursor))) != NULL) {
-        check_item(kv, item);
-        items_hash += item->hash;
-        state_bytes += item_state_bytes(item->tree.key_bytes, item->value_bytes);
+    while ((newest = item_of(tree_next(&cursor))) != NULL) {
+        check_newest(kv, newest, &sums);
+        for (const struct item *item = newest; item != NULL;
+             item = item_older(item, kv->past.compacted))
+            check_version(kv, item, &sums);
     }
-    /* K4, K7: the sums kept with each change are those of the whole. */
-    INVARIANT(items_hash == kv->items_hash);
-    INVARIANT(state_bytes == kv->state_bytes);
+    /* K4, K7, K41: the sums kept with each change are those of the whole. */
+    INVARIANT(sums.items_hash == kv->items_hash);
+    INVARIANT(sums.state_bytes == kv->state_bytes);
+    INVARIANT(sums.past_bytes == kv->past.bytes);
+    INVARIANT(sums.versions_count == kv->past.versions_count);
+    INVARIANT(sums.deleted_count == kv->past.deleted_count);
+    check_events(kv, &sums);
+    check_marks(kv);
+    /* K30: what hangs on a lease are the keys that say so. */
+    uint64_t attached_count = 0;
+    leases_check(kv->leases);
+    leases_scan(kv->leases, 0, count_lease, &attached_count);
+    INVARIANT(attached_count == sums.attached_count);
     /* K1: each change was an entry of its own. */
     INVARIANT(kv->revision >= KV_REVISION_FIRST);
     INVARIANT(kv->revision - KV_REVISION_FIRST <= kv->applied.index);

@@ -10,7 +10,10 @@
 
 enum load_record {
     LOAD_HEAD,
+    LOAD_MARK,
     LOAD_MEMBER,
+    LOAD_LEASES_COUNT,
+    LOAD_LEASE,
     LOAD_ITEMS_COUNT,
     LOAD_ITEM,
     LOAD_SESSIONS_COUNT,
@@ -20,15 +23,17 @@ enum load_record {
 };
 
 struct kv_loader {
-    struct kv *kv;                /* owned */
-    struct buf begun;             /* owned: the beginning of the next record */
-    enum load_record next;        /* what it is */
-    uint64_t left_count;          /* of members, items or sessions, the next one included */
-    uint64_t expected_bytes;      /* of state: memory has been asked for more than that */
-    struct mem_room room;         /* for what comes; without what kv_loader_take_room has given */
-    enum status status;           /* what it has come to */
-    struct tree_cursor end;       /* of the items: behind the last one, as long as they come */
-    const struct tree_item *last; /* borrowed: the last one; NULL: none yet */
+    struct kv *kv;           /* owned */
+    struct buf begun;        /* owned: the beginning of the next record */
+    enum load_record next;   /* what it is */
+    uint64_t left_count;     /* of counted records, the next one included */
+    uint32_t members_count;  /* as the head has it */
+    uint64_t expected_bytes; /* of state: memory has been asked for more than that */
+    struct mem_room room;    /* for what comes; without what kv_loader_take_room has given */
+    enum status status;      /* what it has come to */
+    struct tree_cursor end;  /* of the keys: behind the last one, as long as they come */
+    /* owned: the newest version up to now of the last key, which is not in the tree yet */
+    struct item *newest;
 };
 
 struct kv_loader *kv_loader_new(const struct kv_options *options)
@@ -39,10 +44,20 @@ struct kv_loader *kv_loader_new(const struct kv_options *options)
     return loader;
 }
 
+/* Puts the last key where it belongs: no more versions of it come. */
+static void append_newest(struct kv_loader *loader)
+{
+    if (loader->newest == NULL)
+        return;
+    tree_append(loader->kv->tree, &loader->end, &loader->newest->tree);
+    loader->newest = NULL;
+}
+
 void kv_loader_free(struct kv_loader *loader)
 {
     if (loader == NULL)
         return;
+    append_newest(loader);
     kv_free(loader->kv);
     buf_release(&loader->begun);
     mem_free(loader);
@@ -50,6 +65,7 @@ void kv_loader_free(struct kv_loader *loader)
 
 void kv_loader_discard(struct kv_loader *loader, struct kv *kv)
 {
+    append_newest(loader);
     kv_discard(kv, loader->kv);
     loader->kv = NULL;
     kv_loader_free(loader);
@@ -99,6 +115,11 @@ static size_t record_bytes(enum load_record record, struct bytes in)
         return item_bytes(in);
     case LOAD_SESSION:
         return session_encoded_bytes(in);
+    case LOAD_MARK:
+        return STATE_MARK_BYTES;
+    case LOAD_LEASE:
+        return LEASE_ENCODED_BYTES;
+    case LOAD_LEASES_COUNT:
     case LOAD_ITEMS_COUNT:
     case LOAD_SESSIONS_COUNT:
     case LOAD_DIGEST:
@@ -118,6 +139,14 @@ static void expect(struct kv_loader *loader, enum load_record record, uint64_t c
     loader->left_count = count;
 }
 
+static void expect_marks(struct kv_loader *loader, uint32_t count)
+{
+    if (count != 0)
+        expect(loader, LOAD_MARK, count);
+    else
+        expect(loader, LOAD_MEMBER, loader->members_count);
+}
+
 /* K1: the revision is that of a change, and each change was an entry of its own. */
 static enum status take_head(struct kv_loader *loader, struct cursor *in)
 {
@@ -129,23 +158,31 @@ static enum status take_head(struct kv_loader *loader, struct cursor *in)
     kv->revision = cursor_u64(in);
     kv->stamp_us = cursor_u64(in);
     kv->history = cursor_u64(in);
-    uint32_t members_count = cursor_u32(in);
-    if (kv->revision < KV_REVISION_FIRST || kv->revision - KV_REVISION_FIRST > kv->applied.index)
+    kv->past.compacted = cursor_u64(in);
+    uint32_t marks_count = cursor_u32(in);
+    loader->members_count = cursor_u32(in);
+    if (kv->revision < KV_REVISION_FIRST || kv->revision - KV_REVISION_FIRST > kv->applied.index ||
+        kv->past.compacted < KV_REVISION_FIRST || kv->past.compacted > kv->revision)
         return ST_FORMAT;
-    if (members_count > LIMIT_MEMBERS)
+    if (loader->members_count > LIMIT_MEMBERS || marks_count > PAST_MARKS_MAX)
         return ST_LIMIT;
-    expect(loader, LOAD_MEMBER, members_count);
+    expect_marks(loader, marks_count);
     return ST_OK;
 }
 
-/* K2: nothing in it is younger than the state. */
-static bool is_possible(const struct kv *kv, const struct kv_item *content)
+/* K42: marks stand a minute apart, and each has seen changes since the one before. */
+static enum status take_mark(struct kv_loader *loader, struct cursor *in)
 {
-    return content->create_revision > KV_REVISION_FIRST &&
-           content->create_revision <= content->mod_revision &&
-           content->mod_revision <= kv->revision && content->version >= 1 &&
-           content->version - 1 <= content->mod_revision - content->create_revision &&
-           (content->version == 1) == (content->mod_revision == content->create_revision);
+    struct kv *kv = loader->kv;
+    struct past *past = &kv->past;
+    struct past_mark mark = {.stamp_us = cursor_u64(in)};
+    mark.revision = cursor_u64(in);
+    expect_marks(loader, (uint32_t)loader->left_count - 1);
+    if (!past_mark_fits(past, &mark) || mark.revision > kv->revision ||
+        mark.stamp_us > kv->stamp_us)
+        return ST_FORMAT;
+    past->marks[past->marks_count++] = mark;
+    return ST_OK;
 }
 
 /* K3. False: `record` ends where a length is over its limit, for item_bytes. */
@@ -173,9 +210,10 @@ static bool decode_item(struct bytes record, struct kv_item *out_content)
 static void expect_more(struct kv_loader *loader)
 {
     enum { STEP_BYTES = MEM_EXPECT_BYTES_MAX / 3 * 2 };
-    if (loader->kv->state_bytes < loader->expected_bytes + STEP_BYTES)
+    uint64_t bytes = loader->kv->state_bytes + loader->kv->past.bytes;
+    if (bytes < loader->expected_bytes + STEP_BYTES)
         return;
-    loader->expected_bytes = loader->kv->state_bytes;
+    loader->expected_bytes = bytes;
     uintptr_t given_to = loader->room.begin;
     loader->room = mem_expect(MEM_EXPECT_BYTES_MAX);
     uintptr_t given_bytes = given_to - loader->room.begin;
@@ -183,32 +221,86 @@ static void expect_more(struct kv_loader *loader)
         (void)kv_loader_take_room(loader, given_bytes);
 }
 
+/* No more versions of the last key come: the newest one is the present. */
+static enum status end_key(struct kv_loader *loader)
+{
+    struct kv *kv = loader->kv;
+    const struct item *newest = loader->newest;
+    if (newest == NULL)
+        return ST_OK;
+    uint64_t lease = item_lease(newest);
+    uint64_t bytes = item_state_bytes(newest->tree.key_bytes, newest->tree.rest_bytes);
+    if (!item_is_deleted(newest)) {
+        kv->state_bytes += bytes;
+        kv->past.bytes -= bytes;
+    } else if (newest->mod_revision > kv->past.compacted) {
+        kv->past.deleted_count++;
+    } else {
+        return ST_FORMAT; /* nothing that can be read knows of it */
+    }
+    append_newest(loader);
+    if (lease == 0)
+        return ST_OK;
+    if (leases_may_attach(kv->leases, lease, 1) != ST_OK)
+        return ST_FORMAT;
+    leases_attach(kv->leases, lease, item_key(newest));
+    return ST_OK;
+}
+
 static enum status take_item(struct kv_loader *loader, struct bytes record)
 {
     struct kv *kv = loader->kv;
+    const struct item *older = loader->newest;
     struct kv_item content;
+    enum status status = ST_OK;
     if (!decode_item(record, &content))
         return ST_LIMIT;
 
-    /* Each key above all before it: also that it is there once. */
-    const struct tree_item *last = loader->last;
-    if ((last != NULL && bytes_compare(tree_item_key(last), content.key) >= 0) ||
-        !is_possible(kv, &content))
-        return ST_FORMAT;
+    int order = older != NULL ? bytes_compare(item_key(older), content.key) : -1;
+    if (order < 0) { /* another key */
+        status = end_key(loader);
+        older = NULL;
+    }
+    if (order > 0 || !past_is_version(kv, older, &content))
+        status = ST_FORMAT;
+    if (status != ST_OK)
+        return status;
     expect_more(loader);
-    struct item *item = item_new(&content);
-    tree_append(kv->tree, &loader->end, &item->tree);
-    loader->last = &item->tree;
-    kv->items_hash += item->hash;
-    kv->state_bytes += item_state_bytes(content.key.count, content.value.count);
+    struct item *item = item_new(&content, older);
+    tree_object_init(kv->tree, &item->tree.object);
+    loader->newest = item;
+    kv->items_hash += item_hash(item);
+    kv->past.versions_count++;
+    kv->past.bytes += item_state_bytes(content.key.count, content.value.count);
+    if (item->mod_revision > kv->past.compacted)
+        events_push(&kv->past.events, item);
     return ST_OK;
+}
+
+/* K2: each revision that is kept has changed something. */
+static enum status end_items(struct kv_loader *loader)
+{
+    struct kv *kv = loader->kv;
+    struct events *events = &kv->past.events;
+    enum status status = end_key(loader);
+    if (status != ST_OK)
+        return status;
+    events_sort_newest(events, events_count(events));
+    uint64_t revision = kv->past.compacted;
+    for (uint64_t number = events->first; number < events->end; number++) {
+        uint64_t next = events_at(events, number)->mod_revision;
+        if (next - revision > 1)
+            return ST_FORMAT;
+        revision = next;
+    }
+    return revision == kv->revision ? ST_OK : ST_FORMAT;
 }
 
 static enum status take_sessions_count(struct kv_loader *loader, uint64_t count)
 {
-    enum status status = sessions_load_begin(loader->kv->sessions, count);
+    enum status status = end_items(loader);
     expect(loader, LOAD_SESSION, count);
-    return status;
+    return status == ST_OK ? sessions_load_begin(loader->kv->sessions, count) : status;
 }
 
 /* Sessions are used by entries up to the applied one, and by log time up to now. */
@@ -238,12 +330,20 @@ static enum status take_record(struct kv_loader *loader, struct bytes record)
     switch (loader->next) {
     case LOAD_HEAD:
         return take_head(loader, &in);
+    case LOAD_MARK:
+        return take_mark(loader, &in);
     case LOAD_MEMBER:
         expect(loader, LOAD_MEMBER, loader->left_count - 1);
         return directory_load(&loader->kv->directory, record);
+    case LOAD_LEASES_COUNT:
+        expect(loader, LOAD_LEASE, cursor_u64(&in));
+        return ST_OK;
+    case LOAD_LEASE:
+        expect(loader, LOAD_LEASE, loader->left_count - 1);
+        return leases_load(loader->kv->leases, record);
     case LOAD_ITEMS_COUNT:
         expect(loader, LOAD_ITEM, cursor_u64(&in));
-        loader->last = tree_last(tree_view(loader->kv->tree), &loader->end);
+        (void)tree_last(tree_view(loader->kv->tree), &loader->end);
         return ST_OK;
     case LOAD_ITEM:
         expect(loader, LOAD_ITEM, loader->left_count - 1);

@@ -34,7 +34,10 @@ void kv_tell_verdict(const struct kv *kv, enum session_verdict verdict,
                                      .is_replayed = true,
                                      .revision = earlier->revision,
                                      .mod_revision = earlier->mod_revision,
-                                     .number = earlier->number};
+                                     .number = earlier->number,
+                                     .results = earlier->results};
+    if (earlier->op == COMMAND_GRANT_LEASE)
+        out_result->lease = (uint64_t)earlier->number;
 }
 
 void kv_tell_outcome(const struct kv *kv, enum session_verdict verdict,
@@ -52,6 +55,7 @@ void kv_tell_outcome(const struct kv *kv, enum session_verdict verdict,
         result.revision = earlier->revision;
         result.mod_revision = earlier->mod_revision;
         result.number = earlier->number;
+        result.results = earlier->results;
         break;
     case SESSION_SEALED:
         result.outcome = KV_OUTCOME_NEVER;

@@ -24,7 +24,7 @@ struct session *session_new(struct bytes key)
 {
     struct session *session = mem_alloc(sizeof *session + key.count);
     session->tree = (struct tree_item){.key_offset = offsetof(struct session, key),
-                                       .key_bytes = (uint32_t)key.count};
+                                       .key_bytes = (uint16_t)key.count};
     memcpy(session->key, key.data, key.count);
     session->key_hash = XXH3_64bits(key.data, key.count);
     list_init(&session->use_link);
@@ -44,8 +44,7 @@ static uint64_t bytes_of_new(struct bytes key)
 
 uint64_t session_bytes(const struct session *session)
 {
-    return bytes_of_new(tree_item_key(&session->tree)) +
-           (uint64_t)SESSION_RESULT_BYTES * session->writes.count;
+    return bytes_of_new(tree_item_key(&session->tree)) + session_writes_bytes(&session->writes);
 }
 
 uint64_t session_hash(const struct session *session)
@@ -150,6 +149,23 @@ static void note_use(struct sessions *sessions, struct session *session, struct 
     session->used_us = stamp_us;
 }
 
+/* The sums are without these writes, until they are counted in as they are then. */
+static void count_out(struct sessions *sessions, const struct session_writes *writes)
+{
+    sessions->results_count -= writes->count;
+    sessions->held_count -= writes->held_count;
+    sessions->held_bytes -= writes->held_bytes;
+    sessions->bytes -= session_writes_bytes(writes);
+}
+
+static void count_in(struct sessions *sessions, const struct session_writes *writes)
+{
+    sessions->results_count += writes->count;
+    sessions->held_count += writes->held_count;
+    sessions->held_bytes += writes->held_bytes;
+    sessions->bytes += session_writes_bytes(writes);
+}
+
 /* The present is without it; a pin that sees it keeps it, with its writes as they are. */
 static void forget(struct sessions *sessions, struct session *session)
 {
@@ -157,8 +173,8 @@ static void forget(struct sessions *sessions, struct session *session)
     struct session *found = find(sessions, tree_item_key(&session->tree), &cursor);
     INVARIANT(found == session);
     sessions->hash -= session->hash;
-    sessions->bytes -= session_bytes(session);
-    sessions->results_count -= session->writes.count;
+    sessions->bytes -= bytes_of_new(tree_item_key(&session->tree));
+    count_out(sessions, &session->writes);
     sessions->current = NULL;
     list_remove(&session->use_link);
     session_writes_retire(&session->writes, sessions->tree);
@@ -167,9 +183,9 @@ static void forget(struct sessions *sessions, struct session *session)
 
 static void drop_writes(struct sessions *sessions, struct session *session, uint64_t floor)
 {
-    uint32_t dropped_count = session_writes_drop(&session->writes, sessions->tree, floor);
-    sessions->results_count -= dropped_count;
-    sessions->bytes -= (uint64_t)SESSION_RESULT_BYTES * dropped_count;
+    count_out(sessions, &session->writes);
+    (void)session_writes_drop(&session->writes, sessions->tree, floor);
+    count_in(sessions, &session->writes);
 }
 
 /* Every sequence up to here has been answered: no duplicate of them is of interest any more. */
@@ -243,6 +259,15 @@ static enum session_verdict judge_present(const struct session *session, uint64_
 
 static struct session_result result_of(const struct session_write *write)
 {
+    const struct session_held *held = session_write_held(write);
+    if (write->op == COMMAND_TXN)
+        return (struct session_result){
+            .op = COMMAND_TXN,
+            .status = session_status_of(write->status_code),
+            .changed = write->changed,
+            .revision = write->revision,
+            .mod_revision = write->mod_revision,
+            .results = held != NULL ? bytes_of(held->bytes, held->bytes_count) : bytes_of(NULL, 0)};
     return (struct session_result){.op = (enum command_op)write->op,
                                    .status = session_status_of(write->status_code),
                                    .changed = write->changed,
@@ -331,6 +356,14 @@ static struct session *enter(struct sessions *sessions, const struct client_iden
     return session;
 }
 
+/* Results beyond their limit are given up as if they had been acknowledged, the oldest first: what
+ * is below is not carried out again. */
+static void limit_held(struct sessions *sessions, struct session *session)
+{
+    while (session->writes.held_bytes > LIMIT_SESSION_RESULTS_BYTES)
+        note_acked(sessions, session, session_writes_at(&session->writes, 0)->sequence);
+}
+
 /* Remembers a write judged FRESH, and forgets what thereby falls out of the window. */
 static void remember(struct sessions *sessions, struct session *session,
                      const struct session_write *write)
@@ -338,10 +371,11 @@ static void remember(struct sessions *sessions, struct session *session,
     uint32_t at;
     const struct session_write *known = session_writes_find(&session->writes, write->sequence, &at);
     REQUIRE(known == NULL);
+    count_out(sessions, &session->writes);
     session_writes_insert(&session->writes, sessions->tree, at, write);
-    sessions->results_count++;
-    sessions->bytes += SESSION_RESULT_BYTES;
+    count_in(sessions, &session->writes);
     drop_writes(sessions, session, session_floor(session_highest(session), session->acked));
+    limit_held(sessions, session);
     ENSURE(sessions->bytes <= sessions->bytes_max);
 }
 
@@ -362,6 +396,13 @@ enum session_verdict sessions_begin(struct sessions *sessions,
     return verdict;
 }
 
+bool sessions_may_hold_results(const struct sessions *sessions)
+{
+    REQUIRE(sessions->current != NULL);
+    return has_room(sessions, 0,
+                    SESSION_RESULT_BYTES + SESSION_HELD_BYTES + LIMIT_REMEMBERED_RESULT_BYTES);
+}
+
 void sessions_record(struct sessions *sessions, const struct client_identity *identity,
                      uint64_t fingerprint, const struct session_result *result)
 {
@@ -373,9 +414,13 @@ void sessions_record(struct sessions *sessions, const struct client_identity *id
                                   .fingerprint = fingerprint,
                                   .revision = result->revision,
                                   .mod_revision = result->mod_revision,
-                                  .number = result->number,
                                   .op = (uint8_t)result->op,
                                   .changed = result->changed};
+    REQUIRE((result->results.count != 0) == (result->op == COMMAND_TXN && result->status == ST_OK));
+    if (result->op != COMMAND_TXN)
+        write.number = result->number;
+    else if (result->results.count != 0)
+        write.held = session_held_new(sessions->tree, result->results);
     sessions->current = NULL;
     if (session_keeps(result->status)) {
         write.status_code = session_status_code(result->status);

@@ -21,8 +21,9 @@
  * when is a command of the log too (COMMAND_EXPIRE_SESSIONS).
  *
  * Invariants   K20 … in docs/invariants.md; sessions_check walks them
- * Ownership    the table owns everything; results are copied out
- * Limits       LIMIT_SESSIONS, LIMIT_SESSIONS_MIB, LIMIT_SESSION_WINDOW, LIMIT_SESSIONS_EXPIRED
+ * Ownership    the table owns everything
+ * Limits       LIMIT_SESSIONS, LIMIT_SESSIONS_MIB, LIMIT_SESSION_WINDOW, LIMIT_SESSIONS_EXPIRED,
+ *              LIMIT_REMEMBERED_RESULT_BYTES, LIMIT_SESSION_RESULTS_BYTES
  * Calling      one thread
  * Format       docs/formats/state.md (sessions_encode) */
 #ifndef MINIKV_KV_SESSION_H
@@ -34,6 +35,8 @@
 /* What a session and a remembered result count against LIMIT_SESSIONS_MIB, beside the id: the same
  * on every platform, and not less than what they take. */
 enum { SESSION_BYTES = 288, SESSION_RESULT_BYTES = 96 };
+/* What the results of a transaction count, beside their bytes. */
+enum { SESSION_HELD_BYTES = 48 };
 
 /* What a write came to, as its client was or would have been told. */
 struct session_result {
@@ -43,6 +46,7 @@ struct session_result {
     uint64_t revision;
     uint64_t mod_revision;
     int64_t number;
+    struct bytes results; /* TXN, OK; what is read from the table is borrowed until it is changed */
 };
 
 enum session_verdict {
@@ -83,6 +87,9 @@ enum session_verdict sessions_begin(struct sessions *sessions,
                                     const struct client_identity *identity, uint64_t fingerprint,
                                     struct entry_id at, uint64_t stamp_us,
                                     struct session_result *out_result);
+/* After FRESH: is there room to remember results as large as may be? If not, the write is refused
+ * with SESSIONS_FULL, and recorded as that. */
+bool sessions_may_hold_results(const struct sessions *sessions);
 /* Remembers what the write came to, unless it was refused for a reason that may pass: then nothing
  * was carried out, and the same write may come again. */
 void sessions_record(struct sessions *sessions, const struct client_identity *identity,

@@ -2,19 +2,31 @@
 #include <xxhash.h>
 
 #include "kv/session_internal.h"
+#include "kv/txn.h"
 
 static void check_writes(const struct session *session)
 {
     const struct session_writes *writes = &session->writes;
     uint64_t before = session_floor(session_highest(session), session->acked);
     uint64_t hash = 0;
+    uint32_t held_count = 0, held_bytes = 0;
     for (uint32_t i = 0; i < writes->count; i++) {
         const struct session_write *write = session_writes_at(writes, i);
         /* K21: rising, and all within the window. */
         INVARIANT(write->sequence > before);
         before = write->sequence;
         hash += session_write_hash(write);
+        const struct session_held *held = session_write_held(write);
+        if (held == NULL)
+            continue;
+        INVARIANT(held->hash == XXH3_64bits(held->bytes, held->bytes_count));
+        INVARIANT(txn_results_are_sound(bytes_of(held->bytes, held->bytes_count)));
+        held_count++;
+        held_bytes += held->bytes_count;
     }
+    INVARIANT(held_count == writes->held_count);
+    INVARIANT(held_bytes == writes->held_bytes);
+    INVARIANT(held_bytes <= LIMIT_SESSION_RESULTS_BYTES);
     INVARIANT(writes->count <= LIMIT_SESSION_WINDOW);
     INVARIANT(hash == writes->hash);
     /* K23: what it takes stays within what it counts. */
@@ -44,6 +56,7 @@ static void check_session(const struct sessions *sessions, const struct session 
 void sessions_check(const struct sessions *sessions)
 {
     uint64_t sessions_count = 0, results_count = 0, bytes = 0, hash = 0;
+    uint64_t held_count = 0, held_bytes = 0;
     const struct session *before = NULL;
     tree_check(sessions->tree);
     for (const struct list *link = sessions->by_use.next; link != &sessions->by_use;
@@ -56,12 +69,16 @@ void sessions_check(const struct sessions *sessions)
         before = session;
         sessions_count++;
         results_count += session->writes.count;
+        held_count += session->writes.held_count;
+        held_bytes += session->writes.held_bytes;
         bytes += session_bytes(session);
         hash += session->hash;
     }
     INVARIANT(sessions_count == tree_view(sessions->tree).items_count);
     INVARIANT(sessions_count <= sessions->sessions_max);
     INVARIANT(results_count == sessions->results_count);
+    INVARIANT(held_count == sessions->held_count);
+    INVARIANT(held_bytes == sessions->held_bytes);
     INVARIANT(bytes == sessions->bytes);
     INVARIANT(bytes <= sessions->bytes_max);
     INVARIANT(hash == sessions->hash);

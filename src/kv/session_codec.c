@@ -30,10 +30,11 @@ void session_encode(const struct tree_item *item, struct buf *out)
 uint64_t sessions_encoded_bytes(const struct sessions *sessions)
 {
     uint64_t count = tree_view(sessions->tree).items_count;
-    uint64_t ids_bytes =
-        sessions->bytes - count * SESSION_BYTES - sessions->results_count * SESSION_RESULT_BYTES;
+    uint64_t ids_bytes = sessions->bytes - count * SESSION_BYTES -
+                         sessions->results_count * SESSION_RESULT_BYTES -
+                         sessions->held_count * SESSION_HELD_BYTES - sessions->held_bytes;
     return ids_bytes + count * (HEAD_BYTES + REST_BYTES) +
-           sessions->results_count * SESSION_WRITE_BYTES;
+           sessions->results_count * SESSION_WRITE_BYTES + sessions->held_bytes;
 }
 
 size_t session_encoded_bytes(struct bytes in)
@@ -44,8 +45,11 @@ size_t session_encoded_bytes(struct bytes in)
     if (in.count < bytes)
         return bytes;
     uint16_t writes_count = load_u16(in.data + bytes - 2);
-    return bytes +
-           (writes_count <= LIMIT_SESSION_WINDOW ? (size_t)SESSION_WRITE_BYTES * writes_count : 0);
+    if (writes_count > LIMIT_SESSION_WINDOW)
+        return bytes;
+    for (; writes_count != 0 && bytes <= in.count; writes_count--)
+        bytes += session_write_encoded_bytes(bytes_of(in.data + bytes, in.count - bytes));
+    return bytes;
 }
 
 /* Kind and id, in their ranges. */
@@ -73,13 +77,18 @@ static enum status decode_writes(struct cursor *in, struct tree *tree, struct se
         return ST_FORMAT;
     for (uint16_t i = 0; i < count; i++) {
         struct session_write write;
-        enum status status = session_write_decode(in, &write);
+        struct bytes results;
+        enum status status = session_write_decode(in, &write, &results);
         if (status != ST_OK)
             return status;
         if (write.sequence <= before || write.sequence >> SESSION_SEQUENCE_BITS != 0)
             return ST_FORMAT;
+        if (results.count != 0)
+            write.held = session_held_new(tree, results);
         session_writes_insert(&session->writes, tree, i, &write);
         before = write.sequence;
+        if (session->writes.held_bytes > LIMIT_SESSION_RESULTS_BYTES)
+            return ST_FORMAT;
     }
     return in->is_short ? ST_SHORT : ST_OK;
 }
@@ -132,6 +141,8 @@ enum status sessions_load(struct sessions *sessions, struct bytes encoded)
     sessions->hash += session->hash;
     sessions->bytes += session_bytes(session);
     sessions->results_count += session->writes.count;
+    sessions->held_count += session->writes.held_count;
+    sessions->held_bytes += session->writes.held_bytes;
     if (status == ST_OK && !cursor_is_done(&in))
         status = ST_FORMAT;
     if (status == ST_OK && sessions->bytes > sessions->bytes_max)

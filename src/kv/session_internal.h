@@ -36,8 +36,10 @@ struct sessions {
     uint64_t sessions_max;
     uint64_t bytes_max;
     uint64_t results_count;
-    uint64_t bytes; /* K23 */
-    uint64_t hash;  /* sum of session.hash, modulo 2^64 */
+    uint64_t held_count; /* of these, with results of a transaction */
+    uint64_t held_bytes; /* of which so many */
+    uint64_t bytes;      /* K23 */
+    uint64_t hash;       /* sum of session.hash, modulo 2^64 */
     uint64_t replayed_count, refused_count, expired_count;
 
     /* borrowed */

@@ -4,14 +4,28 @@
 #define XXH_INLINE_ALL /* short inputs of known length, several for each entry */
 #include <xxhash.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
+#include "kv/txn.h"
 
 static_assert(2 * sizeof(struct session_write) <= SESSION_RESULT_BYTES, "what it counts covers it");
+static_assert(sizeof(struct session_held) + 16 <= SESSION_HELD_BYTES, "and here, with the heap's");
+static_assert(LIMIT_REMEMBERED_RESULT_BYTES <= LIMIT_SESSION_RESULTS_BYTES &&
+                  LIMIT_SESSION_RESULTS_BYTES <= UINT32_MAX,
+              "what the last write came to is always remembered");
 
 /* By code. A new one goes to the end: the codes are in snapshots and digests, and what is in the
  * list decides what every node remembers. */
-static const enum status kept_statuses[] = {ST_OK, ST_CONDITION_FAILED, ST_NOT_INTEGER, ST_OVERFLOW,
-                                            ST_UNKNOWN_MEMBER};
+static const enum status kept_statuses[] = {ST_OK,
+                                            ST_CONDITION_FAILED,
+                                            ST_NOT_INTEGER,
+                                            ST_OVERFLOW,
+                                            ST_UNKNOWN_MEMBER,
+                                            ST_LEASE_NOT_FOUND,
+                                            ST_LEASE_EXISTS,
+                                            ST_TXN_TOO_LARGE,
+                                            ST_COMPACTED,
+                                            ST_REVISION_FUTURE};
 
 bool session_keeps(enum status status)
 {
@@ -37,13 +51,33 @@ enum status session_status_of(uint8_t code)
     return kept_statuses[code];
 }
 
-static void store_write(const struct session_write *write, uint8_t out[SESSION_WRITE_BYTES])
+struct session_held *session_held_new(const struct tree *tree, struct bytes results)
+{
+    REQUIRE(results.count >= 1);
+    REQUIRE(results.count <= LIMIT_REMEMBERED_RESULT_BYTES);
+    struct session_held *held = mem_alloc_raw(sizeof *held + results.count);
+    tree_object_init(tree, &held->object);
+    held->hash = XXH3_64bits(results.data, results.count);
+    held->bytes_count = (uint32_t)results.count;
+    memcpy(held->bytes, results.data, results.count);
+    return held;
+}
+
+uint64_t session_writes_bytes(const struct session_writes *writes)
+{
+    return (uint64_t)SESSION_RESULT_BYTES * writes->count +
+           (uint64_t)SESSION_HELD_BYTES * writes->held_count + writes->held_bytes;
+}
+
+/* `number` stands for what the write holds. */
+static void store_write(const struct session_write *write, uint64_t number,
+                        uint8_t out[SESSION_WRITE_BYTES])
 {
     store_u64(out, write->sequence);
     store_u64(out + 8, write->fingerprint);
     store_u64(out + 16, write->revision);
     store_u64(out + 24, write->mod_revision);
-    store_u64(out + 32, (uint64_t)write->number);
+    store_u64(out + 32, number);
     out[40] = write->op;
     out[41] = write->status_code;
     out[42] = write->changed;
@@ -52,20 +86,35 @@ static void store_write(const struct session_write *write, uint8_t out[SESSION_W
 uint64_t session_write_hash(const struct session_write *write)
 {
     uint8_t raw[SESSION_WRITE_BYTES];
-    store_write(write, raw);
+    const struct session_held *held = session_write_held(write);
+    store_write(write, held != NULL ? held->hash : (uint64_t)write->number, raw);
     return XXH3_64bits(raw, sizeof raw);
 }
 
 void session_write_encode(const struct session_write *write, struct buf *out)
 {
     uint8_t raw[SESSION_WRITE_BYTES];
-    store_write(write, raw);
+    const struct session_held *held = session_write_held(write);
+    store_write(write, held != NULL ? held->bytes_count : (uint64_t)write->number, raw);
     buf_put(out, bytes_of(raw, sizeof raw));
+    if (held != NULL)
+        buf_put(out, bytes_of(held->bytes, held->bytes_count));
+}
+
+size_t session_write_encoded_bytes(struct bytes in)
+{
+    enum { AT_NUMBER = 32, AT_OP = 40 };
+    if (in.count < SESSION_WRITE_BYTES || in.data[AT_OP] != COMMAND_TXN)
+        return SESSION_WRITE_BYTES;
+    uint64_t held_bytes = load_u64(in.data + AT_NUMBER);
+    /* More than there may be is refused by whoever decodes it. */
+    return SESSION_WRITE_BYTES + (held_bytes <= LIMIT_REMEMBERED_RESULT_BYTES ? held_bytes : 0);
 }
 
 static bool is_write_op(uint8_t op)
 {
-    return (op >= COMMAND_PUT && op <= COMMAND_REGISTER) || op == COMMAND_TRANSFER;
+    return (op >= COMMAND_PUT && op <= COMMAND_REGISTER) ||
+           (op >= COMMAND_TXN && op <= COMMAND_REVOKE_LEASE) || op == COMMAND_TRANSFER;
 }
 
 static bool is_blank(const struct session_write *write)
@@ -74,7 +123,23 @@ static bool is_blank(const struct session_write *write)
            write->number == 0 && write->status_code == 0 && !write->changed;
 }
 
-enum status session_write_decode(struct cursor *in, struct session_write *out_write)
+/* A transaction that was carried out holds what it came to, and nothing else does. */
+static enum status take_results(struct cursor *in, struct session_write *write,
+                                struct bytes *out_results)
+{
+    bool holds = session_status_of(write->status_code) == ST_OK;
+    uint64_t bytes_count = (uint64_t)write->number;
+    write->number = 0;
+    if (bytes_count > LIMIT_REMEMBERED_RESULT_BYTES || holds != (bytes_count != 0))
+        return ST_FORMAT;
+    *out_results = cursor_take(in, (size_t)bytes_count);
+    if (in->is_short)
+        return ST_SHORT;
+    return !holds || txn_results_are_sound(*out_results) ? ST_OK : ST_FORMAT;
+}
+
+enum status session_write_decode(struct cursor *in, struct session_write *out_write,
+                                 struct bytes *out_results)
 {
     struct session_write write = {.sequence = cursor_u64(in),
                                   .fingerprint = cursor_u64(in),
@@ -92,15 +157,33 @@ enum status session_write_decode(struct cursor *in, struct session_write *out_wr
         return ST_FORMAT;
     if (write.op == SESSION_OP_SEALED ? !is_blank(&write) : !is_write_op(write.op))
         return ST_FORMAT;
+    *out_results = bytes_of(NULL, 0);
+    enum status status = ST_OK;
+    if (write.op == COMMAND_TXN)
+        status = take_results(in, &write, out_results);
     *out_write = write;
-    return ST_OK;
+    return status;
+}
+
+static void retire_slots(const struct session_writes *writes, struct tree *tree)
+{
+    if (writes->slots != NULL)
+        tree_retire(tree, &writes->slots->object);
+}
+
+static void retire_held(const struct session_write *write, struct tree *tree)
+{
+    struct session_held *held = session_write_held(write);
+    if (held != NULL)
+        tree_retire(tree, &held->object);
 }
 
 /* `writes` stay as they are: a pin may see the session that they are part of. */
 void session_writes_retire(const struct session_writes *writes, struct tree *tree)
 {
-    if (writes->slots != NULL)
-        tree_retire(tree, &writes->slots->object);
+    for (uint32_t i = 0; i < writes->count && writes->held_count != 0; i++)
+        retire_held(session_writes_at(writes, i), tree);
+    retire_slots(writes, tree);
 }
 
 const struct session_write *session_writes_find(const struct session_writes *writes,
@@ -131,7 +214,7 @@ static void move_to(struct session_writes *writes, struct tree *tree, uint32_t c
     tree_object_init(tree, &slots->object);
     if (writes->count != 0)
         memcpy(slots->at, writes->slots->at + writes->first, writes->count * sizeof *slots->at);
-    session_writes_retire(writes, tree);
+    retire_slots(writes, tree);
     writes->slots = slots;
     writes->first = 0;
     writes->capacity = capacity;
@@ -158,6 +241,16 @@ static void make_room(struct session_writes *writes, struct tree *tree)
     }
 }
 
+/* One more that holds results, or (-1) one less. */
+static void note_held(struct session_writes *writes, const struct session_write *write, int by)
+{
+    const struct session_held *held = session_write_held(write);
+    if (held == NULL)
+        return;
+    writes->held_count += (uint32_t)by;
+    writes->held_bytes += (uint32_t)by * held->bytes_count;
+}
+
 void session_writes_insert(struct session_writes *writes, struct tree *tree, uint32_t at,
                            const struct session_write *write)
 {
@@ -170,6 +263,7 @@ void session_writes_insert(struct session_writes *writes, struct tree *tree, uin
         memmove(slot + 1, slot, (writes->count - at) * sizeof *slot);
     *slot = *write;
     writes->count++;
+    note_held(writes, write, 1);
     writes->hash += session_write_hash(write);
 }
 
@@ -185,7 +279,10 @@ uint32_t session_writes_drop(struct session_writes *writes, struct tree *tree, u
 {
     uint32_t dropped_count = 0;
     while (writes->count != 0 && session_writes_at(writes, 0)->sequence <= floor) {
-        writes->hash -= session_write_hash(session_writes_at(writes, 0));
+        const struct session_write *write = session_writes_at(writes, 0);
+        writes->hash -= session_write_hash(write);
+        note_held(writes, write, -1);
+        retire_held(write, tree);
         writes->first++;
         writes->count--;
         dropped_count++;

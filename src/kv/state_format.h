@@ -3,9 +3,10 @@
 #define MINIKV_KV_STATE_FORMAT_H
 
 enum {
-    STATE_VERSION = 1,
-    STATE_HEAD_BYTES = 45, /* version to members_count */
-    STATE_ITEM_BYTES = 40  /* of an item beside its key and its value */
+    STATE_VERSION = 2,
+    STATE_HEAD_BYTES = 57, /* version to members_count */
+    STATE_MARK_BYTES = 16,
+    STATE_ITEM_BYTES = 40 /* of an item beside its key and its value */
 };
 
 #endif

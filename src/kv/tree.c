@@ -193,6 +193,41 @@ const struct tree_item *tree_next(struct tree_cursor *cursor)
     return node->keys[at];
 }
 
+/* To behind the last item of the leaf before; false at the start, with the cursor where it was. */
+static bool step_to_leaf_before(struct tree_cursor *cursor)
+{
+    size_t leaf = cursor->levels_count - 1u;
+    size_t depth = leaf;
+    do {
+        if (depth == 0)
+            return false;
+        depth--;
+    } while (cursor->indexes[depth] == 0);
+
+    cursor->indexes[depth]--;
+    while (depth < leaf) {
+        struct tree_node *child = cursor->nodes[depth]->children[cursor->indexes[depth]];
+        depth++;
+        cursor->nodes[depth] = child;
+        cursor->indexes[depth] = child->keys_count;
+    }
+    return true;
+}
+
+const struct tree_item *tree_prev(struct tree_cursor *cursor)
+{
+    enum { ITEMS_AHEAD = 8 };
+    size_t leaf = cursor->levels_count - 1u;
+    cursor->edit = 0;
+    if (cursor->indexes[leaf] == 0 && !step_to_leaf_before(cursor))
+        return NULL;
+
+    const struct tree_node *node = cursor->nodes[leaf];
+    size_t at = --cursor->indexes[leaf];
+    __builtin_prefetch(node->keys[at - MIN(at, (size_t)ITEMS_AHEAD)]);
+    return node->keys[at];
+}
+
 void tree_stats(const struct tree *tree, struct tree_stats *out_stats)
 {
     *out_stats = (struct tree_stats){.items_count = tree->items_count,

@@ -44,8 +44,9 @@ struct tree_object {
 /* The head of a record. The key lies behind it in the same allocation and never changes. */
 struct tree_item {
     struct tree_object object; /* the tree's */
-    uint32_t key_offset;       /* from the start of this struct */
-    uint32_t key_bytes;
+    uint16_t key_offset;       /* from the start of this struct */
+    uint16_t key_bytes;
+    uint32_t rest_bytes; /* the owner's: the tree does not look at it */
 };
 
 /* One moment: the present of a tree until its next write, or a pin's until it is unpinned. */
@@ -86,6 +87,8 @@ const struct tree_item *tree_last(struct tree_view view, struct tree_cursor *out
 void tree_prefetch(struct tree_view view, const struct bytes *keys, size_t keys_count);
 /* The item at or behind the cursor, which steps over it; NULL at the end. */
 const struct tree_item *tree_next(struct tree_cursor *cursor);
+/* The item before the cursor, which steps back over it; NULL at the start. */
+const struct tree_item *tree_prev(struct tree_cursor *cursor);
 
 static inline struct bytes tree_item_key(const struct tree_item *item)
 {
@@ -98,6 +101,9 @@ static inline struct bytes tree_item_key(const struct tree_item *item)
  * key must be the sought one, or above the last one's; the one replaced is gone, or kept for the
  * pins that see it. */
 void tree_put_at(struct tree *tree, struct tree_cursor *cursor, struct tree_item *item);
+/* The same, but the one replaced stays where it is, now owned by the new one: to be retired when
+ * nothing of the present points to it any more. */
+void tree_put_over(struct tree *tree, struct tree_cursor *cursor, struct tree_item *item);
 /* Puts `item` behind all others and moves the cursor, which tree_last or this left, behind it: for
  * many in a row. Requires that no pin is in use. */
 void tree_append(struct tree *tree, struct tree_cursor *cursor, struct tree_item *item);

@@ -55,7 +55,7 @@ struct tree_item *tree_separator_new(struct bytes left, struct bytes right, uint
 
     struct tree_item *item = mem_alloc_raw(sizeof *item + count);
     *item = (struct tree_item){
-        .object.generation = generation, .key_offset = sizeof *item, .key_bytes = (uint32_t)count};
+        .object.generation = generation, .key_offset = sizeof *item, .key_bytes = (uint16_t)count};
     memcpy(item + 1, right.data, count);
     return item;
 }

@@ -90,22 +90,38 @@ static void finish_write(struct tree *tree)
         (void)tree_collect(tree, TREE_COLLECT_PER_WRITE);
 }
 
-void tree_put_at(struct tree *tree, struct tree_cursor *cursor, struct tree_item *item)
+/* Gives the one replaced, or NULL. */
+static struct tree_item *put_at(struct tree *tree, struct tree_cursor *cursor,
+                                struct tree_item *item)
 {
     REQUIRE(cursor->edit == tree->edit);
+    struct tree_item *replaced = NULL;
     item->object = (struct tree_object){.generation = tree->generation};
     own_path(tree, cursor);
     if (cursor->is_equal) {
         size_t leaf = cursor->levels_count - 1u;
         struct tree_item **slot = &cursor->nodes[leaf]->keys[cursor->indexes[leaf]];
         REQUIRE(bytes_equal(tree_item_key(*slot), tree_item_key(item)));
-        tree_retire(tree, &(*slot)->object);
+        replaced = *slot;
         *slot = item;
     } else {
         insert_at(tree, cursor, item);
         tree->items_count++;
     }
     finish_write(tree);
+    return replaced;
+}
+
+void tree_put_at(struct tree *tree, struct tree_cursor *cursor, struct tree_item *item)
+{
+    struct tree_item *replaced = put_at(tree, cursor, item);
+    if (replaced != NULL)
+        tree_retire(tree, &replaced->object);
+}
+
+void tree_put_over(struct tree *tree, struct tree_cursor *cursor, struct tree_item *item)
+{
+    (void)put_at(tree, cursor, item);
 }
 
 void tree_append(struct tree *tree, struct tree_cursor *cursor, struct tree_item *item)

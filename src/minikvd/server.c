@@ -52,6 +52,13 @@ static void server_on_view(void *ctx)
         http_on_view(server->http);
 }
 
+static void server_on_applied(void *ctx)
+{
+    struct server *server = ctx;
+    if (server->http != NULL)
+        http_on_applied(server->http);
+}
+
 static void server_on_fatal(void *ctx, enum status status)
 {
     struct server *server = ctx;
@@ -243,6 +250,7 @@ static enum status open_node(struct server *server, const struct options *option
         .verify = server_verify,
         .on_fatal = server_on_fatal,
         .on_view = server_on_view,
+        .on_applied = server_on_applied,
     };
     enum status status = node_open(server->env, &node_options, &callbacks, &server->node, error);
     if (status != ST_OK)

@@ -38,6 +38,11 @@ uint64_t apply_stamp(struct node *node)
     return node->stamp_base + (env_now(node->env) - node->stamp_base_at);
 }
 
+uint64_t node_log_time(struct node *node)
+{
+    return apply_log_time(node);
+}
+
 uint64_t apply_log_time(struct node *node)
 {
     if (node->view.role == RAFT_ROLE_LEADER)
@@ -111,6 +116,8 @@ static void apply_command(struct node *node, const struct entry *entry)
         node->must_review = true;
     else if (command_peek(proposal.command) == COMMAND_EXPIRE_SESSIONS)
         expiry_on_applied(node, (uint64_t)result.number);
+    else if (command_peek(proposal.command) == COMMAND_EXPIRE_LEASES)
+        expiry_on_leases_applied(node, (uint64_t)result.number);
     else if (is_fresh_transfer(proposal.command, &result))
         transfer_on_applied(node, entry->id, proposal.command);
     answer_origin(node, &proposal, &result);
@@ -192,7 +199,8 @@ void apply_committed(struct node *node)
 
     bool was_fresh = node_staleness(node) <= node->options.election;
     size_t batch_count = 0;
-    while (node->applied < view.commit && batch_count < NODE_APPLY_BATCH && !node->is_fatal) {
+    while (node->applied < view.commit && batch_count < NODE_APPLY_BATCH &&
+           node->results_bytes < LIMIT_ANSWERS_BYTES && !node->is_fatal) {
         const struct entry *entry = raft_entry(node->raft, node->applied + 1);
         if (entry != NULL) {
             apply_entry(node, entry);

@@ -190,6 +190,7 @@ static void replace_state(struct node *node, struct kv *loaded, struct entry_id 
     struct kv *gone = node->kv;
     snapshot_drop(node); /* one that is being taken is of the old state */
     node->kv = loaded;
+    node->kv_epoch++;
     discard(node, gone);
     node->applied = node->applied_told = last.index;
     node->applied_term = last.term;

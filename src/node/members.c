@@ -27,6 +27,12 @@ bool members_is_change(struct bytes command)
     case COMMAND_EXPIRE_SESSIONS:
     case COMMAND_SEAL:
     case COMMAND_TRANSFER:
+    case COMMAND_TXN:
+    case COMMAND_COMPACT:
+    case COMMAND_GRANT_LEASE:
+    case COMMAND_REVOKE_LEASE:
+    case COMMAND_RENEW_LEASES:
+    case COMMAND_EXPIRE_LEASES:
         return false;
     }
     return false; /* no command at all */

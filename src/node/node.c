@@ -2,6 +2,14 @@
 #include "base/mem.h"
 #include "node/node_internal.h"
 
+static void show_applied(struct node *node)
+{
+    if (node->applied == node->applied_shown || node->callbacks.on_applied == NULL)
+        return;
+    node->applied_shown = node->applied;
+    node->callbacks.on_applied(node->callbacks.ctx);
+}
+
 static void on_turn(void *ctx)
 {
     struct node *node = ctx;
@@ -16,6 +24,7 @@ static void on_turn(void *ctx)
         apply_committed(node);
     snapshot_consider(node);
     snapshot_collect(node);
+    expiry_consider_leases(node);
     transfer_start(node);
     transfer_settle(node);
     read_complete(node);
@@ -30,6 +39,7 @@ static void on_turn(void *ctx)
         peers_set_history(node->peers, identity_history(node));
         peers_review(node->peers);
     }
+    show_applied(node);
     request_deliver(node); /* last: it hands control to the front doors */
 }
 
@@ -327,6 +337,7 @@ enum status node_open(struct env *env, const struct node_options *options,
                                   .ctx = node};
     serve_init(&node->serve, env, &serve);
     install_init(node);
+    expiry_init(node);
     env_timer_init(&node->tick, on_tick, node);
     env_timer_init(&node->retry, on_retry, node);
     env_task_init(&node->turn, on_turn, node);
@@ -380,6 +391,7 @@ void node_close(struct node *node)
     install_release(node);
     serve_release(&node->serve);
     snapshot_release(node);
+    expiry_release(node);
     env_timer_set(node->env, &node->tick, TIME_NEVER);
     env_timer_set(node->env, &node->retry, TIME_NEVER);
     env_task_cancel(node->env, &node->turn);

@@ -35,8 +35,10 @@ enum node_request_kind {
 
 struct node_answer {
     enum status status;
-    enum effect effect;           /* the truth about this delivery */
-    struct kv_result result;      /* of a command that was applied, now or by an earlier delivery */
+    enum effect effect; /* the truth about this delivery */
+    /* Of a command that was applied, now or by an earlier delivery; its results are borrowed until
+     * on_done returns. */
+    struct kv_result result;
     struct redirect_msg redirect; /* where to go when this node did not take it; else all 0 */
     unsigned hops_count;          /* forwards it took: 0 or 1 */
     uint32_t retry_after_ms;      /* 0: no advice */
@@ -68,6 +70,7 @@ struct node_request {
     struct node_request *hash_next;
     struct node *node;
     struct node_answer answer;
+    uint8_t *results; /* owned: those of the answer; NULL: it has none */
 };
 
 /* Takes a client's request on (Raft §8): a write that this node has applied before is answered from
@@ -124,6 +127,9 @@ struct node_callbacks {
     void (*on_fatal)(void *ctx, enum status status);
     /* role, term, leader or leader's address changed */
     void (*on_view)(void *ctx);
+    /* Entries have been applied, or another state was installed: node_kv may say something new. At
+     * most once a turn, behind all of them, and before requests are answered. */
+    void (*on_applied)(void *ctx);
 };
 
 /* Locks and recovers the data directory, listens for peers, joins the cluster.
@@ -164,9 +170,15 @@ uint64_t node_identity(const struct node *node);
  * applied. Looks at all of them: for questions of clients, not for every request. */
 bool node_is_pending(const struct node *node, const struct client_identity *identity);
 const struct kv *node_kv(const struct node *node);
+/* Grows when node_kv becomes another struct kv, fetched from another node: the same revisions, but
+ * with events of other numbers. */
+uint64_t node_kv_epoch(const struct node *node);
 const struct raft *node_raft(const struct node *node);
 enum route_policy node_policy(const struct node *node);
 raft_index node_applied(const struct node *node);
+/* Log time now, in which leases expire, as far as this node can tell: never less than it is;
+ * UINT64_MAX: unknown. */
+uint64_t node_log_time(struct node *node);
 /* How old a stale read may be: the time since everything that a leader had said to be committed was
  * applied here; 0 at the leader; TIME_NEVER when that has not been the case since the start. */
 time_us node_staleness(const struct node *node);
@@ -218,6 +230,7 @@ struct node_stats {
     uint64_t reads_count, read_rounds_count;
     uint64_t replayed_count, refused_count; /* writes answered from the table without an entry */
     uint64_t snapshots_count, snapshot_failures_count, installs_count;
+    uint64_t leases_expired_count; /* by commands applied here */
     struct wal_stats wal;
 };
 void node_stats(const struct node *node, struct node_stats *out_stats);

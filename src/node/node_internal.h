@@ -11,7 +11,8 @@
  *      read.c      linearizable reads
  *      directory.c register, announce, verify
  *      identity.c  which data directory stands for which member: who is let in, and counted
- *      expiry.c    proposes to forget clients that have been silent for too long
+ *      expiry.c    proposes to forget clients that have been silent for too long, and leases
+ *      renewals.c  keep-alives of leases, many in one command
  *      transfer.c  leadership handed over on request
  *      pending.c   what is under way under an identity
  *      members.c   changes of the members, and votes for learners
@@ -170,18 +171,21 @@ struct node {
      * configuration, or one that a snapshot was taken at. */
     struct entry_id base;
     raft_index applied;
-    raft_index applied_told; /* to raft */
-    raft_index ready_index;  /* committed when a leader was first heard; 0: none was yet */
-    bool is_caught_up;       /* applied up to there */
-    raft_term applied_term;  /* of the entry applied last */
-    uint64_t log_time_us;    /* a stamp that was of now … */
-    time_us log_time_at;     /* … at this moment; 0: none was yet */
-    uint64_t stamp_base;     /* log time when this node took office */
-    time_us stamp_base_at;   /* monotonic time then */
+    raft_index applied_told;  /* to raft */
+    raft_index applied_shown; /* to the front door */
+    uint64_t kv_epoch;
+    raft_index ready_index; /* committed when a leader was first heard; 0: none was yet */
+    bool is_caught_up;      /* applied up to there */
+    raft_term applied_term; /* of the entry applied last */
+    uint64_t log_time_us;   /* a stamp that was of now … */
+    time_us log_time_at;    /* … at this moment; 0: none was yet */
+    uint64_t stamp_base;    /* log time when this node took office */
+    time_us stamp_base_at;  /* monotonic time then */
 
     /* request.c, propose.c */
     struct list submitted, held, open, answered;
     size_t requests_count, held_count;
+    uint64_t results_bytes; /* of those answered and not yet told */
     struct node_request *table[NODE_TABLE_SLOTS];
     uint64_t number_last;
     struct entry *proposals[LIMIT_PROPOSALS]; /* owned; this turn's batch */
@@ -225,6 +229,9 @@ struct node {
 
     /* expiry.c */
     time_us expiry_not_before;
+    time_us lease_not_before;
+    struct env_timer lease_timer;
+    time_us lease_timer_at; /* TIME_NEVER: not armed */
 
     /* snapshot.c, install.c, serve.c, members.c */
     struct snapshots snapshot;
@@ -397,11 +404,17 @@ bool identity_takes(const struct node *node, const struct hello *sender, enum me
 void identity_admit(struct node *node);
 
 /* expiry.c */
+void expiry_init(struct node *node);
+void expiry_release(struct node *node);
 void expiry_on_tick(struct node *node);
+/* Each turn: proposes to take leases away when it is time, or arms a timer for then. */
+void expiry_consider_leases(struct node *node);
 /* Sessions used since then may be answered from the state here. */
 uint64_t expiry_recall_since(struct node *node);
 /* A COMMAND_EXPIRE_SESSIONS has been applied and forgot so many. */
 void expiry_on_applied(struct node *node, uint64_t expired_count);
+/* A COMMAND_EXPIRE_LEASES has been applied and took so many. */
+void expiry_on_leases_applied(struct node *node, uint64_t expired_count);
 
 /* transfer.c */
 void transfer_on_applied(struct node *node, struct entry_id at, struct bytes command);

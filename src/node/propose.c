@@ -49,6 +49,8 @@ static bool recall(struct node *node, struct node_request *request)
         return false; /* what is held is routed often, and the table changes only by applying */
     request->asked_at = node->applied;
     struct kv_result result;
+    if (node->results_bytes >= LIMIT_ANSWERS_BYTES)
+        return false; /* the long way: what is applied at a time has a limit */
     if (!kv_recall(node->kv, request->command, expiry_recall_since(node), &result))
         return false;
     node->stats.replayed_count += result.is_replayed;

@@ -3,6 +3,7 @@
  * The table finds the request of an attempt by its number when the command is applied. The list of
  * open attempts is in rising number, and so in rising fence. */
 #include "base/failpoint.h"
+#include "base/mem.h"
 #include "node/node_internal.h"
 
 static struct node_request **slot_of(struct node *node, uint64_t number)
@@ -110,6 +111,29 @@ static struct redirect_msg redirect_from(const struct node *node)
     return redirect_of(&known, false);
 }
 
+/* What a transaction came to is kv's until the next command: it is copied. */
+static void keep_results(struct node *node, struct node_request *request)
+{
+    struct bytes *results = &request->answer.result.results;
+    REQUIRE(request->results == NULL);
+    if (results->count == 0)
+        return;
+    request->results = mem_alloc_raw(results->count);
+    memcpy(request->results, results->data, results->count);
+    results->data = request->results;
+    node->results_bytes += results->count;
+}
+
+/* They are the caller's to free, when the answer has been told; NULL: there are none. */
+static uint8_t *take_results(struct node *node, struct node_request *request)
+{
+    uint8_t *results = request->results;
+    if (results != NULL)
+        node->results_bytes -= request->answer.result.results.count;
+    request->results = NULL;
+    return results;
+}
+
 void request_answer(struct node *node, struct node_request *request, enum status status,
                     const struct kv_result *result)
 {
@@ -123,6 +147,7 @@ void request_answer(struct node *node, struct node_request *request, enum status
         request->answer.effect = EFFECT_NONE; /* whatever became of it, a read changes nothing */
     if (result != NULL)
         request->answer.result = *result;
+    keep_results(node, request);
     if (status_info(status)->retry == RETRY_LATER)
         request->answer.retry_after_ms = 200;
     request->state = REQUEST_ANSWERING;
@@ -144,7 +169,9 @@ void request_deliver(struct node *node)
         list_remove(&request->link);
         request->state = REQUEST_DONE;
         node->requests_count--;
+        uint8_t *results = take_results(node, request);
         request->on_done(request->ctx, &request->answer); /* may reuse or free the request */
+        mem_free(results);
     }
 }
 
@@ -184,6 +211,7 @@ static void submit(struct node *node, struct node_request *request, bool is_clie
     request->is_client = is_client;
     request->asked_at = 0;
     request->hops_count = 0;
+    request->results = NULL;
     request->hash_next = NULL;
     renew_hold(node, request);
     list_init(&request->link);
@@ -215,5 +243,6 @@ void node_cancel(struct node *node, struct node_request *request)
     REQUIRE(request->state != REQUEST_DONE);
     request_detach(node, request);
     env_timer_set(node->env, &request->timer, TIME_NEVER);
+    mem_free(take_results(node, request));
     node->requests_count--;
 }

@@ -16,6 +16,11 @@ const struct kv *node_kv(const struct node *node)
     return node->kv;
 }
 
+uint64_t node_kv_epoch(const struct node *node)
+{
+    return node->kv_epoch;
+}
+
 const struct raft *node_raft(const struct node *node)
 {
     return node->raft;

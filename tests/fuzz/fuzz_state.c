@@ -37,13 +37,47 @@ static bool take_key(void *ctx, const struct kv_item *item)
     return false;
 }
 
-static void change(struct kv *kv)
+static bool take_lease(void *ctx, const struct kv_lease *lease)
 {
-    struct buf key, command;
+    *(uint64_t *)ctx = lease->lease;
+    return false;
+}
+
+static void apply(struct kv *kv, const struct command *command)
+{
+    struct buf encoded;
     struct kv_stats stats;
     struct kv_result result;
+    buf_init(&encoded, LIMIT_COMMAND_BYTES);
+    command_encode(command, &encoded);
+    kv_stats(kv, &stats);
+    struct proposal proposal = {.stamp_us = stats.stamp_us, .command = buf_bytes(&encoded)};
+    if (stats.applied.index < UINT64_MAX / 2)
+        kv_apply(kv, (struct entry_id){stats.applied.term, stats.applied.index + 1}, &proposal,
+                 &result);
+    buf_release(&encoded);
+}
+
+/* Entries that keep the first lease alive, or end it with its keys. */
+static void change_lease(struct kv *kv, bool is_kept)
+{
+    uint64_t lease = 0;
+    uint8_t row[8];
+    kv_leases_scan(kv, 0, take_lease, &lease);
+    if (lease == 0)
+        return;
+    store_u64(row, lease);
+    if (is_kept)
+        apply(kv,
+              &(struct command){.op = COMMAND_RENEW_LEASES, .value = bytes_of(row, sizeof row)});
+    else
+        apply(kv, &(struct command){.op = COMMAND_REVOKE_LEASE, .lease = lease});
+}
+
+static void change_key(struct kv *kv)
+{
+    struct buf key;
     buf_init(&key, LIMIT_KEY_BYTES);
-    buf_init(&command, LIMIT_COMMAND_BYTES);
     kv_scan(kv, &(struct kv_range){.start = BYTES_LITERAL("")}, take_key, &key);
     if (key.count == 0)
         buf_put_text(&key, "k");
@@ -51,14 +85,25 @@ static void change(struct kv *kv)
                            .identity = {.client = BYTES_LITERAL("me"), .sequence = 1},
                            .key = buf_bytes(&key),
                            .by = 1};
-    command_encode(&incr, &command);
-    kv_stats(kv, &stats);
-    struct proposal proposal = {.stamp_us = stats.stamp_us, .command = buf_bytes(&command)};
-    if (stats.applied.index < UINT64_MAX / 2)
-        kv_apply(kv, (struct entry_id){stats.applied.term, stats.applied.index + 1}, &proposal,
-                 &result);
+    apply(kv, &incr);
     buf_release(&key);
-    buf_release(&command);
+}
+
+/* Gives up what was before the last change but two. */
+static void compact(struct kv *kv)
+{
+    struct kv_stats stats;
+    kv_stats(kv, &stats);
+    apply(kv, &(struct command){.op = COMMAND_COMPACT,
+                                .revision = MAX(stats.compacted, stats.revision - 2)});
+}
+
+static void change(struct kv *kv, unsigned step)
+{
+    if (step % 3 == 2)
+        compact(kv);
+    change_key(kv);
+    change_lease(kv, step % 2 == 0);
 }
 
 static void check(struct kv *kv, struct bytes content, size_t piece_bytes)
@@ -71,8 +116,8 @@ static void check(struct kv *kv, struct bytes content, size_t piece_bytes)
     INVARIANT(bytes_equal(bytes_of(at_once.data, at_once.count - DIGEST_BYTES), content));
     struct kv_image *image = kv_pin(kv);
     INVARIANT(kv_image_bytes(image) == at_once.count);
-    while (kv_image_read(image, piece_bytes, &in_pieces))
-        change(kv);
+    for (unsigned step = 0; kv_image_read(image, piece_bytes, &in_pieces); step++)
+        change(kv, step);
     INVARIANT(bytes_equal(buf_bytes(&at_once), buf_bytes(&in_pieces)));
     kv_unpin(kv, image);
     kv_check(kv);

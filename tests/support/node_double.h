@@ -11,6 +11,7 @@
 struct node {
     struct env *env;
     struct kv *kv;
+    uint64_t kv_epoch;
     raft_index applied;
     struct node_view view;
     struct env_task answer_task;
@@ -21,6 +22,7 @@ struct node {
     unsigned hops_count;
     enum route_policy policy;
     time_us staleness;
+    uint64_t log_time_us; /* what node_log_time says, and commands are stamped with */
     bool is_ready;
     const char *note;
     bool is_pending; /* what node_is_pending says */
@@ -43,8 +45,9 @@ struct node {
 static inline void node_double_apply(struct node *node, struct bytes command,
                                      struct kv_result *out_result)
 {
-    struct proposal proposal = {
-        .origin = {.node = 1, .incarnation = 1, .number = 1}, .stamp_us = 1, .command = command};
+    struct proposal proposal = {.origin = {.node = 1, .incarnation = 1, .number = 1},
+                                .stamp_us = MAX(node->log_time_us, UINT64_C(1)),
+                                .command = command};
     node->applied++;
     kv_apply(node->kv, (struct entry_id){node->view.term, node->applied}, &proposal, out_result);
 }
@@ -134,16 +137,26 @@ static inline void node_double_free(struct node *node)
     mem_free(node);
 }
 
-static inline void node_double_put(struct node *node, struct bytes key, struct bytes value)
+/* Changes the state behind the back of clients, as another node's clients do. */
+static inline void node_double_do(struct node *node, const struct command *command)
 {
-    struct command command = {.op = COMMAND_PUT, .key = key, .value = value};
     struct kv_result result;
     struct buf buf;
     buf_init(&buf, LIMIT_COMMAND_BYTES);
-    command_encode(&command, &buf);
+    command_encode(command, &buf);
     node_double_apply(node, buf_bytes(&buf), &result);
     REQUIRE(result.status == ST_OK);
     buf_release(&buf);
+}
+
+static inline void node_double_put(struct node *node, struct bytes key, struct bytes value)
+{
+    node_double_do(node, &(struct command){.op = COMMAND_PUT, .key = key, .value = value});
+}
+
+static inline void node_double_compact(struct node *node, uint64_t revision)
+{
+    node_double_do(node, &(struct command){.op = COMMAND_COMPACT, .revision = revision});
 }
 
 /* ---- node.h ---- */
@@ -193,6 +206,11 @@ const struct kv *node_kv(const struct node *node)
     return node->kv;
 }
 
+uint64_t node_kv_epoch(const struct node *node)
+{
+    return node->kv_epoch;
+}
+
 const struct raft *node_raft(const struct node *node)
 {
     return (const struct raft *)node;
@@ -206,6 +224,11 @@ enum route_policy node_policy(const struct node *node)
 raft_index node_applied(const struct node *node)
 {
     return node->applied;
+}
+
+uint64_t node_log_time(struct node *node)
+{
+    return node->log_time_us;
 }
 
 time_us node_staleness(const struct node *node)

@@ -158,13 +158,13 @@ class Connection:
         return self._take(at + len(mark))[: -len(mark)]
 
     def _take_chunks(self):
-        body = b""
+        chunks = []
         while True:
             size = int(self._take_until(b"\r\n", 32), 16)
             if size == 0:
                 self._take_until(b"\r\n", REPLY_HEAD_BYTES_MAX)
-                return body
-            body += self._take(size)
+                return b"".join(chunks)
+            chunks.append(self._take(size))
             if self._take(2) != b"\r\n":
                 raise Malformed("chunk without CRLF")
 

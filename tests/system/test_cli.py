@@ -489,7 +489,7 @@ def test_addresses_are_announced_and_removed():
 def test_mistakes_exit_with_2_and_name_what_was_meant():
     for arguments, words in ((("gte", "k"), "did you mean get?"),
                              (("get", "k", "--tiemout", "1s"), "did you mean --timeout?"),
-                             (("get",), "usage: minikv get KEY\n"),
+                             (("get",), "usage: minikv get KEY | --prefix PREFIX\n"),
                              (("status", "k"), "usage: minikv status\n"),
                              (("help", "putt"), "did you mean put?"),
                              (("incr", "k", "--by", "9" * 19), "to 9223372036854775807"),

@@ -14,7 +14,7 @@ from cluster import Cluster, build_directory, eventually, listing, scaled
 from testing import count_from_environment, limit, report
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-EXAMPLES = ("config_cas", "counter", "poll_loop")
+EXAMPLES = ("config_cas", "counter", "locked", "poll_loop")
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
 # What a library that never ends the process and never prints has no use for.
 FORBIDDEN = re.compile(
@@ -438,3 +438,20 @@ def test_settings_changed_by_compare_and_set_at_the_same_time_are_all_kept():
         assert sorted(text.splitlines()) == [f"name-{i}=third" for i in range(writers)], text
         version = cluster.nodes[0].get("config").json["version"]
         assert version == 3 * writers, version
+
+
+@limit(120)
+def test_what_is_done_under_a_lock_is_done_by_one_at_a_time():
+    with Installed() as installed, Cluster(3).start() as cluster:
+        program = installed.compile_example("locked")
+        endpoints = ",".join(node.http_text for node in cluster.nodes)
+
+        def add(_):
+            run([program, endpoints, "job", "sum"], env=installed.environment)
+
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            list(pool.map(add, range(24)))
+
+        assert cluster.nodes[0].value("sum") == "24"
+        assert cluster.nodes[1].get("sum").json["version"] == 24
+        assert cluster.nodes[0].request("GET", "/v1/leases").json["leases"] == []

@@ -197,6 +197,75 @@ static void an_identity_is_an_id_and_a_number(void **state)
     assert_false(arguments_read_identity("c", "x", &identity));
 }
 
+static void a_prefix_stands_for_the_key(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("get", "--prefix", "a/")->status, ST_OK);
+    assert_string_equal(READ("watch", "--prefix", "")->cli.prefix, "");
+    assert_refused(READ("get", "k", "--prefix", "a/"), "usage: minikv get KEY | --prefix PREFIX");
+    assert_refused(READ("del"), "usage: minikv del");
+    assert_refused(READ("watch"), "usage: minikv watch");
+    assert_refused(READ("get", "--raw", "--prefix", "p"), "--prefix and --raw exclude each other");
+    assert_refused(READ("put", "k", "v", "--prefix", "p"), "--prefix does not go with put");
+    assert_int_equal(READ("export", "f", "--prefix", "p")->status, ST_OK); /* beside FILE */
+    assert_refused(READ("export", "--prefix", "p"), "usage: minikv export");
+}
+
+static void what_follows_exec_is_left_alone(void **state)
+{
+    (void)state;
+    const struct line *line = READ("watch", "k", "--from", "7", "--exec", "sh", "-c", "x", "-v");
+
+    assert_int_equal(line->status, ST_OK);
+    assert_true(line->cli.executes && !line->cli.is_verbose);
+    assert_int_equal(line->cli.from, 7);
+    assert_int_equal(line->cli.arguments_count, 5);
+    assert_string_equal(line->cli.arguments[1], "sh");
+    assert_string_equal(line->cli.arguments[4], "-v");
+    assert_int_equal(READ("watch", "--prefix", "p", "--exec", "true")->status, ST_OK);
+    assert_refused(READ("watch", "k", "--exec"), "usage: minikv watch");
+    assert_refused(READ("watch", "--exec", "true"), "usage: minikv watch"); /* the key is missing */
+    assert_refused(READ("put", "k", "--exec", "v"), "--exec does not go with put");
+    assert_int_equal(READ("put", "k", "--", "--exec")->status, ST_OK);
+}
+
+static void a_lock_has_a_command_of_any_length(void **state)
+{
+    (void)state;
+    const struct line *line = READ("lock", "job", "--ttl", "1m", "--", "sleep", "-1", "--ttl");
+
+    assert_int_equal(line->status, ST_OK);
+    assert_int_equal(line->cli.ttl_ms, 60000);
+    assert_int_equal(line->cli.arguments_count, 4);
+    assert_string_equal(line->cli.arguments[3], "--ttl");
+    assert_null(line->cli.arguments[4]);
+    assert_int_equal(line->cli.passed_on, -1);
+    assert_refused(READ("lock", "job"), "usage: minikv lock NAME -- COMMAND");
+}
+
+static void a_time_to_live_is_at_least_a_second(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("put", "k", "v", "--ttl", "10")->cli.ttl_ms, 10000);
+    assert_int_equal(READ("put", "k", "v", "--ttl", "1500ms")->cli.ttl_ms, 1500);
+    assert_int_equal(READ("put", "k", "v", "--ttl", "525600m")->status, ST_OK);
+    assert_refused(READ("put", "k", "v", "--ttl", "525601m"), "--ttl: \"525601m\" is not TIME");
+    assert_refused(READ("put", "k", "v", "--ttl", "999ms"), "from 1s to 525600m");
+    assert_refused(READ("put", "k", "v", "--ttl", "1", "--lease", "7"), "exclude each other");
+    assert_refused(READ("put", "k", "v", "--ttl", "1", "--client", "c", "--sequence", "1"),
+                   "--ttl and --client exclude each other");
+    assert_refused(READ("put", "k", "v", "--lease", "0"), "--lease");
+}
+
+static void a_count_is_of_all_keys(void **state)
+{
+    (void)state;
+    assert_true(READ("ls", "p", "--count", "--rev", "9")->cli.counts);
+    assert_refused(READ("ls", "--count", "--limit", "3"), "--count and --limit exclude each other");
+    assert_refused(READ("ls", "--count", "--keys-only"), "exclude each other");
+    assert_refused(READ("get", "k", "--count"), "--count does not go with get");
+}
+
 static void without_a_command_there_is_help(void **state)
 {
     (void)state;
@@ -222,6 +291,11 @@ int main(void)
         cmocka_unit_test(a_write_may_have_an_identity_of_its_own),
         cmocka_unit_test(a_restore_says_which_node_of_which_cluster),
         cmocka_unit_test(an_identity_is_an_id_and_a_number),
+        cmocka_unit_test(a_prefix_stands_for_the_key),
+        cmocka_unit_test(what_follows_exec_is_left_alone),
+        cmocka_unit_test(a_lock_has_a_command_of_any_length),
+        cmocka_unit_test(a_time_to_live_is_at_least_a_second),
+        cmocka_unit_test(a_count_is_of_all_keys),
         cmocka_unit_test(without_a_command_there_is_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,6 +58,17 @@ static void progress_tells_share_rate_and_time_left(void **state)
     assert_non_null(strstr(buf_text(&text), "]   0%  0 B of 8.0 kB  1 B/s  2:13:20 left"));
 }
 
+static void other_things_than_bytes_are_counted_one_by_one(void **state)
+{
+    (void)state;
+    bar_put_count(&text, 1000, 4000, 500, "keys");
+    assert_string_equal(buf_text(&text), "[######------------------]  25%  1000 of 4000 keys  "
+                                         "500 keys/s  0:06 left");
+    buf_reset(&text);
+    bar_put_count(&text, 1, 2, 0, "keys");
+    assert_string_equal(buf_text(&text), "[############------------]  50%  1 of 2 keys");
+}
+
 static void a_rate_that_is_not_known_yet_is_not_told(void **state)
 {
     (void)state;
@@ -85,6 +96,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(sizes_have_three_digits_and_a_unit, make_text,
                                         release_text),
         cmocka_unit_test_setup_teardown(progress_tells_share_rate_and_time_left, make_text,
+                                        release_text),
+        cmocka_unit_test_setup_teardown(other_things_than_bytes_are_counted_one_by_one, make_text,
                                         release_text),
         cmocka_unit_test_setup_teardown(a_rate_that_is_not_known_yet_is_not_told, make_text,
                                         release_text),

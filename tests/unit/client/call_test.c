@@ -69,6 +69,18 @@ static void requests_are_written_as_the_api_has_them(void **state)
         "GET /v1/kv?prefix=a%26b&after=a%26c&limit=10&keys_only&consistency=stale" HEAD TIME
         "\r\n");
     assert_encodes(&(struct minikv_request){.op = MINIKV_LIST}, "GET /v1/kv" HEAD TIME "\r\n");
+    assert_encodes(&(struct minikv_request){.op = MINIKV_LIST,
+                                            .is_stale = true,
+                                            .range = {.revision = 7, .is_descending = true}},
+                   "GET /v1/kv?rev=7&order=desc&consistency=stale" HEAD TIME "\r\n");
+    assert_encodes(
+        &(struct minikv_request){.op = MINIKV_GET, .key = minikv_text("k"), .revision = UINT64_MAX},
+        "GET /v1/kv/k?rev=18446744073709551615" HEAD TIME "\r\n");
+    assert_encodes(
+        &(struct minikv_request){
+            .op = MINIKV_PUT, .key = minikv_text("k"), .value = minikv_text("v"), .lease = 12},
+        "PUT /v1/kv/k?lease=12" HEAD "Content-Type: application/octet-stream\r\n" TIME
+        "Content-Length: 1\r\n\r\nv");
     assert_encodes(&(struct minikv_request){.op = MINIKV_CALL,
                                             .method = "POST",
                                             .target = "/v1/x?y=%41",
@@ -278,6 +290,44 @@ static void every_status_has_a_code(void **state)
     assert_int_equal(answer_code(ST_SESSIONS_FULL), MINIKV_FULL);
 }
 
+static void the_fate_of_a_write_is_read_with_or_without_a_sum(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        int64_t number;
+    } rows[] = {
+        {"{\"outcome\":\"applied\",\"answer\":{\"status\":200,\"etag\":\"\\\"2\\\"\",\"body\":"
+         "{\"value\":-3}}}",
+         -3},
+        {"{\"outcome\":\"applied\",\"answer\":{\"status\":200,\"body\":{\"succeeded\":true,"
+         "\"results\":[{\"value\":[]}]}}}",
+         0},
+        {"{\"outcome\":\"applied\",\"answer\":{\"status\":204}}", 0},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct minikv_result result = {0};
+        enum minikv_fate fate;
+        assert_int_equal(answer_decode_fate(bytes_of_text(rows[i].body), &fate, &result), ST_OK);
+        assert_int_equal(fate, MINIKV_FATE_APPLIED);
+        assert_int_equal(result.number, rows[i].number);
+        assert_int_equal(result.effect, MINIKV_APPLIED);
+    }
+}
+
+static void a_refusal_that_is_remembered_settles_all_deliveries(void **state)
+{
+    (void)state;
+    static const enum status settled[] = {ST_OK, ST_CONDITION_FAILED, ST_LEASE_NOT_FOUND,
+                                          ST_TXN_TOO_LARGE, ST_SEALED};
+    static const enum status open[] = {ST_STATE_FULL, ST_LEASES_FULL, ST_BUSY, ST_TIMEOUT,
+                                       ST_NO_LEADER};
+    for (size_t i = 0; i < ARRAY_COUNT(settled); i++) {
+        assert_true(answer_settles(settled[i]));
+        assert_false(answer_settles(open[i]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +339,8 @@ int main(void)
         cmocka_unit_test(a_problem_says_what_it_is_and_whether_it_had_an_effect),
         cmocka_unit_test(what_comes_from_elsewhere_is_taken_for_the_worst),
         cmocka_unit_test(every_status_has_a_code),
+        cmocka_unit_test(the_fate_of_a_write_is_read_with_or_without_a_sum),
+        cmocka_unit_test(a_refusal_that_is_remembered_settles_all_deliveries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

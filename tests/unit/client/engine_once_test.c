@@ -52,6 +52,44 @@ static void a_write_whose_reply_is_lost_is_sent_again_under_the_same_identity(vo
     rig_close(&rig);
 }
 
+static void a_call_that_is_to_be_done_once_is_a_write_of_the_session(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct minikv_request request = {.op = MINIKV_CALL,
+                                     .method = "POST",
+                                     .target = "/v1/txn",
+                                     .value = minikv_text("{}"),
+                                     .is_once = true};
+    rig_open(&rig, 2, false, true);
+    (void)rig_start(&rig, &request, NULL, "call");
+    rig_begin_session(&rig);
+    const char *identity = "X-MiniKV-Client-Id: session-1-a\r\nX-MiniKV-Sequence: 1\r\n";
+    assert_non_null(strstr(rig_output(&rig, 0), identity));
+
+    rig_lose(&rig, 0);
+
+    rig_accept(&rig, 1);
+    assert_non_null(strstr(rig_output(&rig, 1), identity));
+    rig_reply(&rig, 1, "HTTP/1.1 200 OK\r\n" NODE_LINES "Content-Length: 2\r\n\r\n{}");
+    assert_ended(&rig, MINIKV_OK, MINIKV_APPLIED);
+    assert_int_equal(rig.done[0].identity.sequence, 1);
+    rig_close(&rig);
+}
+
+static void other_calls_are_none_of_the_sessions_writes(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct minikv_request request = {
+        .op = MINIKV_CALL, .method = "POST", .target = "/v1/raft/transfer"};
+    rig_open(&rig, 1, false, true);
+    (void)rig_start(&rig, &request, NULL, "call");
+    rig_accept(&rig, 0);
+    assert_null(strstr(rig_output(&rig, 0), "X-MiniKV-Client-Id"));
+    rig_close(&rig);
+}
+
 static void a_write_without_identity_is_never_sent_again_once_it_left(void **state)
 {
     (void)state;
@@ -348,6 +386,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_writes_that_wait_share_one_session),
         cmocka_unit_test(a_write_whose_reply_is_lost_is_sent_again_under_the_same_identity),
+        cmocka_unit_test(a_call_that_is_to_be_done_once_is_a_write_of_the_session),
+        cmocka_unit_test(other_calls_are_none_of_the_sessions_writes),
         cmocka_unit_test(a_write_without_identity_is_never_sent_again_once_it_left),
         cmocka_unit_test(a_write_whose_last_byte_has_not_left_is_sent_elsewhere),
         cmocka_unit_test(none_after_a_lost_reply_leaves_the_write_unknown),

@@ -139,7 +139,7 @@ static void status_shows_peers_on_the_leader_only(void **state)
     (void)snprintf(wanted, sizeof wanted,
                    "{\"id\":1,\"role\":\"leader\",\"term\":7,\"leader\":1,\"commit_index\":2,"
                    "\"applied_index\":1,\"last_index\":3,\"revision\":%llu,"
-                   "\"digest\":\"%016llx\",\"clock_ms\":1700000001000,"
+                   "\"compacted\":1,\"digest\":\"%016llx\",\"clock_ms\":1700000001000,"
                    "\"snapshot\":{\"index\":0,\"bytes\":0,\"taking\":null,\"fetching\":null},"
                    "\"peers\":["
                    "{\"id\":2,\"voter\":true,\"match\":1,\"next\":9,\"state\":\"stream\",\"lag\":2,"

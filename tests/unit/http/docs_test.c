@@ -88,6 +88,28 @@ static void every_route_and_each_of_its_parameters_is_described(void **state)
     }
 }
 
+static void an_unknown_parameter_is_answered_with_all_that_the_route_takes(void **state)
+{
+    static const char *const names[] = {
+#define NAME(NAME, name) [QUERY_##NAME] = name,
+        QUERY_TABLE(NAME)
+#undef NAME
+    };
+    char longest[300];
+    memset(longest, 'x', sizeof longest);
+    for (size_t i = 0; i < api_routes_count(); i++) {
+        const struct api_route *route = api_route_at(i);
+        struct query query;
+        struct errtext error;
+        assert_int_equal(
+            query_parse(bytes_of(longest, sizeof longest), route->query_allowed, &query, &error),
+            ST_BAD_QUERY);
+        for (int j = 0; j < QUERY_COUNT; j++)
+            if ((route->query_allowed & 1u << j) != 0 && strstr(error.text, names[j]) == NULL)
+                fail_msg("%s is cut off: %s", names[j], error.text);
+    }
+}
+
 static void every_status_has_advice_and_a_reply_line(void **state)
 {
     for (int i = 1; i < STATUS_COUNT; i++) {
@@ -107,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_of_statuses_is_the_one_in_the_source),
         cmocka_unit_test(every_route_and_each_of_its_parameters_is_described),
+        cmocka_unit_test(an_unknown_parameter_is_answered_with_all_that_the_route_takes),
         cmocka_unit_test(every_status_has_advice_and_a_reply_line),
     };
     return cmocka_run_group_tests(tests, read_document, forget_document);

@@ -175,7 +175,7 @@ static const struct hostile kept[] = {
     {"GET https://x/livez HTTP/1.1\r\n" H "\r\n", 0, 400, "bad-target"},
     {"GET /livez?x HTTP/1.1\r\n" H "\r\n", 0, 400, "bad-query"},
     {"GET /livez HTTP/1.1\r\n" H "Expect: a-pony\r\n\r\n", 0, 417, "expectation-failed"},
-    {"PUT /v1/kv/k?lease=1 HTTP/1.1\r\n" H "Content-Length: 17\r\n\r\n" VALUE, 0, 400, "bad-query"},
+    {"PUT /v1/kv/k?lease=x HTTP/1.1\r\n" H "Content-Length: 17\r\n\r\n" VALUE, 0, 400, "bad-query"},
     {"PUT /v1/kv/k?consistency=stale HTTP/1.1\r\n" H "Content-Length: 17\r\n\r\n" VALUE, 0, 400,
      "bad-query"},
     {"PUT /v1/kv/k?route=x HTTP/1.1\r\n" H "Content-Length: 17\r\n\r\n" VALUE, 0, 400, "bad-query"},

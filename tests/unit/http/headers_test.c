@@ -202,6 +202,33 @@ static void the_first_type_this_server_has_is_chosen(void **state)
     }
 }
 
+static void lines_and_events_are_taken_where_nothing_else_comes_before_them(void **state)
+{
+    static const struct {
+        const char *accept;
+        bool lines, events;
+        enum accept wanted;
+    } cases[] = {
+        {"application/x-ndjson", true, false, ACCEPT_NOTHING},
+        {"Application/X-NDJSON; charset=utf-8", true, false, ACCEPT_NOTHING},
+        {"text/event-stream", false, true, ACCEPT_NOTHING},
+        {"application/x-ndjson, application/json;q=0.5", true, false, ACCEPT_JSON},
+        {"text/html, application/x-ndjson, */*", true, false, ACCEPT_JSON},
+        {"application/json, application/x-ndjson", false, false, ACCEPT_JSON},
+        {"*/*, text/event-stream", false, false, ACCEPT_JSON},
+        {"application/x-ndjson;q=0, */*", false, false, ACCEPT_JSON},
+        {"application/x-ndjsonl", false, false, ACCEPT_NOTHING},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct headers headers;
+        headers_reset(&headers);
+        assert_int_equal(take(&headers, "Accept", cases[i].accept), ST_OK);
+        if (headers.accepts_lines != cases[i].lines || headers.accepts_events != cases[i].events ||
+            headers.accept != cases[i].wanted)
+            fail_msg("Accept: %s", cases[i].accept);
+    }
+}
+
 static void the_hundred_and_first_header_is_too_many(void **state)
 {
     struct headers headers;
@@ -225,6 +252,7 @@ int main(void)
         cmocka_unit_test(values_that_are_merely_wrong_are_refused_softly),
         cmocka_unit_test(an_identity_is_noticed_in_each_of_its_headers),
         cmocka_unit_test(the_first_type_this_server_has_is_chosen),
+        cmocka_unit_test(lines_and_events_are_taken_where_nothing_else_comes_before_them),
         cmocka_unit_test(the_hundred_and_first_header_is_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

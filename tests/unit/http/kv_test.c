@@ -1,4 +1,4 @@
-/* Keys over HTTP: what users of /v1/kv, /v1/incr and listings see. */
+/* Keys over HTTP: what users of /v1/kv/{key} and /v1/incr see. */
 #include "http_fixture.h"
 
 static const char *put(struct rig *rig, const char *key, const char *value)
@@ -291,13 +291,14 @@ static void also_what_a_stale_read_does_not_find_says_how_old_that_is(void **sta
     };
     struct rig *rig = *state;
     (void)put(rig, "k", "v");
+    node_double_compact(rig->node, 2);
     rig->node->staleness = 12345;
 
     for (size_t i = 0; i < ARRAY_COUNT(reads); i++) {
         const char *reply = ask(rig, reads[i].request);
 
         assert_problem(reply, reads[i].code, reads[i].type);
-        assert_has(reply, "\r\nX-MiniKV-Applied: 2\r\nX-MiniKV-Staleness-Ms: 13\r\n");
+        assert_has(reply, "\r\nX-MiniKV-Applied: 3\r\nX-MiniKV-Staleness-Ms: 13\r\n");
     }
     assert_has(
         ask(rig, "GET /v1/kv/k?consistency=stale HTTP/1.1\r\n" H "If-None-Match: \"2\"\r\n\r\n"),
@@ -325,22 +326,11 @@ static void an_unknown_outcome_that_changed_nothing_is_not_called_a_write(void *
     }
 }
 
-static void what_this_version_lacks_is_refused_by_name(void **state)
+static void a_path_without_a_resource_is_404(void **state)
 {
-    static const char *const paths[] = {"/v1/txn", "/v1/watch?prefix=a", "/v1/leases",
-                                        "/v1/leases/1/keepalive", "/v1/compact"};
     struct rig *rig = *state;
-    for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
-        char request[256];
-        (void)snprintf(request, sizeof request,
-                       "POST %s HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\n{}", paths[i]);
-
-        assert_problem(ask(rig, request), 501, "not-supported");
-        assert_has(ask(rig, request), "this version does not have it yet");
-        assert_problem(get(rig, paths[i]), 501, "not-supported");
-    }
-    assert_int_equal(rig->node->submitted_count, 0);
     assert_problem(get(rig, "/v1/txns"), 404, "no-resource");
+    assert_problem(get(rig, "/v1/txn/1"), 404, "no-resource");
     assert_problem(get(rig, "/v1/raft"), 404, "no-resource");
 }
 
@@ -357,70 +347,51 @@ static void a_linearizable_read_answers_what_the_node_says_when_it_may_not(void 
     assert_has(reply, "\"retry_after_ms\":1500");
 }
 
-static void only_the_present_revision_can_be_asked_for(void **state)
+static void a_key_can_be_read_as_it_was(void **state)
+{
+    struct rig *rig = *state;
+    (void)put(rig, "k", "a");                                /* revision 2 */
+    (void)put(rig, "other", "x");                            /* 3 */
+    (void)put(rig, "k", "b");                                /* 4 */
+    (void)ask(rig, "DELETE /v1/kv/k HTTP/1.1\r\n" H "\r\n"); /* 5 */
+    (void)put(rig, "k", "c");                                /* 6 */
+
+    assert_problem(get(rig, "/v1/kv/k?rev=1"), 404, "not-found");
+    assert_has(get(rig, "/v1/kv/k?rev=2"),
+               "{\"key\":\"k\",\"value\":\"a\",\"create_revision\":2,\"mod_revision\":2,"
+               "\"version\":1,\"lease\":0}\n");
+    assert_has(get(rig, "/v1/kv/k?rev=3"), "\"value\":\"a\"");
+    assert_has(get(rig, "/v1/kv/k?rev=4"), "\"value\":\"b\",\"create_revision\":2,"
+                                           "\"mod_revision\":4,\"version\":2,");
+    assert_problem(get(rig, "/v1/kv/k?rev=5"), 404, "not-found");
+    assert_has(get(rig, "/v1/kv/k?rev=6"), "\"value\":\"c\",\"create_revision\":6,");
+    assert_has(get(rig, "/v1/kv/k?rev=4&raw"), "\r\nETag: \"4\"\r\n");
+    const char *unchanged = "GET /v1/kv/k?rev=4 HTTP/1.1\r\n" H "If-None-Match: \"4\"\r\n\r\n";
+    assert_int_equal(code_of(ask(rig, unchanged)), 304);
+}
+
+static void a_revision_that_is_not_there_is_told_with_the_bound_that_it_passes(void **state)
 {
     struct rig *rig = *state;
     (void)put(rig, "k", "a"); /* revision 2 */
-    (void)put(rig, "k", "b"); /* revision 3 */
+    (void)put(rig, "k", "b"); /* 3 */
+    (void)put(rig, "k", "c"); /* 4 */
+    node_double_compact(rig->node, 3);
+
+    const char *gone = get(rig, "/v1/kv/k?rev=2");
+    assert_problem(gone, 410, "compacted");
+    assert_has(gone, "\r\nX-MiniKV-Compacted: 3\r\n");
+    assert_has(gone, "revision 2 is not kept any more; the oldest that can be read is 3");
     assert_has(get(rig, "/v1/kv/k?rev=3"), "\"value\":\"b\"");
-    assert_problem(get(rig, "/v1/kv/k?rev=2"), 410, "compacted");
-    assert_problem(get(rig, "/v1/kv/k?rev=4"), 400, "revision-future");
-    assert_problem(get(rig, "/v1/kv?rev=2"), 410, "compacted");
+    assert_has(get(rig, "/v1/kv/k?rev=4"), "\"value\":\"c\"");
+    const char *future = get(rig, "/v1/kv/k?rev=5");
+    assert_problem(future, 400, "revision-future");
+    assert_lacks(future, "X-MiniKV-Compacted");
+    assert_has(future, "the revision is 4; ");
     assert_problem(get(rig, "/v1/kv/k?rev=0"), 400, "bad-query");
     assert_problem(get(rig, "/v1/kv/k?rev=x"), 400, "bad-query");
-}
-
-static void a_page_lists_keys_in_order_and_says_where_it_goes_on(void **state)
-{
-    struct rig *rig = *state;
-    (void)put(rig, "b/2", "y");
-    (void)put(rig, "a", "x");
-    (void)put(rig, "b/1", "z");
-
-    assert_has(get(rig, "/v1/kv?limit=2"),
-               "{\"items\":[{\"key\":\"a\",\"value\":\"x\",\"create_revision\":3,"
-               "\"mod_revision\":3,\"version\":1,\"lease\":0},{\"key\":\"b/1\",\"value\":\"z\","
-               "\"create_revision\":4,\"mod_revision\":4,\"version\":1,\"lease\":0}],"
-               "\"next\":\"b/1\",\"revision\":4}\n");
-    assert_has(get(rig, "/v1/kv?limit=2&after=b/1"), "{\"items\":[{\"key\":\"b/2\"");
-    assert_has(get(rig, "/v1/kv?after=b/2"), "{\"items\":[],\"next\":null,\"revision\":4}\n");
-    assert_has(get(rig, "/v1/kv?keys_only&prefix=b%2F&limit=1"),
-               "{\"items\":[{\"key\":\"b/1\",\"create_revision\":4,");
-    assert_has(get(rig, "/v1/kv?start=b&end=b/2"), "{\"items\":[{\"key\":\"b/1\"");
-    assert_lacks(get(rig, "/v1/kv?start=b&end=b/2"), "b/2");
-}
-
-static void the_place_to_go_on_from_may_be_bytes(void **state)
-{
-    struct rig *rig = *state;
-    (void)put(rig, "%ff%01", "x");
-    (void)put(rig, "%ff%02", "y");
-    assert_has(get(rig, "/v1/kv?limit=1"), "],\"next_base64\":\"/wE=\",\"revision\":3}");
-    assert_has(get(rig, "/v1/kv?after=%ff%01"), "\"key_base64\":\"/wI=\"");
-    assert_problem(get(rig, "/v1/kv?after=%f"), 400, "bad-encoding");
-    assert_problem(get(rig, "/v1/kv?limit=0"), 400, "bad-query");
-    assert_problem(get(rig, "/v1/kv?limit=1001"), 400, "bad-query");
-    assert_problem(get(rig, "/v1/kv?keys_only=maybe"), 400, "bad-query");
-}
-
-static void a_page_ends_before_it_grows_too_long(void **state)
-{
-    struct rig *rig = *state;
-    struct buf value;
-    buf_init(&value, LIMIT_VALUE_BYTES);
-    buf_put_zeros(&value, LIMIT_VALUE_BYTES); /* as JSON six times as long */
-    for (uint8_t i = 0; i < 3; i++) {
-        node_double_put(rig->node, bytes_of(&i, 1), buf_bytes(&value));
-        for (size_t j = 0; j < value.count; j++)
-            value.data[j] = 'a';
-    }
-    buf_release(&value);
-
-    const char *first = get(rig, "/v1/kv");
-    const char *rest = get(rig, "/v1/kv?after=%00");
-
-    assert_has(first, "],\"next\":\"\\u0000\",");
-    assert_has(rest, "],\"next\":null,");
+    assert_problem(get(rig, "/v1/kv/k?rev=9223372036854775807"), 400, "revision-future");
+    assert_problem(get(rig, "/v1/kv/k?rev=9223372036854775808"), 400, "bad-query");
 }
 
 static void what_is_not_acceptable_is_406_and_raw_wins_over_accept(void **state)
@@ -452,12 +423,10 @@ int main(void)
         RIG_TEST(a_stale_read_does_not_ask_the_node_and_says_how_old_it_is),
         RIG_TEST(also_what_a_stale_read_does_not_find_says_how_old_that_is),
         RIG_TEST(an_unknown_outcome_that_changed_nothing_is_not_called_a_write),
-        RIG_TEST(what_this_version_lacks_is_refused_by_name),
+        RIG_TEST(a_path_without_a_resource_is_404),
         RIG_TEST(a_linearizable_read_answers_what_the_node_says_when_it_may_not),
-        RIG_TEST(only_the_present_revision_can_be_asked_for),
-        RIG_TEST(a_page_lists_keys_in_order_and_says_where_it_goes_on),
-        RIG_TEST(the_place_to_go_on_from_may_be_bytes),
-        RIG_TEST(a_page_ends_before_it_grows_too_long),
+        RIG_TEST(a_key_can_be_read_as_it_was),
+        RIG_TEST(a_revision_that_is_not_there_is_told_with_the_bound_that_it_passes),
         RIG_TEST(what_is_not_acceptable_is_406_and_raw_wins_over_accept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

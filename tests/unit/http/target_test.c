@@ -160,7 +160,7 @@ static void every_known_name_can_be_named_in_an_error_without_overflow(void **st
         ST_BAD_QUERY);
 
     assert_true(strlen(error.text) < sizeof error.text);
-    assert_non_null(strstr(error.text, "route, sequence, start"));
+    assert_non_null(strstr(error.text, "taken here: after, client, consistency, count_only, "));
 }
 
 static void flags_and_numbers_take_their_forms_and_no_others(void **state)

@@ -51,7 +51,8 @@ static inline struct client_identity random_identity(struct prng *prng, enum com
     struct client_identity identity = {.kind = (enum client_kind)prng_below(prng, 2)};
     bool needs_one = op == COMMAND_CLOSE_SESSION || op == COMMAND_SEAL;
     bool has_none = op == COMMAND_OPEN_SESSION || op == COMMAND_EXPIRE_SESSIONS ||
-                    op == COMMAND_JOIN || op == COMMAND_REMOVE || op == COMMAND_PROMOTE;
+                    op == COMMAND_JOIN || op == COMMAND_REMOVE || op == COMMAND_PROMOTE ||
+                    op == COMMAND_RENEW_LEASES || op == COMMAND_EXPIRE_LEASES;
     if (has_none || (!needs_one && prng_below(prng, 2) == 0))
         return (struct client_identity){0};
     if (op == COMMAND_CLOSE_SESSION)
@@ -66,6 +67,11 @@ static inline struct client_identity random_identity(struct prng *prng, enum com
     return identity;
 }
 
+static inline uint64_t random_lease(struct prng *prng)
+{
+    return 1 + prng_below(prng, (UINT64_C(1) << 53) - 1);
+}
+
 static inline void random_body(struct prng *prng, struct command *command, struct room *room)
 {
     static const char *const addresses[] = {":8080", "a:1", "[fe80::1]:65535",
@@ -75,8 +81,10 @@ static inline void random_body(struct prng *prng, struct command *command, struc
     case COMMAND_DELETE:
     case COMMAND_INCR:
         command->key = random_bytes(prng, room->key, 1, sizeof room->key);
-        if (command->op == COMMAND_PUT)
+        if (command->op == COMMAND_PUT) {
             command->value = random_bytes(prng, room->value, 0, sizeof room->value);
+            command->lease = prng_below(prng, 2) * random_lease(prng);
+        }
         if (command->op == COMMAND_INCR)
             command->by = (int64_t)prng_next(prng);
         else
@@ -105,7 +113,25 @@ static inline void random_body(struct prng *prng, struct command *command, struc
         command->nonce = prng_next(prng);
         return;
     case COMMAND_EXPIRE_SESSIONS:
+    case COMMAND_EXPIRE_LEASES:
         command->cutoff_us = prng_next(prng);
+        return;
+    case COMMAND_TXN:
+        command->value = random_bytes(prng, room->value, 0, sizeof room->value);
+        return;
+    case COMMAND_COMPACT:
+        command->revision = prng_next(prng);
+        return;
+    case COMMAND_GRANT_LEASE:
+        command->lease = prng_below(prng, 2) * random_lease(prng);
+        command->ttl_ms = prng_next(prng);
+        return;
+    case COMMAND_REVOKE_LEASE:
+        command->lease = random_lease(prng);
+        return;
+    case COMMAND_RENEW_LEASES:
+        command->value = random_bytes(prng, room->value, 8, sizeof room->value);
+        command->value.count -= command->value.count % 8;
         return;
     case COMMAND_CLOSE_SESSION:
     case COMMAND_SEAL:
@@ -115,7 +141,7 @@ static inline void random_body(struct prng *prng, struct command *command, struc
 
 static inline struct command random_command(struct prng *prng, struct room *room)
 {
-    struct command command = {.op = (enum command_op)(1 + prng_below(prng, COMMAND_PROMOTE))};
+    struct command command = {.op = (enum command_op)(1 + prng_below(prng, COMMAND_EXPIRE_LEASES))};
     command.identity = random_identity(prng, command.op, room);
     random_body(prng, &command, room);
     return command;

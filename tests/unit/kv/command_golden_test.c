@@ -132,6 +132,53 @@ static void the_commands_of_members_are_these_bytes(void **state)
     assert_encodes_to(&promote, "01 0d 00 00  ffffff7f");
 }
 
+static void a_put_with_a_lease_is_these_bytes(void **state)
+{
+    (void)state;
+    struct command command = {
+        .op = COMMAND_PUT, .key = BYTES_LITERAL("k"), .value = BYTES_LITERAL("v"), .lease = 0x0102};
+    struct command conditional = command;
+    conditional.condition = CONDITION_NOT_REVISION;
+    conditional.condition_revision = 3;
+
+    assert_encodes_to(&command, "01 01 80 00  0201000000000000  01000000 6b  01000000 76");
+    assert_encodes_to(&conditional, "01 01 84 00  0300000000000000 0201000000000000"
+                                    "01000000 6b  01000000 76");
+}
+
+static void a_transaction_is_these_bytes(void **state)
+{
+    (void)state;
+    struct command command = {.op = COMMAND_TXN, .value = BYTES_LITERAL("as txn.h has it")};
+
+    assert_encodes_to(&command, "01 0e 00 00  0f000000 61732074786e2e6820686173206974");
+}
+
+static void a_compact_is_these_bytes(void **state)
+{
+    (void)state;
+    struct command command = {.op = COMMAND_COMPACT, .revision = 0x0102};
+
+    assert_encodes_to(&command, "01 0f 00 00  0201000000000000");
+}
+
+static void the_commands_of_leases_are_these_bytes(void **state)
+{
+    (void)state;
+    struct command grant = {.op = COMMAND_GRANT_LEASE, .ttl_ms = 1000};
+    struct command own = {.op = COMMAND_GRANT_LEASE, .lease = 0x0102, .ttl_ms = 1000};
+    struct command revoke = {.op = COMMAND_REVOKE_LEASE, .lease = 0x0102};
+    struct command renew = {.op = COMMAND_RENEW_LEASES,
+                            .value = BYTES_LITERAL("\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0")};
+    struct command expire = {.op = COMMAND_EXPIRE_LEASES, .cutoff_us = 0x030405};
+
+    assert_encodes_to(&grant, "01 10 00 00  0000000000000000 e803000000000000");
+    assert_encodes_to(&own, "01 10 00 00  0201000000000000 e803000000000000");
+    assert_encodes_to(&revoke, "01 11 00 00  0201000000000000");
+    assert_encodes_to(&renew, "01 12 00 00  10000000 0100000000000000 0200000000000000");
+    assert_encodes_to(&expire, "01 13 00 00  0504030000000000");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +192,10 @@ int main(void)
         cmocka_unit_test(the_commands_of_sessions_are_these_bytes),
         cmocka_unit_test(a_transfer_is_these_bytes),
         cmocka_unit_test(the_commands_of_members_are_these_bytes),
+        cmocka_unit_test(a_put_with_a_lease_is_these_bytes),
+        cmocka_unit_test(a_transaction_is_these_bytes),
+        cmocka_unit_test(a_compact_is_these_bytes),
+        cmocka_unit_test(the_commands_of_leases_are_these_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,9 @@ static void assert_commands_equal(const struct command *a, const struct command 
     assert_int_equal(a->member_identity, b->member_identity);
     assert_int_equal(a->nonce, b->nonce);
     assert_int_equal(a->cutoff_us, b->cutoff_us);
+    assert_int_equal(a->revision, b->revision);
+    assert_int_equal(a->lease, b->lease);
+    assert_int_equal(a->ttl_ms, b->ttl_ms);
 }
 
 /* What the peeks say of bytes that decode is what decoding says. */
@@ -139,7 +142,7 @@ static void what_is_no_command_is_refused(void **state)
         {"00 02 00 00 01000000 6b", ST_FORMAT}, /* version */
         {"02 02 00 00 01000000 6b", ST_FORMAT},
         {"01 00 00 00 01000000 6b", ST_FORMAT}, /* op */
-        {"01 0e 00 00 01000000 6b", ST_FORMAT},
+        {"01 14 00 00 01000000 6b", ST_FORMAT},
         {"01 02 05 00 01000000 6b", ST_FORMAT},                  /* condition */
         {"01 03 02 00 01000000 6e 0100000000000000", ST_FORMAT}, /* … of an op without one */
         {"01 05 01 00 03000000 2211000000000000", ST_FORMAT},    /* … */
@@ -199,6 +202,54 @@ static void what_is_no_command_is_refused(void **state)
     }
 }
 
+/* The same of transactions, of the past and of leases. */
+static void what_is_no_command_of_several_keys_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *hex;
+        enum status status;
+    } cases[] = {
+        {"01 01 80 00 0100000000000000 01000000 6b 00000000", ST_OK}, /* a lease */
+        {"01 01 81 00 0300000000000000 ffffffffffff1f00 01000000 6b 00000000", ST_OK},
+        {"01 01 80 00 0000000000000000 01000000 6b 00000000", ST_FORMAT}, /* 0 is left out */
+        {"01 01 80 00 0000000000002000 01000000 6b 00000000", ST_FORMAT}, /* 2^53 */
+        {"01 01 80 00 01000000000000", ST_SHORT},
+        {"01 01 85 00 0100000000000000 01000000 6b 00000000", ST_FORMAT}, /* condition */
+        {"01 02 80 00 0100000000000000 01000000 6b", ST_FORMAT},          /* of a delete */
+        {"01 0e 00 00 00000000", ST_OK}, /* a transaction is checked where it is carried out */
+        {"01 0e 00 00 03000000 616263", ST_OK},
+        {"01 0e 00 00 03000000 6162", ST_SHORT},
+        {"01 0e 00 00 01121000", ST_LIMIT}, /* 4 KiB + 1 MiB + 512 + 1 */
+        {"01 0e 00 00 00121000", ST_SHORT},
+        {"01 0e 00 01 00 61 0100000000000000 0000000000000000 00000000", ST_OK},
+        {"01 0f 00 00 0100000000000000", ST_OK},
+        {"01 0f 00 00 01000000000000", ST_SHORT},
+        {"01 0f 00 01 00 61 0100000000000000 0000000000000000 0100000000000000", ST_OK},
+        {"01 10 00 00 0000000000000000 e803000000000000", ST_OK}, /* one is allotted */
+        {"01 10 00 00 0000000000002000 e803000000000000", ST_FORMAT},
+        {"01 10 00 00 0100000000000000 e8030000000000", ST_SHORT},
+        {"01 11 00 00 0100000000000000", ST_OK},
+        {"01 11 00 00 0000000000000000", ST_FORMAT},
+        {"01 11 00 00 0000000000002000", ST_FORMAT},
+        {"01 12 00 00 08000000 0100000000000000", ST_OK},
+        {"01 12 00 00 10000000 0100000000000000 0000000000000000", ST_OK},
+        {"01 12 00 00 09000000 0100000000000000 00", ST_FORMAT},
+        {"01 12 00 00 00000000", ST_LIMIT},
+        {"01 12 00 00 00200000", ST_SHORT}, /* 1024 of them */
+        {"01 12 00 00 08200000", ST_LIMIT},
+        {"01 12 00 01 00 61 0100000000000000 0000000000000000 08000000 0100000000000000",
+         ST_FORMAT},
+        {"01 13 00 00 0100000000000000", ST_OK},
+        {"01 13 00 01 00 61 0100000000000000 0000000000000000 0100000000000000", ST_FORMAT},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        print_message("%s\n", cases[i].hex);
+        assert_int_equal(decode_hex(cases[i].hex), cases[i].status);
+    }
+}
+
 static void the_largest_command_fits_its_limit(void **state)
 {
     (void)state;
@@ -209,7 +260,25 @@ static void the_largest_command_fits_its_limit(void **state)
                                            .sequence = 1},
                               .key = bytes_of(data, LIMIT_KEY_BYTES),
                               .value = bytes_of(data, LIMIT_VALUE_BYTES),
-                              .condition = CONDITION_NOT_REVISION};
+                              .condition = CONDITION_NOT_REVISION,
+                              .lease = 1};
+
+    struct buf bytes = encode(&command); /* which asserts that it fits LIMIT_COMMAND_BYTES */
+
+    assert_int_equal(command_decode(buf_bytes(&bytes), &command), ST_OK);
+    buf_release(&bytes);
+    mem_free(data);
+}
+
+static void the_largest_transaction_fits_its_limit(void **state)
+{
+    (void)state;
+    uint8_t *data = mem_alloc(LIMIT_TXN_BYTES);
+    struct command command = {.op = COMMAND_TXN,
+                              .identity = {.kind = CLIENT_KEY,
+                                           .client = bytes_of(data, LIMIT_IDEMPOTENCY_KEY_BYTES),
+                                           .sequence = 1},
+                              .value = bytes_of(data, LIMIT_TXN_BYTES)};
 
     struct buf bytes = encode(&command); /* which asserts that it fits LIMIT_COMMAND_BYTES */
 
@@ -224,7 +293,7 @@ static void peeking_sees_commands_only(void **state)
     assert_int_equal(command_peek(bytes_of(NULL, 0)), 0);
     assert_int_equal(command_peek(bytes_of("\x01", 1)), 0);
     assert_int_equal(command_peek(bytes_of("\x01\x00", 2)), 0);
-    assert_int_equal(command_peek(bytes_of("\x01\x0e", 2)), 0);
+    assert_int_equal(command_peek(bytes_of("\x01\x14", 2)), 0);
     assert_int_equal(command_peek(bytes_of("\x02\x01", 2)), 0);
     assert_int_equal(command_peek(bytes_of("\x01\x05", 2)), COMMAND_REGISTER);
     assert_int_equal(command_peek_key(bytes_of("\x01\x02\x00\x00\xff\xff\xff\xff", 8)).count, 0);
@@ -246,6 +315,12 @@ static void every_op_has_a_name(void **state)
     assert_string_equal(command_op_name(COMMAND_JOIN), "join");
     assert_string_equal(command_op_name(COMMAND_REMOVE), "remove");
     assert_string_equal(command_op_name(COMMAND_PROMOTE), "promote");
+    assert_string_equal(command_op_name(COMMAND_TXN), "txn");
+    assert_string_equal(command_op_name(COMMAND_COMPACT), "compact");
+    assert_string_equal(command_op_name(COMMAND_GRANT_LEASE), "grant-lease");
+    assert_string_equal(command_op_name(COMMAND_REVOKE_LEASE), "revoke-lease");
+    assert_string_equal(command_op_name(COMMAND_RENEW_LEASES), "renew-leases");
+    assert_string_equal(command_op_name(COMMAND_EXPIRE_LEASES), "expire-leases");
 }
 
 int main(void)
@@ -255,7 +330,9 @@ int main(void)
         cmocka_unit_test(every_truncation_is_short_and_leaves_the_output_alone),
         cmocka_unit_test(what_decodes_encodes_to_the_same_bytes),
         cmocka_unit_test(what_is_no_command_is_refused),
+        cmocka_unit_test(what_is_no_command_of_several_keys_is_refused),
         cmocka_unit_test(the_largest_command_fits_its_limit),
+        cmocka_unit_test(the_largest_transaction_fits_its_limit),
         cmocka_unit_test(peeking_sees_commands_only),
         cmocka_unit_test(every_op_has_a_name),
     };

@@ -32,7 +32,7 @@ static void any_other_request_has_another_fingerprint(void **state)
                           .value = BYTES_LITERAL("v"),
                           .condition = CONDITION_REVISION,
                           .condition_revision = 3};
-    struct command variants[19];
+    struct command variants[25];
     for (size_t i = 0; i < ARRAY_COUNT(variants); i++)
         variants[i] = put;
     variants[1].op = COMMAND_DELETE;
@@ -56,6 +56,13 @@ static void any_other_request_has_another_fingerprint(void **state)
     variants[17] = (struct command){.op = COMMAND_JOIN, .member = 1, .peer = address_from("a:2")};
     variants[18] = variants[17];
     variants[18].member_identity = 1;
+    variants[19] = put;
+    variants[19].lease = 1;
+    variants[20] = (struct command){.op = COMMAND_TXN, .value = BYTES_LITERAL("a")};
+    variants[21] = (struct command){.op = COMMAND_TXN, .value = BYTES_LITERAL("b")};
+    variants[22] = (struct command){.op = COMMAND_COMPACT, .revision = 1};
+    variants[23] = (struct command){.op = COMMAND_GRANT_LEASE, .lease = 1, .ttl_ms = 1000};
+    variants[24] = (struct command){.op = COMMAND_REVOKE_LEASE, .lease = 1};
 
     for (size_t i = 0; i < ARRAY_COUNT(variants); i++)
         for (size_t j = 0; j < i; j++)

@@ -1,6 +1,7 @@
 /* Images: whatever happens to the state, and however an image is read, it is the state at the
  * moment of its pin, and nothing is left of it after it is let go. */
 #include "image_fixture.h"
+#include "kv/leases_internal.h"
 #include "kv/session_internal.h"
 
 enum { IMAGES = 4 };
@@ -48,10 +49,12 @@ static void assert_read_right(const struct reading *reading)
 
 static uint64_t kept_count(const struct kv *kv)
 {
-    struct tree_stats items, sessions;
+    struct tree_stats items, sessions, leases;
     tree_stats(kv->tree, &items);
     tree_stats(kv->sessions->tree, &sessions);
-    return items.retired_count + sessions.retired_count + items.pins_count + sessions.pins_count;
+    tree_stats(kv->leases->by_id, &leases);
+    return items.retired_count + sessions.retired_count + leases.retired_count + items.pins_count +
+           sessions.pins_count + leases.pins_count;
 }
 
 static void assert_nothing_is_kept(struct kv *kv)
@@ -200,7 +203,7 @@ static void images_do_not_change_the_state(void **state)
 static void collecting_goes_in_slices(void **state)
 {
     (void)state;
-    struct kv *kv = fixture_new();
+    struct kv *kv = kv_new(&(struct kv_options){.past_events_max = 1});
     for (int i = 0; i < 2000; i++) {
         char key[16];
         (void)snprintf(key, sizeof key, "%d", i);

@@ -1,9 +1,10 @@
 /* The loader: a state out of pieces of any size, and out of nothing that is not one. */
 #include "image_fixture.h"
+#include "kv/state_format.h"
 
 static struct kv_loader *new_loader(void)
 {
-    return kv_loader_new(&(struct kv_options){0});
+    return kv_loader_new(&image_options);
 }
 
 /* In pieces of `bytes_max`, each a copy of its own size, so that a sanitizer sees a read behind it.
@@ -181,7 +182,7 @@ static void no_change_of_a_byte_goes_unnoticed_however_it_is_fed(void **state)
         uint8_t change = (uint8_t)(1 + prng_below(&play.prng, 255));
         bytes.data[i] ^= change;
         enum status status = load(buf_bytes(&bytes), 1 + i % 131, &none);
-        enum status again = kv_decode(buf_bytes(&bytes), &(struct kv_options){0}, &none);
+        enum status again = kv_decode(buf_bytes(&bytes), &image_options, &none);
         bytes.data[i] ^= change;
         assert_int_not_equal(status, ST_OK);
         assert_int_equal(status, again); /* one verdict, whatever the pieces */
@@ -253,17 +254,19 @@ static void a_loader_can_be_given_up_at_any_point(void **state)
 static void what_is_over_its_limit_is_refused_before_it_is_there(void **state)
 {
     (void)state;
+    enum { SESSIONS_AT = 131, WRITES_AT = 167 };
     static const struct {
         size_t at; /* in a state of one key "a" and one client "me", without members */
         uint8_t bytes[4];
         enum status status;
     } cases[] = {
-        {41, {10, 0, 0, 0}, ST_LIMIT}, /* members */
-        {85, {0, 0, 0, 0}, ST_LIMIT},  /* no key */
-        {85, {1, 16, 0, 0}, ST_LIMIT}, /* key of 4097 */
-        {90, {1, 0, 16, 0}, ST_LIMIT}, /* value of 1 MiB + 1 */
-        {90, {255, 255, 255, 255}, ST_LIMIT}, {95, {0, 0, 0, 255}, ST_LIMIT}, /* sessions */
-        {131, {1, 4, 0, 0}, ST_FORMAT}, /* writes of one session */
+        {49, {62, 0, 0, 0}, ST_LIMIT},  /* marks */
+        {53, {10, 0, 0, 0}, ST_LIMIT},  /* members */
+        {121, {0, 0, 0, 0}, ST_LIMIT},  /* no key */
+        {121, {1, 16, 0, 0}, ST_LIMIT}, /* key of 4097 */
+        {126, {1, 0, 16, 0}, ST_LIMIT}, /* value of 1 MiB + 1 */
+        {126, {255, 255, 255, 255}, ST_LIMIT}, {SESSIONS_AT, {0, 0, 0, 255}, ST_LIMIT},
+        {WRITES_AT, {1, 4, 0, 0}, ST_FORMAT}, /* writes of one session */
     };
     struct kv *kv = fixture_new();
     struct command incr = once_incr_of("me", 1, 1);
@@ -272,9 +275,11 @@ static void what_is_over_its_limit_is_refused_before_it_is_there(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct buf bytes = image_bytes_of(kv);
         struct kv_loader *loader = new_loader();
-        size_t width = cases[i].at == 131 ? 2 : 4;
+        size_t width = cases[i].at == WRITES_AT ? 2 : 4;
         memcpy(bytes.data + cases[i].at, cases[i].bytes, width);
-        size_t until = cases[i].at + (cases[i].at == 95 ? 8 : width);
+        bool is_head = cases[i].at < STATE_HEAD_BYTES;
+        size_t until = is_head ? (size_t)STATE_HEAD_BYTES
+                               : cases[i].at + (cases[i].at == SESSIONS_AT ? 8 : width);
         print_message("case %zu\n", i);
 
         assert_int_equal(kv_loader_feed(loader, bytes_of(bytes.data, until)), cases[i].status);

@@ -3,6 +3,7 @@
 #define MINIKV_TESTS_UNIT_KV_SESSION_FIXTURE_H
 
 #include "kv/session_internal.h"
+#include "kv/txn_internal.h"
 #include "kv_fixture.h"
 
 struct table {
@@ -73,6 +74,37 @@ static inline struct session_result result_of_write(uint64_t sequence)
                                    .number = -(int64_t)sequence};
 }
 
+/* The same of a transaction, which read a value of so many bytes. Borrowed until the next call. */
+static inline struct session_result txn_result_of_write(uint64_t sequence, size_t value_bytes)
+{
+    static uint8_t results[LIMIT_REMEMBERED_RESULT_BYTES];
+    static uint8_t value[LIMIT_REMEMBERED_RESULT_BYTES];
+    struct buf buf;
+    buf_init(&buf, LIMIT_REMEMBERED_RESULT_BYTES);
+    memset(value, (int)(sequence & 0xff), value_bytes);
+    struct kv_item item = {.key = BYTES_LITERAL("k"), .value = bytes_of(value, value_bytes)};
+    txn_results_put_head(&buf, true, 1);
+    (void)txn_results_put(&buf, &(struct txn_result){.op = TXN_GET, .count = 1, .items_count = 1});
+    txn_results_put_item(&buf, &item);
+    (void)txn_results_put(&buf, &(struct txn_result){0});
+    assert_false(buf.is_full);
+    memcpy(results, buf.data, buf.count);
+    struct session_result result = {.op = COMMAND_TXN,
+                                    .status = ST_OK,
+                                    .changed = sequence % 2 == 0,
+                                    .revision = 1000 + sequence,
+                                    .results = bytes_of(results, buf.count)};
+    buf_release(&buf);
+    return result;
+}
+
+/* What results of a value of so many bytes have more. */
+enum {
+    TXN_RESULTS_BYTES =
+        TXN_RESULTS_HEAD_BYTES + TXN_RESULT_BYTES_MAX + TXN_ITEM_BYTES + 1 + TXN_END_BYTES,
+    TXN_VALUE_BYTES_MAX = LIMIT_REMEMBERED_RESULT_BYTES - TXN_RESULTS_BYTES
+};
+
 static inline void assert_result_is(const struct session_result *got,
                                     const struct session_result *want)
 {
@@ -82,6 +114,7 @@ static inline void assert_result_is(const struct session_result *got,
     assert_int_equal(got->revision, want->revision);
     assert_int_equal(got->mod_revision, want->mod_revision);
     assert_int_equal(got->number, want->number);
+    assert_true(bytes_equal(got->results, want->results));
 }
 
 /* One entry with a write whose body is `fingerprint`; FRESH is carried out and recorded. */

@@ -17,6 +17,7 @@ enum {
 struct model_write {
     uint64_t sequence, fingerprint;
     bool is_sealed;
+    uint64_t held_bytes; /* results of a transaction */
 };
 
 struct model_client {
@@ -47,9 +48,24 @@ static uint64_t remembered_above(const struct model_client *client, uint64_t flo
     return count;
 }
 
-static uint64_t cost_of(const struct model_client *client, uint64_t results_count)
+static uint64_t held_above(const struct model_client *client, uint64_t floor)
 {
-    return SESSION_BYTES + client->identity.client.count + SESSION_RESULT_BYTES * results_count;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < client->writes_count; i++)
+        if (client->writes[i].sequence > floor)
+            bytes += client->writes[i].held_bytes;
+    return bytes;
+}
+
+/* What is remembered above `floor`, and so many results more. */
+static uint64_t cost_of(const struct model_client *client, uint64_t floor, uint64_t more_count)
+{
+    uint64_t bytes = SESSION_BYTES + client->identity.client.count +
+                     SESSION_RESULT_BYTES * (remembered_above(client, floor) + more_count);
+    for (size_t i = 0; i < client->writes_count; i++)
+        if (client->writes[i].sequence > floor && client->writes[i].held_bytes != 0)
+            bytes += SESSION_HELD_BYTES + client->writes[i].held_bytes;
+    return bytes;
 }
 
 static struct sessions_stats model_stats(const struct model *model)
@@ -59,10 +75,10 @@ static struct sessions_stats model_stats(const struct model *model)
         const struct model_client *client = &model->clients[i];
         if (!client->is_present)
             continue;
-        uint64_t results = remembered_above(client, model_floor(client->highest, client->acked));
+        uint64_t floor = model_floor(client->highest, client->acked);
         stats.sessions_count++;
-        stats.results_count += results;
-        stats.bytes += cost_of(client, results);
+        stats.results_count += remembered_above(client, floor);
+        stats.bytes += cost_of(client, floor, 0);
         if (stats.oldest_use_us == 0 || client->used_us < stats.oldest_use_us)
             stats.oldest_use_us = client->used_us;
     }
@@ -76,11 +92,10 @@ static bool model_has_room(const struct model *model, const struct model_client 
     struct sessions_stats stats = model_stats(model);
     if (!client->is_present)
         return stats.sessions_count < SESSIONS_MAX &&
-               stats.bytes + cost_of(client, 1) <= model->bytes_max;
-    uint64_t now = remembered_above(client, model_floor(client->highest, client->acked));
-    uint64_t floor = model_floor(MAX(client->highest, sequence), MAX(client->acked, acked));
-    uint64_t then = remembered_above(client, floor) + 1;
-    return stats.bytes - cost_of(client, now) + cost_of(client, then) <= model->bytes_max;
+               stats.bytes + cost_of(client, 0, 1) <= model->bytes_max;
+    uint64_t now = model_floor(client->highest, client->acked);
+    uint64_t then = model_floor(MAX(client->highest, sequence), MAX(client->acked, acked));
+    return stats.bytes - cost_of(client, now, 0) + cost_of(client, then, 1) <= model->bytes_max;
 }
 
 static enum session_verdict model_judge(const struct model *model,
@@ -117,12 +132,29 @@ static void model_use(struct model_client *client, const struct table *table, ui
     client->highest = MAX(client->highest, acked);
 }
 
-static void model_remember(struct model_client *client, uint64_t sequence, uint64_t fingerprint,
-                           bool is_sealed)
+/* The first one that is remembered. */
+static uint64_t model_lowest(const struct model_client *client)
 {
+    uint64_t lowest = UINT64_MAX;
+    for (size_t i = 0; i < client->writes_count; i++)
+        if (client->writes[i].sequence > model_floor(client->highest, client->acked))
+            lowest = MIN(lowest, client->writes[i].sequence);
+    return lowest;
+}
+
+/* Returns how many were given up for the size of what is held. */
+static unsigned model_remember(struct model_client *client, struct model_write write)
+{
+    unsigned given_up = 0;
     assert_true(client->writes_count < WRITES_MAX);
-    client->writes[client->writes_count++] = (struct model_write){sequence, fingerprint, is_sealed};
-    client->highest = MAX(client->highest, sequence);
+    client->writes[client->writes_count++] = write;
+    client->highest = MAX(client->highest, write.sequence);
+    while (held_above(client, model_floor(client->highest, client->acked)) >
+           LIMIT_SESSION_RESULTS_BYTES) {
+        client->acked = model_lowest(client);
+        given_up++;
+    }
+    return given_up;
 }
 
 static size_t model_expire(struct model *model, uint64_t cutoff_us)
@@ -151,7 +183,7 @@ struct play {
     struct model model;
     struct prng prng;
     unsigned seen[SESSION_FULL + 1];
-    unsigned expired_count, reopened_count;
+    unsigned expired_count, reopened_count, given_up_count, roomless_count;
     struct moment moments[MOMENTS];
 };
 
@@ -195,7 +227,7 @@ static void start(struct play *play, uint64_t seed)
     *play = (struct play){.table = {.at = {1, 0}, .stamp_us = 1}};
     prng_init(&play->prng, seed);
     /* Tight for some seeds, so that results are refused; sessions are by their number. */
-    play->model.bytes_max = seed % 2 == 0 ? 40000 : 700000;
+    play->model.bytes_max = seed % 2 == 0 ? 40000 : 2000000;
     play->table.sessions = sessions_new_limited(SESSIONS_MAX, play->model.bytes_max);
     for (size_t i = 0; i < CLIENTS; i++) {
         struct model_client *client = &play->model.clients[i];
@@ -234,16 +266,51 @@ static struct client_identity random_identity(struct play *play, const struct mo
         back = ahead + LIMIT_SESSION_WINDOW - 2 + prng_below(prng, 6);
     identity.sequence = client->highest + 1 + ahead;
     identity.sequence -= MIN(identity.sequence - 1, back);
-    uint64_t behind = prng_below(prng, 4) == 0 ? prng_below(prng, 40) : UINT64_MAX;
+    bool acknowledges = client != &play->model.clients[0] && prng_below(prng, 4) == 0;
+    uint64_t behind = acknowledges ? prng_below(prng, 40) : UINT64_MAX;
     identity.acked = identity.sequence - 1 - MIN(identity.sequence - 1, behind);
     return identity;
+}
+
+/* The result that the one write of this sequence has. */
+static struct session_result model_result(uint64_t sequence)
+{
+    if (sequence % 4 != 3)
+        return result_of_write(sequence);
+    struct session_result result = txn_result_of_write(
+        sequence, sequence % 3 != 0 ? TXN_VALUE_BYTES_MAX - sequence % 7 : sequence % 500);
+    if (sequence % 5 == 0)
+        result = (struct session_result){.op = COMMAND_TXN, .status = ST_TXN_TOO_LARGE};
+    return result;
+}
+
+static void play_record(struct play *play, struct model_client *client,
+                        const struct client_identity *identity, uint64_t fingerprint)
+{
+    struct session_result result = model_result(identity->sequence);
+    uint64_t held_max = SESSION_RESULT_BYTES + SESSION_HELD_BYTES + LIMIT_REMEMBERED_RESULT_BYTES;
+    bool has_room = model_stats(&play->model).bytes + held_max <= play->model.bytes_max;
+    assert_int_equal(sessions_may_hold_results(play->table.sessions), has_room);
+    bool may_pass = prng_below(&play->prng, 10) == 0;
+    if (result.op == COMMAND_TXN && !has_room) {
+        play->roomless_count++;
+        may_pass = true;
+    }
+    if (may_pass)
+        result = (struct session_result){.op = result.op, .status = ST_STATE_FULL};
+    sessions_record(play->table.sessions, identity, fingerprint, &result);
+    if (!may_pass)
+        play->given_up_count +=
+            model_remember(client, (struct model_write){.sequence = identity->sequence,
+                                                        .fingerprint = fingerprint,
+                                                        .held_bytes = result.results.count});
 }
 
 static void play_write(struct play *play, struct model_client *client)
 {
     struct client_identity identity = random_identity(play, client);
     uint64_t fingerprint = identity.sequence * 7 + (prng_below(&play->prng, 8) == 0);
-    struct session_result result, judged = {0}, want = result_of_write(identity.sequence);
+    struct session_result result, judged = {0}, want;
     enum session_verdict expected =
         model_judge(&play->model, client, identity.sequence, identity.acked, fingerprint);
     assert_int_equal(sessions_judge(play->table.sessions, &identity, fingerprint, &judged),
@@ -258,23 +325,18 @@ static void play_write(struct play *play, struct model_client *client)
     if (client->is_present || verdict == SESSION_FRESH)
         model_use(client, &play->table, identity.acked);
     if (verdict == SESSION_DONE) {
+        want = model_result(identity.sequence);
         assert_result_is(&result, &want);
         assert_result_is(&judged, &want);
     }
-    if (verdict == SESSION_FRESH) {
-        bool may_pass = prng_below(&play->prng, 10) == 0;
-        if (may_pass)
-            want.status = ST_STATE_FULL;
-        sessions_record(play->table.sessions, &identity, fingerprint, &want);
-        if (!may_pass)
-            model_remember(client, identity.sequence, fingerprint, false);
-    }
+    if (verdict == SESSION_FRESH)
+        play_record(play, client, &identity, fingerprint);
 }
 
 static void play_seal(struct play *play, struct model_client *client)
 {
     struct client_identity identity = random_identity(play, client);
-    struct session_result result, want = result_of_write(identity.sequence);
+    struct session_result result, want;
     enum session_verdict expected =
         model_judge(&play->model, client, identity.sequence, identity.acked, 0);
     bool was_present = client->is_present;
@@ -291,10 +353,12 @@ static void play_seal(struct play *play, struct model_client *client)
 
     if (was_present || is_new)
         model_use(client, &play->table, identity.acked);
+    want = model_result(identity.sequence);
     if (expected == SESSION_DONE)
         assert_result_is(&result, &want);
     if (is_new)
-        model_remember(client, identity.sequence, 0, true);
+        play->given_up_count += model_remember(
+            client, (struct model_write){.sequence = identity.sequence, .is_sealed = true});
 }
 
 /* Another allotted session in the place of one that is gone, or none if the table is full. */
@@ -341,7 +405,8 @@ static void play_reload(struct play *play)
 
 static void play_step(struct play *play)
 {
-    struct model_client *client = &play->model.clients[prng_below(&play->prng, CLIENTS)];
+    size_t number = prng_below(&play->prng, 2 * CLIENTS); /* the first is the busiest */
+    struct model_client *client = &play->model.clients[number < CLIENTS ? number : 0];
     uint64_t dice = prng_below(&play->prng, 1000);
     play->table.stamp_us += prng_below(&play->prng, 3);
     if (dice < 880) {
@@ -377,7 +442,7 @@ static void a_random_history_is_judged_as_the_model_judges_it(void **state)
 {
     (void)state;
     unsigned seen[SESSION_FULL + 1] = {0};
-    unsigned expired_count = 0, reopened_count = 0;
+    unsigned expired_count = 0, reopened_count = 0, given_up_count = 0, roomless_count = 0;
     for (uint64_t seed = 1; seed <= 8; seed++) {
         struct play play;
         print_message("seed %" PRIu64 "\n", seed);
@@ -395,12 +460,16 @@ static void a_random_history_is_judged_as_the_model_judges_it(void **state)
             seen[i] += play.seen[i];
         expired_count += play.expired_count;
         reopened_count += play.reopened_count;
+        given_up_count += play.given_up_count;
+        roomless_count += play.roomless_count;
         finish(&play);
     }
     for (size_t i = SESSION_FRESH; i <= SESSION_FULL; i++) /* else the play is too tame */
         assert_in_range(seen[i], 20, 100000);
     assert_in_range(expired_count, 20, 100000);
     assert_in_range(reopened_count, 20, 100000);
+    assert_in_range(given_up_count, 20, 100000);
+    assert_in_range(roomless_count, 20, 100000);
 }
 
 int main(void)

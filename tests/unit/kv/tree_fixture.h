@@ -26,17 +26,21 @@ static inline const struct record *record_of(const struct tree_item *item)
     return (const struct record *)(const void *)item;
 }
 
-static inline void fixture_put(struct tree *tree, struct bytes key, uint64_t number)
+static inline struct record *fixture_record(struct bytes key, uint64_t number)
 {
     struct record *record = mem_alloc(sizeof *record + key.count);
     record->item.key_offset = offsetof(struct record, key);
-    record->item.key_bytes = (uint32_t)key.count;
+    record->item.key_bytes = (uint16_t)key.count;
     record->number = number;
     memcpy(record->key, key.data, key.count);
+    return record;
+}
 
+static inline void fixture_put(struct tree *tree, struct bytes key, uint64_t number)
+{
     struct tree_cursor cursor;
     (void)tree_find(tree_view(tree), key, &cursor);
-    tree_put_at(tree, &cursor, &record->item);
+    tree_put_at(tree, &cursor, &fixture_record(key, number)->item);
 }
 
 static inline bool fixture_delete(struct tree *tree, struct bytes key)

@@ -262,6 +262,68 @@ static void a_search_ends_where_the_key_would_be(void **state)
     }
 }
 
+/* From where a search ends, and from the end, back to the start and forth again. */
+static void steps_back_are_steps_in_reverse(void **state)
+{
+    (void)state;
+    for (int shape = -1; shape < 6; shape++) {
+        struct play play;
+        play_start(&play, 200 + (uint64_t)shape, 3000, shape);
+        struct model *model = &play.model;
+        for (size_t i = 0; i < model->keys_count; i++) {
+            model->numbers[i] = i + 1;
+            model->present_count++;
+            fixture_put(play.tree, bytes_of_key(&model->keys[i]), i + 1);
+        }
+
+        for (size_t i = 0; i <= model->keys_count; i += 1 + i / 10) {
+            struct tree_cursor cursor;
+            if (i < model->keys_count)
+                (void)tree_find(tree_view(play.tree), bytes_of_key(&model->keys[i]), &cursor);
+            else
+                (void)tree_last(tree_view(play.tree), &cursor);
+            for (size_t left = i; left > 0; left--)
+                assert_int_equal(record_of(tree_prev(&cursor))->number, left);
+            assert_null(tree_prev(&cursor));
+            assert_null(tree_prev(&cursor)); /* and stays there */
+            const struct tree_item *item = tree_next(&cursor);
+            assert_int_equal(item != NULL, model->keys_count != 0);
+            if (item != NULL)
+                assert_int_equal(record_of(item)->number, 1);
+        }
+        play_end(&play);
+    }
+}
+
+/* What is put over another one leaves that alone: it is the owner's to retire, once. */
+static void what_is_put_over_stays_until_it_is_retired(void **state)
+{
+    (void)state;
+    struct tree *tree = tree_new();
+    struct tree_cursor cursor;
+    struct tree_stats stats;
+    struct bytes key = BYTES_LITERAL("k");
+    fixture_put(tree, key, 1);
+    struct tree_item *old = (struct tree_item *)(uintptr_t)tree_find(tree_view(tree), key, &cursor);
+    struct record *record = fixture_record(key, 2);
+    struct tree_pin *pin = tree_pin(tree);
+    (void)tree_find(tree_view(tree), key, &cursor);
+    tree_put_over(tree, &cursor, &record->item);
+    assert_int_equal(record_of(old)->number, 1);
+    assert_int_equal(record_of(tree_find(tree_view(tree), key, &cursor))->number, 2);
+    assert_int_equal(tree_view(tree).items_count, 1);
+
+    tree_retire(tree, &old->object);
+    assert_int_equal(record_of(tree_find(tree_pin_view(pin), key, &cursor))->number, 1);
+    tree_check(tree);
+    tree_unpin(tree, pin);
+    while (tree_collect(tree, 10))
+        continue;
+    tree_stats(tree, &stats);
+    assert_int_equal(stats.retired_count, 0);
+    tree_free(tree);
+}
+
 static void an_empty_tree_has_nothing_to_find_and_nothing_next(void **state)
 {
     (void)state;
@@ -271,6 +333,7 @@ static void an_empty_tree_has_nothing_to_find_and_nothing_next(void **state)
     assert_null(tree_find(tree_view(tree), BYTES_LITERAL("a"), &cursor));
     assert_null(tree_next(&cursor));
     assert_null(tree_next(&cursor));
+    assert_null(tree_prev(&cursor));
 
     tree_check(tree);
     tree_free(tree);
@@ -610,6 +673,8 @@ int main(void)
         cmocka_unit_test(pins_show_their_moment_whatever_is_written_and_unpinned_later),
         cmocka_unit_test(small_trees_with_many_pins_are_right_after_every_step),
         cmocka_unit_test(a_search_ends_where_the_key_would_be),
+        cmocka_unit_test(steps_back_are_steps_in_reverse),
+        cmocka_unit_test(what_is_put_over_stays_until_it_is_retired),
         cmocka_unit_test(an_empty_tree_has_nothing_to_find_and_nothing_next),
         cmocka_unit_test(keys_in_rising_order_leave_full_nodes),
         cmocka_unit_test(

@@ -183,7 +183,10 @@ static inline void trial_send(struct trial *trial, struct trial_client *client, 
         .op = client->sequence % 2 == 1 ? COMMAND_INCR : COMMAND_PUT,
         .identity = {CLIENT_ID, bytes_of_text(id), client->sequence, client->sequence - 1},
     };
-    memset(value, (int)('a' + client->sequence % 26), trial->value_bytes);
+    struct prng noise; /* so that no link gets off lightly by compression */
+    prng_init(&noise, client->id * UINT64_C(1000003) + client->sequence);
+    for (size_t i = 0; i < trial->value_bytes; i++)
+        value[i] = (uint8_t)prng_next(&noise);
     if (command.op == COMMAND_INCR) {
         command.key = BYTES_LITERAL("count");
         command.by = 1;
