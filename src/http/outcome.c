@@ -42,7 +42,7 @@ static int code_of(const struct kv_result *result)
     if (result->applied_status != ST_OK)
         return status_info(result->applied_status)->http;
     bool has_body = result->applied_op == COMMAND_INCR || result->applied_op == COMMAND_COMPACT ||
-                    result->applied_op == COMMAND_TXN;
+                    result->applied_op == COMMAND_TXN || result->applied_op == COMMAND_GRANT_LEASE;
     return has_body ? 200 : 204;
 }
 
@@ -73,6 +73,8 @@ static void put_answer(struct buf *body, const struct kv_result *result)
         buf_printf(body, ",\"body\":{\"value\":%lld}", (long long)result->number);
     else if (result->applied_op == COMMAND_COMPACT)
         buf_printf(body, ",\"body\":{\"compacted\":%lld}", (long long)result->number);
+    else if (result->applied_op == COMMAND_GRANT_LEASE)
+        buf_printf(body, ",\"body\":{\"lease\":%lld}", (long long)result->number);
     else if (result->applied_op == COMMAND_TXN)
         put_txn(body, result->results);
     buf_put(body, BYTES_LITERAL("}"));

@@ -336,6 +336,7 @@ void watch_start(struct exchange *exchange, struct bytes body)
         !take_id(exchange, watch) || !take_format(exchange, watch))
         return;
     kv_read_start(exchange);
+    watch->watcher.takes_stale = exchange->is_stale;
     if (exchange->is_stale && !exchange_is_refused(exchange))
         watch_prepare(exchange);
 }

@@ -111,10 +111,17 @@ static void arm_beats(struct watch_hub *hub)
     env_timer_set(hub->env, &hub->beat_timer, MAX(first->beat_at, soonest));
 }
 
+/* Cut off from the majority, it would say for ever that nothing has happened. */
+static bool has_lost_the_cluster(const struct watch_hub *hub)
+{
+    return node_view(hub->node)->leader == NODE_NONE && node_staleness(hub->node) >= WATCH_LOST_US;
+}
+
 static void hub_on_beat(void *ctx)
 {
     struct watch_hub *hub = ctx;
     time_us now = env_now(hub->env);
+    bool is_lost = has_lost_the_cluster(hub);
     while (!list_is_empty(&hub->beats)) {
         struct watcher *watcher = CONTAINER_OF(hub->beats.next, struct watcher, beat_link);
         if (watcher->beat_at > now)
@@ -123,7 +130,9 @@ static void hub_on_beat(void *ctx)
         list_remove(&watcher->beat_link);
         list_push_back(&hub->beats, &watcher->beat_link);
         watcher->wants_beat = true;
-        if (watcher->state == WATCHER_LEVEL)
+        if (is_lost && !watcher->takes_stale && watcher->ended == ST_OK)
+            watcher->ended = ST_NO_LEADER;
+        if (watcher->state == WATCHER_LEVEL || watcher->ended != ST_OK)
             watcher->on_due(watcher->ctx); /* may remove it */
     }
     arm_beats(hub);

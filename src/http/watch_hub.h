@@ -26,7 +26,10 @@
 struct watch_hub;
 struct watch_group;
 
-enum { WATCH_BEAT_US = 15 * 1000 * 1000 }; /* how often a watcher hears how far it is */
+enum {
+    WATCH_BEAT_US = 15 * 1000 * 1000, /* how often a watcher hears how far it is */
+    WATCH_LOST_US = 5 * 1000 * 1000   /* without a leader for so long, a node sends nobody beats */
+};
 
 enum watcher_state {
     WATCHER_BEHIND,
@@ -36,6 +39,7 @@ enum watcher_state {
 
 struct watcher {
     /* filled in by the caller */
+    bool takes_stale; /* it stays where no leader is known, too */
     /* There is something for it, or it has ended. Its owner calls watcher_send when there is room:
      * now, or later; not at all for a long poll. */
     void (*on_due)(void *ctx);
@@ -43,7 +47,8 @@ struct watcher {
 
     /* to be looked at */
     enum watcher_state state;
-    enum status ended;        /* ST_OK: it goes on; ST_COMPACTED: its place is gone */
+    enum status ended;        /* ST_OK: it goes on; ST_COMPACTED: its place is gone; ST_NO_LEADER:
+                                 what is new may never come here */
     struct watch_place place; /* in front of what it has not been sent; not while it is level */
 
     /* private to the hub */

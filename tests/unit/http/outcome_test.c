@@ -23,6 +23,10 @@ static void an_applied_write_is_told_with_its_answer(void **state)
          "{\"status\":204}"},
         {"POST /v1/raft/peer_announce", "", "{\"id\":9,\"http\":\"127.0.0.1:8082\"}",
          "{\"status\":404,\"type\":\"urn:minikv:unknown-member\"}"},
+        {"POST /v1/leases", "", "{\"ttl_ms\":5000,\"lease\":7}",
+         "{\"status\":200,\"body\":{\"lease\":7}}"},
+        {"DELETE /v1/leases/7", "", "", "{\"status\":204}"},
+        {"DELETE /v1/leases/7", "", "", "{\"status\":404,\"type\":\"urn:minikv:lease-not-found\"}"},
     };
     struct rig *rig = *state;
     for (size_t i = 0; i < ARRAY_COUNT(writes); i++) {

@@ -329,6 +329,31 @@ static void a_stop_tells_and_ends_all_watches(void **state)
     assert_true(events->is_finished && lines->is_finished && poll->is_finished);
 }
 
+/* A node that has no leader and hears nothing would say for ever that nothing has happened. */
+static void a_watch_at_a_node_that_is_cut_off_is_sent_elsewhere(void **state)
+{
+    struct rig *rig = *state;
+    struct env_stream *stream = watch(rig, "/v1/watch?key=k", "");
+    struct env_stream *stale = watch(rig, "/v1/watch?key=k&consistency=stale", "");
+    rig->node->view.leader = NODE_NONE; /* an election */
+    rig->node->staleness = WATCH_LOST_US - 1;
+    memory_advance(rig->env, WATCH_BEAT_US + 200000);
+    assert_false(is_whole(stream) || is_whole(stale));
+
+    rig->node->view.leader = 2; /* slow, but there */
+    rig->node->staleness = TIME_NEVER;
+    memory_advance(rig->env, WATCH_BEAT_US + 200000);
+    assert_false(is_whole(stream) || is_whole(stale));
+
+    rig->node->view.leader = NODE_NONE;
+    rig->node->staleness = WATCH_LOST_US;
+    memory_advance(rig->env, WATCH_BEAT_US + 200000);
+    assert_has(body(stream), "event: error\ndata: {\"type\":\"urn:minikv:no-leader\",");
+    assert_true(is_whole(stream));
+    assert_false(is_whole(stale)); /* it asked for what this node has */
+    assert_int_equal(watch_stats_of(rig).watchers_count, 1);
+}
+
 static void whoever_asks_while_the_server_stops_is_sent_elsewhere(void **state)
 {
     struct rig *rig = *state;
@@ -397,6 +422,7 @@ int main(void)
         RIG_TEST(head_tells_the_revision_and_watches_nothing),
         RIG_TEST(http_1_0_gets_a_body_that_ends_with_the_connection),
         RIG_TEST(a_stop_tells_and_ends_all_watches),
+        RIG_TEST(a_watch_at_a_node_that_is_cut_off_is_sent_elsewhere),
         RIG_TEST(whoever_asks_while_the_server_stops_is_sent_elsewhere),
         RIG_TEST(a_client_that_goes_is_forgotten),
         RIG_TEST(metrics_count_watchers_and_events),
