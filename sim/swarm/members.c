@@ -132,16 +132,26 @@ bool members_are_settled(const struct swarm *swarm)
 
 /* ---- asking ---- */
 
-/* Any node that is on, but for `other`; 0: there is none. */
+static bool may_be_asked(const struct site *site)
+{
+    return site->node != NULL && !site->is_paused;
+}
+
+/* Any node that is on, but for `other`; 0: there is none. One that is no member is taken only if
+ * there is no other: it can but wait for a leader that it will never hear of. */
 static unsigned any_node(struct swarm *swarm, unsigned other)
 {
+    unsigned left = 0;
     unsigned count = swarm->plan.nodes_count, first = (unsigned)below(swarm, count);
     for (unsigned i = 0; i < count; i++) {
         unsigned id = 1 + (first + i) % count;
-        if (id != other && swarm->sites[id].node != NULL && !swarm->sites[id].is_paused)
+        if (id == other || !may_be_asked(&swarm->sites[id]))
+            continue;
+        if (members_has(swarm, id))
             return id;
+        left = id;
     }
-    return 0;
+    return left;
 }
 
 static void ask(struct site *site)
