@@ -1,6 +1,7 @@
 #include "cli/child.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -48,6 +49,7 @@ static void become(const struct cli *cli, const struct child *child, pid_t paren
 pid_t child_start(const struct cli *cli, const struct child *child)
 {
     pid_t parent = getpid();
+    (void)signal(SIGCHLD, SIG_DFL); /* where it is ignored, children end without a trace */
     (void)fflush(stdout); /* main looks at its state */
     pid_t pid = fork();
     if (pid == 0)

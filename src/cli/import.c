@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/limits.h"
 #include "cli/ask.h"
 #include "cli/bar.h"
@@ -73,6 +74,23 @@ static enum exit_code refuse_line(const struct import *import, const char *why)
     return EXIT_CODE_USAGE;
 }
 
+/* Escaped, a value may be six times as long, and no body may be: such a one travels as base64. */
+static void move_value(json_t *to, const json_t *from, size_t line_bytes)
+{
+    struct buf value, base64;
+    buf_init(&value, LIMIT_VALUE_BYTES);
+    buf_init(&base64, 2 * LIMIT_VALUE_BYTES);
+    if (line_bytes > BATCH_BYTES && ask_take_bytes(from, "value", &value)) {
+        base64_put(&base64, buf_bytes(&value));
+        (void)json_object_set_new(to, "value_base64", json_string(buf_text(&base64)));
+    } else {
+        move_member(to, from, "value");
+        move_member(to, from, "value_base64");
+    }
+    buf_release(&value);
+    buf_release(&base64);
+}
+
 /* The text by which a key is told from others. */
 static const char *name_of(const json_t *item)
 {
@@ -115,8 +133,7 @@ static enum exit_code take_item(struct import *import, const json_t *item, size_
     json_t *put = json_object();
     move_member(put, item, "key");
     move_member(put, item, "key_base64");
-    move_member(put, item, "value");
-    move_member(put, item, "value_base64");
+    move_value(put, item, bytes);
     (void)json_array_append_new(import->operations, json_pack("{s:o}", "put", put));
     (void)json_object_set_new(import->begun, name, json_true());
     import->batch_bytes += bytes;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/check.h"
 #include "cli/ask.h"
 #include "cli/child.h"
 #include "cli/elect.h"
@@ -37,9 +38,10 @@ static void pass_on_signal(struct hold *hold, pid_t pid)
 /* Until it has ended, in any way. */
 static int attend(struct hold *hold, pid_t pid)
 {
-    int status;
+    int status = 0;
     bool is_told = false;
-    while (waitpid(pid, &status, WNOHANG) == 0) {
+    pid_t ended;
+    while ((ended = waitpid(pid, &status, WNOHANG)) == 0) {
         keeper_wait(&hold->keeper, 0);
         pass_on_signal(hold, pid);
         if (hold->keeper.is_lost && !is_told) {
@@ -49,6 +51,7 @@ static int attend(struct hold *hold, pid_t pid)
             (void)kill(pid, SIGTERM);
         }
     }
+    REQUIRE(ended == pid); /* nobody else waits for it */
     return child_code(status);
 }
 

@@ -47,7 +47,11 @@ size_t session_encoded_bytes(struct bytes in)
     uint16_t writes_count = load_u16(in.data + bytes - 2);
     if (writes_count > LIMIT_SESSION_WINDOW)
         return bytes;
-    for (; writes_count != 0 && bytes <= in.count; writes_count--)
+    /* More results than one session may hold are refused by whoever decodes it, at the write that
+     * is too much: nobody waits for more. */
+    size_t bytes_max = bytes + (size_t)writes_count * SESSION_WRITE_BYTES;
+    bytes_max += LIMIT_SESSION_RESULTS_BYTES;
+    for (; writes_count != 0 && bytes <= MIN(in.count, bytes_max); writes_count--)
         bytes += session_write_encoded_bytes(bytes_of(in.data + bytes, in.count - bytes));
     return bytes;
 }

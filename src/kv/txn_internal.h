@@ -9,6 +9,7 @@ struct txn_step {
     struct txn_operation operation; /* op 0: the end of a transaction */
     bool succeeded;                 /* NESTED */
     size_t results_count;           /* NESTED */
+    bool attaches;                  /* PUT, looked at: its key does not hang on its lease yet */
 };
 
 /* What is to be done, chosen by the state before: of each transaction the list that its compares

@@ -120,20 +120,17 @@ static void look_at_get(struct look *look, const struct txn_operation *get)
 
 /* ---- puts ---- */
 
-static bool attaches(const struct look *look, const struct txn_operation *put, uint64_t lease)
+/* `before`: the item as it was, or NULL. Each key is sought once, however many puts there are. */
+static enum status look_at_lease(const struct look *look, const struct txn_operation *put,
+                                 const struct kv_item *before)
 {
-    struct kv_item item;
-    return put->op == TXN_PUT && put->lease == lease &&
-           !(kv_get(look->kv, put->key, &item) && item.lease == lease);
-}
-
-static enum status look_at_lease(const struct look *look, const struct txn_operation *put)
-{
+    struct txn_step *steps = look->path->steps;
     uint64_t more_keys = 0;
     if (put->lease == 0)
         return ST_OK;
+    steps[look->at].attaches = before == NULL || before->lease != put->lease;
     for (size_t i = 0; i <= look->at; i++)
-        more_keys += attaches(look, operation_at(look, i), put->lease);
+        more_keys += steps[i].attaches && steps[i].operation.lease == put->lease;
     return leases_may_attach(look->kv->leases, put->lease, more_keys);
 }
 
@@ -141,12 +138,13 @@ static enum status look_at_put(struct look *look, const struct txn_operation *pu
 {
     struct kv_item before;
     look->growth_bytes += (int64_t)item_state_bytes(put->key.count, put->value.count);
-    if (kv_get(look->kv, put->key, &before)) {
+    bool existed = kv_get(look->kv, put->key, &before);
+    if (existed) {
         look->growth_bytes -= (int64_t)item_state_bytes(before.key.count, before.value.count);
         if (put->wants_previous)
             look->results_bytes += item_bytes(&before, false);
     }
-    return look_at_lease(look, put);
+    return look_at_lease(look, put, existed ? &before : NULL);
 }
 
 /* ---- all of it ---- */

@@ -50,8 +50,11 @@ static bool holds_for(const struct txn_compare *compare, const struct kv_item *i
     return relation_holds(compare->relation, order);
 }
 
+enum { COMPARE_LOOK_BYTES = 256 }; /* of a value: so many count as another look */
+
 struct comparing {
     const struct txn_compare *compare;
+    struct txn_path *path;
     bool has_keys;
     bool fails;
 };
@@ -59,7 +62,15 @@ struct comparing {
 static bool comparing_on_item(void *ctx, const struct kv_item *item)
 {
     struct comparing *comparing = ctx;
+    struct txn_path *path = comparing->path;
+    uint64_t looks = 0;
     comparing->has_keys = true;
+    if (comparing->compare->target == TXN_VALUE)
+        looks = MIN(item->value.count, comparing->compare->value.count) / COMPARE_LOOK_BYTES;
+    path->is_too_large = path->is_too_large || looks > path->looks_left;
+    if (path->is_too_large)
+        return false;
+    path->looks_left -= looks;
     comparing->fails = !holds_for(comparing->compare, item);
     return !comparing->fails;
 }
@@ -69,7 +80,7 @@ static bool compare_holds(const struct kv *kv, const struct txn_compare *compare
 {
     static const struct kv_item absent;
     struct kv_item item;
-    struct comparing comparing = {.compare = compare};
+    struct comparing comparing = {.compare = compare, .path = path};
     if (compare->key.count != 0)
         return holds_for(compare, kv_get(kv, compare->key, &item) ? &item : &absent);
     if (!kv_scan_some(kv, &compare->range, &path->looks_left, comparing_on_item, &comparing))

@@ -290,6 +290,41 @@ static void what_is_over_its_limit_is_refused_before_it_is_there(void **state)
     fixture_free(kv);
 }
 
+/* A session may remember so many results together, and a record with more is not waited for until
+ * it is whole: that would be 64 MiB. */
+static void a_session_with_too_many_results_is_refused_in_pieces_of_any_size(void **state)
+{
+    (void)state;
+    enum { SESSIONS_AT = 131, WRITES_AT = 167, WRITES = 1000 };
+    struct kv *kv = fixture_new();
+    struct command incr = once_incr_of("me", 1, 1);
+    incr.key = BYTES_LITERAL("a");
+    (void)once_apply(kv, &incr, 1);
+    struct buf bytes = image_bytes_of(kv);
+    bytes.count = WRITES_AT; /* and then writes of its own */
+    buf_put_u16(&bytes, WRITES);
+    uint8_t *results = mem_alloc(LIMIT_REMEMBERED_RESULT_BYTES);
+    for (uint64_t sequence = 1; sequence <= WRITES; sequence++) {
+        buf_put_u64(&bytes, sequence);
+        buf_put_u64(&bytes, 7); /* fingerprint */
+        buf_put_u64(&bytes, 1); /* revision */
+        buf_put_u64(&bytes, 0);
+        buf_put_u64(&bytes, LIMIT_REMEMBERED_RESULT_BYTES);
+        buf_put_u8(&bytes, COMMAND_TXN);
+        buf_put_u16(&bytes, 0); /* OK, unchanged */
+        buf_put(&bytes, bytes_of(results, LIMIT_REMEMBERED_RESULT_BYTES));
+    }
+    assert_false(bytes.is_full);
+
+    for (size_t piece = 256 * KIB; piece <= 256 * MIB; piece *= 32) {
+        struct kv *loaded;
+        assert_int_equal(load(buf_bytes(&bytes), piece, &loaded), ST_FORMAT);
+    }
+    mem_free(results);
+    buf_release(&bytes);
+    fixture_free(kv);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +338,7 @@ int main(void)
         cmocka_unit_test(a_byte_behind_the_end_is_refused),
         cmocka_unit_test(a_loader_can_be_given_up_at_any_point),
         cmocka_unit_test(what_is_over_its_limit_is_refused_before_it_is_there),
+        cmocka_unit_test(a_session_with_too_many_results_is_refused_in_pieces_of_any_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -495,6 +495,27 @@ static void only_so_many_keys_are_looked_at(void **state)
     fixture_free(kv);
 }
 
+/* Values that differ late, or not at all, are read to their end, by each compare again. */
+static void only_so_many_bytes_of_values_are_compared(void **state)
+{
+    enum { VALUE_BYTES = 16 * KIB, KEYS = 256, FEW = 16, MANY = 60 };
+    struct kv *kv = fixture_new();
+    struct buf txn;
+    uint8_t *value = mem_alloc(VALUE_BYTES); /* what fill puts */
+    fill(kv, "k", KEYS, VALUE_BYTES);
+    for (size_t compares = FEW; compares <= MANY; compares += MANY - FEW) {
+        txn_begin(&txn, compares, 0, 0);
+        for (size_t i = 0; i < compares; i++)
+            txn_put_compare(&txn, &(struct txn_compare){.target = TXN_VALUE,
+                                                        .relation = TXN_EQUAL,
+                                                        .range.prefix = BYTES_LITERAL("k"),
+                                                        .value = bytes_of(value, VALUE_BYTES)});
+        assert_int_equal(run_status(kv, &txn), compares == FEW ? ST_OK : ST_TXN_TOO_LARGE);
+    }
+    mem_free(value);
+    fixture_free(kv);
+}
+
 static void bytes_that_are_no_transaction_change_nothing(void **state)
 {
     struct kv *kv = fixture_new();
@@ -527,6 +548,7 @@ int main(void)
         cmocka_unit_test(results_have_a_limit_and_that_much_is_fine),
         cmocka_unit_test(as_many_keys_as_the_limit_are_deleted_by_one),
         cmocka_unit_test(only_so_many_keys_are_looked_at),
+        cmocka_unit_test(only_so_many_bytes_of_values_are_compared),
         cmocka_unit_test(bytes_that_are_no_transaction_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
