@@ -179,12 +179,26 @@ static void pass(struct swarm *swarm, time_us end)
 
 /* ---- the second phase ---- */
 
-/* Where snapshots are slow on purpose, each may have to be fetched by all the others, one beside
- * the other, and again when it has become old meanwhile. */
+/* Of the largest state there is, with its past; sessions and all else are small. */
+static uint64_t snapshot_bytes_max(const struct swarm *swarm)
+{
+    uint64_t bytes_max = 0;
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
+        struct kv_stats stats = {.state_bytes = 0};
+        if (swarm->sites[i].node != NULL)
+            kv_stats(node_kv(swarm->sites[i].node), &stats);
+        bytes_max = MAX(bytes_max, stats.state_bytes + stats.past_bytes);
+    }
+    return bytes_max + 64 * KIB;
+}
+
+/* Where snapshots are slow on purpose, each may have to be taken, and fetched by all the others,
+ * one beside the other, and again when it has become old meanwhile. */
 time_us swarm_bound(const struct swarm *swarm)
 {
     const struct plan *plan = &swarm->plan;
-    uint64_t fetched_bytes = plan->snapshot_rate != 0 ? 2 * plan->nodes_count * 64 * KIB : 0;
+    uint64_t fetched_bytes =
+        plan->snapshot_rate != 0 ? 2 * plan->nodes_count * snapshot_bytes_max(swarm) : 0;
     time_us fetched_in = fetched_bytes * 1000 * TIME_US_PER_MS / MAX(plan->snapshot_rate, 1);
     return 10000 * TIME_US_PER_MS + 10 * plan->election + fetched_in;
 }

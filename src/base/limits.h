@@ -26,7 +26,7 @@ enum {
 
     /* The past of the data. What commands come to depends on these: the same on all nodes. */
     LIMIT_PAST_EVENTS = 256 * 1024, /* changes of keys whose revisions stay readable */
-    LIMIT_PAST_MIB = 256,           /* of replaced versions and deleted keys */
+    LIMIT_PAST_MIB = 64,            /* of replaced versions and deleted keys */
     LIMIT_PAST_MINUTES = 60,        /* of log time */
 
     /* Transactions: the same on all nodes */
@@ -118,6 +118,7 @@ enum {
     LIMIT_HEADERS = 100,
     LIMIT_BODY_BYTES = 2 * MIB,        /* a value of 1 MiB in base64 and JSON fits */
     LIMIT_PIPELINE = 128,              /* requests of one connection not yet answered */
+    LIMIT_PIPELINE_TXNS = 16,          /* of these, transactions, each with what it came to */
     LIMIT_REPLY_QUEUE_BYTES = 8 * MIB, /* of one connection; reading stops beyond */
     LIMIT_BODIES_BYTES = 512 * MIB,    /* request bodies of all connections together */
     LIMIT_REPLIES_BYTES = 512 * MIB,   /* replies that connections have not yet taken, together */

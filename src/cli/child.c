@@ -50,7 +50,7 @@ pid_t child_start(const struct cli *cli, const struct child *child)
 {
     pid_t parent = getpid();
     (void)signal(SIGCHLD, SIG_DFL); /* where it is ignored, children end without a trace */
-    (void)fflush(stdout); /* main looks at its state */
+    (void)fflush(stdout);           /* main looks at its state */
     pid_t pid = fork();
     if (pid == 0)
         become(cli, child, parent);

@@ -241,6 +241,17 @@ static void refuse(struct connection *connection, const struct problem *problem)
     answer_early(connection, exchange);
 }
 
+/* The newest request is one that only its client ends, or as many transactions as may be there
+ * have not been answered: each of these keeps what it came to until its turn. */
+static bool is_held_up(const struct connection *connection)
+{
+    if (list_is_empty(&connection->exchanges) || connection->parse.phase != PARSE_PHASE_BETWEEN)
+        return false;
+    const struct exchange *newest = CONTAINER_OF(connection->exchanges.prev, struct exchange, link);
+    bool is_endless = newest->source != NULL && newest->source->ops->is_endless;
+    return is_endless || connection->txns_count >= LIMIT_PIPELINE_TXNS;
+}
+
 /* Full: nothing more is read before some of it has been answered and sent. */
 static bool is_full(const struct connection *connection, size_t exchanges_max)
 {
@@ -251,10 +262,11 @@ static bool is_full(const struct connection *connection, size_t exchanges_max)
             reply_bytes(connection) > LIMIT_REPLY_QUEUE_BYTES);
 }
 
-/* Returns what was not looked at because the pipeline is full. */
+/* Returns what was not looked at because the pipeline is full, or held up. */
 static struct bytes consume(struct connection *connection, struct bytes bytes)
 {
-    while (connection->state != CONNECTION_LAST && !is_full(connection, LIMIT_PIPELINE)) {
+    while (connection->state != CONNECTION_LAST && !is_full(connection, LIMIT_PIPELINE) &&
+           !is_held_up(connection)) {
         switch (parse_step(&connection->parse, &bytes)) {
         case PARSE_MORE:
             if (connection->parse.phase == PARSE_PHASE_HEAD && connection->state != CONNECTION_HEAD)

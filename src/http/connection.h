@@ -30,6 +30,7 @@ struct connection {
     bool is_paused;
     struct list exchanges; /* oldest first */
     size_t exchanges_count;
+    size_t txns_count;        /* of these */
     struct exchange *reading; /* the one whose body is coming; NULL */
     size_t held_bytes;        /* of requests; counted in the server */
     size_t reply_bytes;       /* of replies; counted in the server */

@@ -48,6 +48,7 @@ struct exchange *exchange_new(struct connection *connection)
     exchange->query.present = 0;
     exchange->is_head_only = exchange->is_http_1_0 = exchange->closes = false;
     exchange->wants_continue = exchange->is_stale = exchange->is_renewal = false;
+    exchange->is_txn = false;
     exchange->revision = 0;
     exchange->source = NULL;
     exchange->is_chunked = exchange->is_close_delimited = false;
@@ -87,6 +88,7 @@ void exchange_free(struct exchange *exchange)
     exchange->source = NULL;
     list_remove(&exchange->link);
     connection->exchanges_count--;
+    connection->txns_count -= exchange->is_txn;
     http->exchanges_count--;
     http->bodies_bytes -= exchange->command.count;
     buf_reset(&exchange->command);

@@ -64,6 +64,7 @@ struct exchange {
     uint64_t nonce;                  /* of the session being opened */
     node_id joins_id;                /* the member that joins, and … */
     struct address joins_http;       /* … its client address; unset: not given */
+    bool is_txn;                     /* counted in its connection */
     bool is_stale;                   /* answered from this node alone */
     bool wants_raw;
     bool keys_only;

@@ -30,6 +30,9 @@ struct source_ops {
     /* The server is stopping; NULL: it goes on to its end. If it is being sent, `send` is asked
      * once more behind it, whether there is room or not. */
     void (*stop)(struct source *source);
+    /* Only its client ends it: what is asked for behind it is not begun, since it would wait for
+     * ever and hold what others need. */
+    bool is_endless;
 };
 
 /* Embedded in what it is of. */

@@ -20,6 +20,8 @@ void txn_start(struct exchange *exchange, struct bytes body)
     }
     if (!txn_body_parse(body, txn, &exchange->problem))
         return;
+    exchange->is_txn = true;
+    exchange->connection->txns_count++;
     struct command command = {
         .op = COMMAND_TXN, .identity = exchange->identity, .value = buf_bytes(txn)};
     exchange_write(exchange, &command);

@@ -321,13 +321,16 @@ static bool take_format(struct exchange *exchange, struct watch *watch)
     return false;
 }
 
-static const struct source_ops ops = {.send = watch_send, .free = watch_free, .stop = watch_stop};
+static const struct source_ops poll_ops = {
+    .send = watch_send, .free = watch_free, .stop = watch_stop};
+static const struct source_ops stream_ops = {
+    .send = watch_send, .free = watch_free, .stop = watch_stop, .is_endless = true};
 
 void watch_start(struct exchange *exchange, struct bytes body)
 {
     (void)body; /* the route takes none */
     struct watch *watch = mem_alloc(sizeof *watch);
-    watch->source.ops = &ops;
+    watch->source.ops = &poll_ops; /* until it is known to be none */
     watch->exchange = exchange;
     watch->events_max = POLL_EVENTS;
     exchange->source = &watch->source;
@@ -335,6 +338,8 @@ void watch_start(struct exchange *exchange, struct bytes body)
     if (!take_keys(exchange, &watch->filter) || !take_options(exchange, watch) ||
         !take_id(exchange, watch) || !take_format(exchange, watch))
         return;
+    if (watch->poll_ms == 0)
+        watch->source.ops = &stream_ops;
     kv_read_start(exchange);
     watch->watcher.takes_stale = exchange->is_stale;
     if (exchange->is_stale && !exchange_is_refused(exchange))

@@ -105,6 +105,7 @@ static struct watch_group *make(struct watch_index *index, uint64_t hash,
     index->groups_count++;
     if (filter->kind == WATCH_RANGE) {
         list_push_back(&index->ranges, &group->range_link);
+        index->ranges_count++;
         return group;
     }
     if (index->groups_count > index->buckets_count)
@@ -131,6 +132,7 @@ void watch_index_leave(struct watch_index *index, struct watch_group *group)
     if (--group->watchers_count != 0)
         return;
     INVARIANT(list_is_empty(&group->level));
+    index->ranges_count -= group->filter.kind == WATCH_RANGE;
     list_remove(&group->range_link);
     list_remove(&group->touched_link);
     if (group->filter.kind != WATCH_RANGE) {

@@ -39,7 +39,8 @@ struct watch_index {
     size_t groups_count;
     uint64_t seed; /* of the hashes; may be changed while there are no groups */
     uint32_t prefixes[LIMIT_KEY_BYTES + 1]; /* groups of prefixes of this length */
-    struct list ranges;
+    struct list ranges;                     /* compared with each event, one by one */
+    size_t ranges_count;
 };
 
 void watch_index_init(struct watch_index *index, uint64_t seed);

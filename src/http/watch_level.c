@@ -5,7 +5,8 @@
 #include "http/watch_text.h"
 
 enum {
-    SLICE_EVENTS = 512,            /* taken from the row in one run */
+    SLICE_EVENTS = 512,            /* taken from the row in one run, but … */
+    SLICE_RANGES = 16 * 1024,      /* … only so many comparisons with ranges, and one event */
     SLICE_BYTES_MAX = 64 * KIB,    /* encoded of them: less where many copies may be made … */
     SLICE_BYTES_MIN = 4 * KIB,     /* … and one event always */
     SLICE_COPIES_BYTES = 32 * MIB, /* of all copies, about */
@@ -117,7 +118,8 @@ static bool take_slice(struct watch_hub *hub)
     size_t bytes_max = slice_bytes_max(hub);
     struct kv_event event;
     begin_slice(hub);
-    for (size_t i = 0; i < SLICE_EVENTS && hub->number < number_end; i++) {
+    size_t events_max = MIN((size_t)SLICE_EVENTS, SLICE_RANGES / (hub->index.ranges_count + 1) + 1);
+    for (size_t i = 0; i < events_max && hub->number < number_end; i++) {
         if (slice_bytes(hub) >= bytes_max)
             break;
         if (kv_event_at(kv, hub->number, &event) != ST_OK)

@@ -171,7 +171,7 @@ def test_the_log_stays_within_bounds_over_many_snapshots():
             return directory_bytes(node, "wal") <= LOG_BYTES_MAX
         for _ in range(4):
             fill(node)
-            eventually(is_bounded, "what is given up goes", 10)
+            eventually(is_bounded, "what is given up goes", 30)
             sizes.append(directory_bytes(node, "wal"))
             files.append(len(os.listdir(os.path.join(node.data, "snap"))))
         assert max(files) <= 4, files

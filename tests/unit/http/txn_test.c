@@ -466,6 +466,28 @@ static void nothing_is_carried_out_while_nobody_takes_replies(void **state)
     assert_int_equal(rig->node->submitted_count, 1);
 }
 
+/* Each keeps what it came to until its turn. */
+static void only_so_many_of_one_connection_are_under_way(void **state)
+{
+    enum { ALL = LIMIT_PIPELINE_TXNS + 4 };
+    static const char body[] = "{\"success\":[{\"get\":{\"key\":\"k\"}}]}";
+    struct rig *rig = *state;
+    struct env_stream *stream = memory_dial(rig->env);
+    char text[ALL * 512] = "";
+    for (size_t i = 0, at = 0; i < ALL; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at,
+                               "POST /v1/txn HTTP/1.1\r\n" H "Content-Length: %zu\r\n\r\n%s",
+                               sizeof body - 1, body);
+    rig->node->holds = true;
+    send_text(stream, text);
+    assert_int_equal(rig->node->requests_count, LIMIT_PIPELINE_TXNS);
+
+    rig->node->holds = false;
+    env_task_post(rig->env, &rig->node->answer_task);
+    memory_run(rig->env);
+    assert_int_equal(replies_count(received(stream)), ALL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,6 +508,7 @@ int main(void)
         RIG_TEST(keys_and_values_have_limits),
         RIG_TEST(results_wait_for_their_turn_in_a_pipeline),
         RIG_TEST(nothing_is_carried_out_while_nobody_takes_replies),
+        RIG_TEST(only_so_many_of_one_connection_are_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -368,6 +368,31 @@ static void whoever_asks_while_the_server_stops_is_sent_elsewhere(void **state)
     assert_true(stream->is_finished && poll->is_finished);
 }
 
+/* It would wait for ever, and hold what others need. */
+static void what_is_asked_for_behind_a_watch_is_not_begun(void **state)
+{
+    struct rig *rig = *state;
+    struct env_stream *stream = memory_dial(rig->env);
+    size_t before = rig->node->submitted_count;
+    send_text(stream, "GET /v1/watch?key=k HTTP/1.1\r\n" H "\r\n"
+                      "GET /v1/kv/k HTTP/1.1\r\n" H "\r\n"
+                      "GET /v1/kv?count_only HTTP/1.1\r\n" H "\r\n");
+    send_text(stream, "GET /v1/kv/k HTTP/1.1\r\n" H "\r\n");
+    assert_int_equal(rig->node->submitted_count, before + 1);
+    put(rig, "k", "v");
+    show(rig);
+    assert_string_equal(ids(stream), "2 ");
+
+    struct env_stream *refused = memory_dial(rig->env);
+    send_text(refused, "GET /v1/watch?key=k&from=9 HTTP/1.1\r\n" H "\r\n"
+                       "GET /v1/kv/k HTTP/1.1\r\n" H "\r\n");
+    memory_run(rig->env);
+    assert_has(received(refused), "urn:minikv:revision-future");
+    assert_has(received(refused), "\r\n\r\n{\"key\":\"k\",\"value\":\"v\","); /* it was none */
+    memory_hang_up(stream, ENV_END_EOF);
+    assert_int_equal(watch_stats_of(rig).watchers_count, 0);
+}
+
 static void a_client_that_goes_is_forgotten(void **state)
 {
     struct rig *rig = *state;
@@ -424,6 +449,7 @@ int main(void)
         RIG_TEST(a_stop_tells_and_ends_all_watches),
         RIG_TEST(a_watch_at_a_node_that_is_cut_off_is_sent_elsewhere),
         RIG_TEST(whoever_asks_while_the_server_stops_is_sent_elsewhere),
+        RIG_TEST(what_is_asked_for_behind_a_watch_is_not_begun),
         RIG_TEST(a_client_that_goes_is_forgotten),
         RIG_TEST(metrics_count_watchers_and_events),
     };
