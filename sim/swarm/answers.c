@@ -1,5 +1,6 @@
 /* What clients are told, and what must hold of it at once: reads show what was acknowledged, and
  * all answers to one write agree. */
+#include "sim/swarm/data.h"
 #include "sim/swarm/members.h"
 
 enum { CALM_HOLD_MS = 1000 }; /* a hand-over takes less */
@@ -197,6 +198,16 @@ static void on_answer(struct operation *operation, const struct node_answer *ans
         return;
     case OPERATION_OPEN:
         on_open(operation, answer);
+        return;
+    case OPERATION_TXN:
+    case OPERATION_SWAP:
+    case OPERATION_PAIR:
+    case OPERATION_COMPACT:
+    case OPERATION_GRANT:
+    case OPERATION_ATTACH:
+    case OPERATION_RENEW:
+    case OPERATION_REVOKE:
+        data_on_answer(operation, answer, kv);
         return;
     case OPERATION_OWN:
     case OPERATION_LAST:

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "sim/swarm/customer.h"
+#include "sim/swarm/data.h"
 #include "sim/swarm/members.h"
 #include "sim/swarm/model.h"
 #include "sim/swarm/swarm.h"
@@ -65,7 +66,8 @@ static bool compare_item(void *ctx, const struct kv_item *item)
     const struct model_key *key = model_find_key(comparison->model, item->key);
     comparison->keys_count++;
     if (key == NULL || !bytes_equal(key->value, item->value) ||
-        key->mod_revision != item->mod_revision || key->version != item->version)
+        key->mod_revision != item->mod_revision || key->version != item->version ||
+        key->lease != item->lease)
         swarm_violate(comparison->swarm, VERDICT_SAFETY, "state",
                       "key %.*s is not what the log comes to",
                       (int)MIN(item->key.count, (size_t)40), (const char *)item->key.data);
@@ -243,6 +245,7 @@ void judge(struct swarm *swarm)
                 swarm->operations[i]->kind == OPERATION_LAST)
                 check_own(swarm->operations[i], &model);
         check_writes(swarm, &model);
+        data_judge(swarm->data, &model);
         customers_judge(swarm->customers, &model);
     } else {
         swarm->totals.undecided++;

@@ -35,6 +35,13 @@ struct model_key {
     bool is_there;
     struct bytes value; /* owned */
     uint64_t mod_revision, version;
+    uint64_t lease; /* 0: none */
+};
+
+struct model_lease {
+    uint64_t lease;
+    uint64_t ttl_us, expires_us;
+    bool is_there;
 };
 
 struct model {
@@ -42,6 +49,8 @@ struct model {
     struct model_client *clients;                      /* owned, like the others */
     struct model_write *writes;
     struct model_key *keys;
+    struct model_lease *leases;
+    size_t leases_count;
     size_t clients_count, writes_count, keys_count, keys_there_count;
     uint64_t revision, stamp_us; /* of the state, of the log */
     size_t applied_count, repeated_count, refused_count, sealed_count, expired_count;

@@ -133,6 +133,16 @@ static void draw_late(struct plan *plan, bool leaves_out)
         plan->fault_every[FAULT_ROLLING] = infos[FAULT_ROLLING].every_ms * TIME_US_PER_MS;
 }
 
+/* From a generator of its own too: two seeds in three are what they were before. */
+static void draw_data(struct plan *plan)
+{
+    struct prng prng;
+    plan_prng(plan->seed, PURPOSE_DATA_PLAN, &prng);
+    bool has_data = one_in(&prng, 3), is_calm = plan->faults == 1u << FAULT_ROLLING;
+    plan->data_every = draw_scaled(&prng, 40, 640) * TIME_US_PER_MS;
+    plan->faults |= has_data && !is_calm ? 1u << FAULT_DATA : 0;
+}
+
 static void pin(struct plan *plan, const struct plan_pins *pins)
 {
     if (pins->nodes_count != 0)
@@ -181,6 +191,7 @@ void plan_draw(struct plan *plan, uint64_t seed, const struct plan_pins *pins)
     draw_customers(plan);
     draw_cluster(plan, leaves_out);
     draw_late(plan, leaves_out);
+    draw_data(plan);
     pin(plan, pins);
     if (pins->duration != 0)
         plan->duration = pins->duration; /* the load goes on at the same rate */

@@ -50,7 +50,8 @@ enum {
     X(READ_ERROR, "read-error", 20000, "reads from the disk of a machine fail, for a while")       \
     X(LOST_WRITE, "lost-write", 40000, "a write is acknowledged and gets nowhere, or elsewhere")   \
     X(NO_ROOM, "no-room", 20000, "no file of a machine may grow, for a while")                     \
-    X(WINDOWS, "windows", 0, "connections hold only 8 to 512 KiB on the way")
+    X(WINDOWS, "windows", 0, "connections hold only 8 to 512 KiB on the way")                      \
+    X(DATA, "data", 0, "no fault: transactions, leases and compaction are in the load")
 
 enum fault {
 #define FAULT_ENUM(name, word, every_ms, text) FAULT_##name,
@@ -98,6 +99,9 @@ struct plan {
     time_us troubles_every;   /* mean: of the faults between customers and nodes, and of theirs */
     bool doors_redirect;      /* the nodes' own policy */
     time_us request_timeout, idle_timeout; /* of the doors */
+
+    /* Transactions, leases and compaction; DATA: count. */
+    time_us data_every; /* mean */
 };
 
 /* What is not 0 replaces what the seed draws. */
@@ -136,7 +140,9 @@ enum purpose {
     PURPOSE_CLUSTER_PLAN,
     PURPOSE_OPERATORS,
     PURPOSE_LATE_PLAN,
-    PURPOSE_LATE_FAULTS
+    PURPOSE_LATE_FAULTS,
+    PURPOSE_DATA_PLAN,
+    PURPOSE_DATA
 };
 void plan_prng(uint64_t seed, enum purpose purpose, struct prng *out_prng);
 

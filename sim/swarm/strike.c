@@ -315,6 +315,7 @@ static void strike(struct swarm *swarm, enum fault fault)
     case FAULT_TORN: /* in effect from the start: sites.c */
     case FAULT_CLOCK:
     case FAULT_WINDOWS:
+    case FAULT_DATA:
     case FAULT_COUNT:
         break;
     }

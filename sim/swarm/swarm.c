@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "sim/swarm/customer.h"
+#include "sim/swarm/data.h"
 #include "sim/swarm/members.h"
 
 void swarm_violate(struct swarm *swarm, enum verdict verdict, const char *oracle,
@@ -115,6 +116,8 @@ void swarm_free(struct swarm *swarm)
     mem_free(swarm->questions);
     mem_free(swarm->configs);
     mem_free(swarm->leaders);
+    mem_free(swarm->changes);
+    data_free(swarm->data);
     mem_free(swarm->flights);
     chronicle_release(&swarm->chronicle);
     trace_release(&swarm->trace);
@@ -150,7 +153,7 @@ static time_us next_due(const struct swarm *swarm, time_us end)
         if (!swarm->sites[swarm->questions[i].site].is_paused) /* else once it goes on */
             next = MIN(next, swarm->questions[i].at);
     if (!swarm->is_healing)
-        next = MIN(MIN(next, customers_next(swarm->customers)),
+        next = MIN(MIN(next, MIN(customers_next(swarm->customers), data_next(swarm->data))),
                    MIN(MIN(strike_next(swarm), rolling_next(swarm)), swarm->next_work_at));
     return MAX(next, world_now(swarm->world) + 1);
 }
@@ -170,6 +173,7 @@ static void pass(struct swarm *swarm, time_us end)
             strike_due(swarm);
             rolling_due(swarm);
             work_due(swarm);
+            data_due(swarm->data);
             customers_due(swarm->customers);
         }
         if (swarm_one_in(&swarm->checks, 64))
@@ -327,6 +331,19 @@ static void pass_until_joined(struct swarm *swarm)
                       (unsigned long long)(swarm_bound(swarm) / TIME_US_PER_MS));
 }
 
+/* Nobody keeps them alive any more. */
+static void pass_until_leases_end(struct swarm *swarm)
+{
+    time_us bound = swarm_bound(swarm) + data_lease_bound();
+    time_us end = world_now(swarm->world) + bound;
+    while (world_now(swarm->world) < end && data_has_leases(swarm) && !swarm_is_violated(swarm))
+        pass(swarm, world_now(swarm->world) + 10 * TIME_US_PER_MS);
+    if (data_has_leases(swarm))
+        swarm_violate(swarm, VERDICT_LIVENESS, "leases end",
+                      "a lease that nobody renews is there %llu ms after everything healed",
+                      (unsigned long long)(bound / TIME_US_PER_MS));
+}
+
 static void recover(struct swarm *swarm)
 {
     swarm->is_healing = true;
@@ -344,6 +361,8 @@ static void recover(struct swarm *swarm)
         return;
     pass_until_written(swarm);
     pass_until_answered(swarm);
+    if (swarm->data != NULL && !swarm_is_violated(swarm))
+        pass_until_leases_end(swarm);
     pass_until_caught_up(swarm);
 }
 
@@ -354,6 +373,7 @@ enum verdict swarm_play(struct swarm *swarm)
     strike_begin(swarm);
     work_begin(swarm);
     swarm->customers = customers_open(swarm);
+    swarm->data = data_open(swarm);
     pass(swarm, world_now(swarm->world) + swarm->plan.duration);
     if (!swarm_is_violated(swarm))
         recover(swarm);

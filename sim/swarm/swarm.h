@@ -8,9 +8,11 @@
  *      work.c       what clients ask
  *      answers.c    what they are told, and what must hold of it at once
  *      history.c    what was done with each register, for linear.h
+ *      data.h       transactions, leases and compaction
  *      front.c      the HTTP front doors of the nodes, where there are customers
  *      customer.h   machines that use libminikv
  *      watch.c      after every step: terms, commits, states, disks
+ *      changes.c    the same: the events of each revision
  *      contact.c    the same: who hears whom, and who leads all the same
  *      traffic.c    every message between nodes, as bytes on the wire
  *      judge.c      at the end: the log against the state, the answers and the order of time
@@ -105,6 +107,9 @@ struct site {
     raft_index last_seen; /* the end of its log */
     raft_index acked;     /* told a leader in this turn, and not found in the log on disk */
     uint64_t view_version_seen;
+    const struct kv *changes_kv;     /* whose events have been looked at … */
+    uint64_t changes_seen;           /* … up to this revision … */
+    uint64_t changes_number;         /* … which end before this number; 0: not begun */
     struct truth truth, truth_wiped; /* wiped: what an emptied disk had held */
 
     /* contact.c; on the clock of the machine */
@@ -154,7 +159,16 @@ enum operation_kind {
     OPERATION_TRANSFER,
     OPERATION_ANNOUNCE,
     OPERATION_MEMBERS, /* asks for a member to be taken in or out */
-    OPERATION_LAST     /* a write after everything healed: must be taken */
+    OPERATION_LAST,    /* a write after everything healed: must be taken */
+    /* data.c */
+    OPERATION_TXN,  /* delivers a transaction with a name of its own */
+    OPERATION_SWAP, /* changes a register by a transaction, if it is what it was */
+    OPERATION_PAIR, /* reads what transactions change together */
+    OPERATION_COMPACT,
+    OPERATION_GRANT,
+    OPERATION_ATTACH,
+    OPERATION_RENEW,
+    OPERATION_REVOKE
 };
 
 enum fate { FATE_OPEN, FATE_APPLIED, FATE_NONE, FATE_MAYBE };
@@ -176,6 +190,11 @@ struct operation {
     bool was_applied;      /* OUTCOME: somebody had been told so when it was asked */
     unsigned member;       /* MEMBERS */
     bool is_join;          /* MEMBERS */
+    time_us called_at;     /* in true time */
+    unsigned txn;          /* TXN */
+    time_us ttl;           /* GRANT */
+    uint64_t leases[3];    /* RENEW */
+    size_t leases_count;
     struct buf command;
 };
 
@@ -243,6 +262,7 @@ struct flight {
 };
 
 struct customers;
+struct data;
 
 struct swarm_totals {
     uint64_t calls; /* those of the operations that customers made */
@@ -290,6 +310,7 @@ struct swarm {
     size_t questions_count;
 
     struct customers *customers; /* NULL: none; owned */
+    struct data *data;           /* NULL: none; owned */
 
     struct truth_config *configs; /* members.c: committed, in rising index; owned */
     size_t configs_count;
@@ -299,6 +320,8 @@ struct swarm {
     raft_term term_committed; /* of the newest entry */
     unsigned *leaders;        /* by term: who was elected; 0: nobody */
     size_t leaders_capacity;
+    uint64_t *changes; /* by revision: its events, hashed; 0: not seen; owned */
+    size_t changes_capacity;
 };
 
 /* ---- swarm.c ---- */
@@ -420,6 +443,9 @@ void work_change_members(struct swarm *swarm, unsigned at, const struct command 
 void work_last(struct swarm *swarm, unsigned at);
 struct client_identity work_identity(const struct swarm *swarm, const struct write *write);
 const char *operation_format(const struct operation *operation, char out[64]);
+struct operation *work_new(struct swarm *swarm, struct prng *prng, unsigned at,
+                           enum operation_kind kind);
+void work_submit(struct operation *operation, const struct command *command); /* NULL: a read */
 
 /* ---- answers.c ---- */
 
@@ -454,6 +480,11 @@ void watch_last_commit(struct site *site);
 void watch_release(struct swarm *swarm);
 /* More costly looks at the state of one node, now and then. */
 void watch_closely(struct swarm *swarm);
+
+/* ---- changes.c ---- */
+
+/* What a node has applied since the last look, as the events that it tells of it. */
+void changes_watch(struct site *site);
 
 /* ---- contact.c ---- */
 

@@ -12,6 +12,7 @@
  *      hint                  a node knows no wrong address of a leader
  *      monotonic             term and commit of a process do not fall; after a start the term is
  *                            not below what it told others */
+#include "sim/swarm/data.h"
 #include "sim/swarm/members.h"
 
 #include <stdio.h>
@@ -269,6 +270,8 @@ static void watch_state(struct site *site)
         swarm_violate(swarm, VERDICT_SAFETY, "monotonic", "the applied index of n%u falls",
                       site->id);
     site->applied_seen = applied;
+    changes_watch(site);
+    data_watch(site);
     struct chronicle_line *line = chronicle_at(&swarm->chronicle, applied);
     if (line == NULL)
         return;
@@ -346,6 +349,7 @@ void watch_after_boot(struct site *site)
     site->term_seen = view.term;
     site->commit_seen = MIN(view.commit, (raft_index)1); /* 0: a node that is about to join */
     site->applied_seen = 0;
+    site->changes_kv = NULL;
     site->last_seen = view.last_index;
     site->led_term = 0;
     site->acked = 0;

@@ -25,10 +25,15 @@ const char *operation_format(const struct operation *operation, char out[64])
         [OPERATION_SEAL] = "seal write",        [OPERATION_OUTCOME] = "outcome of write",
         [OPERATION_OPEN] = "open session",      [OPERATION_CLOSE] = "close session",
         [OPERATION_TRANSFER] = "transfer",      [OPERATION_ANNOUNCE] = "announce",
-        [OPERATION_MEMBERS] = "change members", [OPERATION_LAST] = "last write"};
+        [OPERATION_MEMBERS] = "change members", [OPERATION_LAST] = "last write",
+        [OPERATION_TXN] = "transaction",        [OPERATION_SWAP] = "transaction on register",
+        [OPERATION_PAIR] = "read the pair",     [OPERATION_COMPACT] = "compact",
+        [OPERATION_GRANT] = "grant a lease",    [OPERATION_ATTACH] = "put with a lease",
+        [OPERATION_RENEW] = "renew leases",     [OPERATION_REVOKE] = "revoke a lease"};
     bool names_write = operation->kind == OPERATION_DELIVER || operation->kind == OPERATION_SEAL ||
                        operation->kind == OPERATION_OUTCOME;
-    bool names_key = operation->kind == OPERATION_READ || operation->kind == OPERATION_CHANGE;
+    bool names_key = operation->kind == OPERATION_READ || operation->kind == OPERATION_CHANGE ||
+                     operation->kind == OPERATION_SWAP;
     if (names_write || names_key)
         (void)snprintf(out, 64, "%s %u", names[operation->kind],
                        names_write ? operation->write : operation->key);
@@ -41,10 +46,12 @@ const char *operation_format(const struct operation *operation, char out[64])
 
 static bool is_read(enum operation_kind kind)
 {
-    return kind == OPERATION_COUNT || kind == OPERATION_READ || kind == OPERATION_OUTCOME;
+    return kind == OPERATION_COUNT || kind == OPERATION_READ || kind == OPERATION_OUTCOME ||
+           kind == OPERATION_PAIR;
 }
 
-static struct operation *new_operation(struct swarm *swarm, unsigned at, enum operation_kind kind)
+struct operation *work_new(struct swarm *swarm, struct prng *prng, unsigned at,
+                           enum operation_kind kind)
 {
     struct operation *operation = mem_alloc(sizeof *operation);
     struct operation **slot = swarm_append((void **)&swarm->operations, &swarm->operations_count,
@@ -55,9 +62,10 @@ static struct operation *new_operation(struct swarm *swarm, unsigned at, enum op
     operation->is_calm = swarm->rolling.has_begun && plan_is_calm(&swarm->plan);
     operation->asked_at = world_now_at(swarm->world, at);
     buf_init(&operation->command, LIMIT_COMMAND_BYTES);
-    time_us patience = (200 + below(swarm, 4000)) * TIME_US_PER_MS;
-    bool wants_redirect = below(swarm, 20) == 0;
-    bool is_forwarded = below(swarm, 20) == 0;
+    operation->called_at = world_now(swarm->world);
+    time_us patience = (200 + prng_below(prng, 4000)) * TIME_US_PER_MS;
+    bool wants_redirect = prng_below(prng, 20) == 0;
+    bool is_forwarded = prng_below(prng, 20) == 0;
     operation->request = (struct node_request){
         .kind = is_read(kind) ? NODE_READ : NODE_WRITE,
         .policy = wants_redirect ? ROUTE_REDIRECT : ROUTE_FORWARD,
@@ -69,7 +77,12 @@ static struct operation *new_operation(struct swarm *swarm, unsigned at, enum op
     return operation;
 }
 
-static void submit(struct operation *operation, const struct command *command)
+static struct operation *new_operation(struct swarm *swarm, unsigned at, enum operation_kind kind)
+{
+    return work_new(swarm, &swarm->work, at, kind);
+}
+
+void work_submit(struct operation *operation, const struct command *command)
 {
     struct swarm *swarm = operation->swarm;
     char text[64];
@@ -101,14 +114,14 @@ static void increment(struct swarm *swarm, unsigned at, enum operation_kind kind
         operation->request.is_forwarded = false;
         operation->request.deadline += 10 * swarm->plan.election;
     }
-    submit(operation, &command);
+    work_submit(operation, &command);
 }
 
 static void count(struct swarm *swarm, unsigned at)
 {
     struct operation *operation = new_operation(swarm, at, OPERATION_COUNT);
     operation->acked_before = MAX(swarm->shared_acked, swarm->shared_seen);
-    submit(operation, NULL);
+    work_submit(operation, NULL);
 }
 
 /* ---- registers ---- */
@@ -137,7 +150,7 @@ static void submit_change(struct operation *operation, unsigned key, const struc
     fill_change(operation->swarm, change, &value, &command);
     if (identity != NULL)
         command.identity = *identity;
-    submit(operation, &command);
+    work_submit(operation, &command);
     buf_release(&value);
 }
 
@@ -148,7 +161,7 @@ static void use_register(struct swarm *swarm, unsigned at)
         struct operation *operation = new_operation(swarm, at, OPERATION_READ);
         operation->key = key;
         operation->history = history_begin_read(swarm, key);
-        submit(operation, NULL);
+        work_submit(operation, NULL);
         return;
     }
     struct change change = history_draw_change(swarm, &swarm->work, key);
@@ -189,7 +202,7 @@ static void deliver(struct swarm *swarm, unsigned at, unsigned number)
                               .by = 1,
                               .key = is_shared ? BYTES_LITERAL("shared") : bytes_of_text(key),
                               .identity = identity};
-    submit(operation, &command);
+    work_submit(operation, &command);
 }
 
 static void ask(struct swarm *swarm, unsigned at, unsigned number, enum operation_kind kind)
@@ -199,11 +212,11 @@ static void ask(struct swarm *swarm, unsigned at, unsigned number, enum operatio
     operation->write = number;
     operation->was_applied = write->is_applied;
     if (kind == OPERATION_OUTCOME) {
-        submit(operation, NULL);
+        work_submit(operation, NULL);
         return;
     }
     struct command command = {.op = COMMAND_SEAL, .identity = work_identity(swarm, write)};
-    submit(operation, &command);
+    work_submit(operation, &command);
 }
 
 static bool forgets(const struct swarm *swarm)
@@ -227,7 +240,7 @@ static void new_client(struct swarm *swarm, unsigned slot, unsigned at)
     operation->client = number;
     operation->nonce = prng_next(&swarm->work);
     struct command command = {.op = COMMAND_OPEN_SESSION, .nonce = operation->nonce};
-    submit(operation, &command);
+    work_submit(operation, &command);
 }
 
 static void close_client(struct swarm *swarm, unsigned number, unsigned at)
@@ -238,7 +251,7 @@ static void close_client(struct swarm *swarm, unsigned number, unsigned at)
     struct command command = {.op = COMMAND_CLOSE_SESSION};
     command.identity = (struct client_identity){CLIENT_ID, bytes_of_text(client->id), 0, 0};
     client->is_expired = true;
-    submit(operation, &command);
+    work_submit(operation, &command);
 }
 
 static unsigned new_write(struct swarm *swarm, unsigned client_number)
@@ -318,7 +331,7 @@ void work_transfer(struct swarm *swarm, unsigned at, node_id to)
     struct command command = {.op = COMMAND_TRANSFER, .member = to};
     struct operation *operation = new_operation(swarm, at, OPERATION_TRANSFER);
     operation->request.is_internal = true;
-    submit(operation, &command);
+    work_submit(operation, &command);
 }
 
 void work_announce(struct swarm *swarm, unsigned at, node_id member, const struct address *http)
@@ -326,7 +339,7 @@ void work_announce(struct swarm *swarm, unsigned at, node_id member, const struc
     struct command command = {.op = COMMAND_ANNOUNCE, .member = member, .http = *http};
     struct operation *operation = new_operation(swarm, at, OPERATION_ANNOUNCE);
     operation->request.is_internal = true;
-    submit(operation, &command);
+    work_submit(operation, &command);
 }
 
 void work_change_members(struct swarm *swarm, unsigned at, const struct command *command)
@@ -335,7 +348,7 @@ void work_change_members(struct swarm *swarm, unsigned at, const struct command 
     operation->member = command->member;
     operation->is_join = command->op == COMMAND_JOIN;
     operation->request.is_internal = true;
-    submit(operation, command);
+    work_submit(operation, command);
 }
 
 void work_last(struct swarm *swarm, unsigned at)
