@@ -8,8 +8,6 @@
 #include "cli/hold.h"
 #include "cli/table.h"
 
-enum { POLL_MS = 2000, POLL_TIMEOUT_MS = 10 * 1000, TARGET_BYTES = 1 * MIB };
-
 void elect_look(struct elect_leader *leader, const struct minikv_result *page, size_t key_bytes)
 {
     for (size_t i = 0; i < page->items_count; i++) {
@@ -58,15 +56,8 @@ static enum exit_code await_change(struct cli *cli, struct bytes prefix, uint64_
 {
     struct buf target;
     struct minikv_result result;
-    buf_init(&target, TARGET_BYTES);
-    buf_put_text(&target, "/v1/watch?prefix=");
-    ask_put_encoded(&target, prefix);
-    buf_printf(&target, "&from=%llu&poll_ms=%d&limit=1", (unsigned long long)revision + 1, POLL_MS);
-    struct minikv_request request = {.op = MINIKV_CALL,
-                                     .method = "GET",
-                                     .target = buf_text(&target),
-                                     .is_repeatable = true,
-                                     .timeout_ms = POLL_TIMEOUT_MS};
+    buf_init(&target, HOLD_TARGET_BYTES);
+    struct minikv_request request = hold_poll("prefix", prefix, revision, &target);
     enum exit_code code = EXIT_CODE_OK;
     bool has_failed = minikv_perform(cli->kv, &request, &result) != MINIKV_OK;
     if (has_failed && strcmp(result.word, "compacted") != 0) {

@@ -7,11 +7,9 @@
 #include "cli/lease.h"
 
 enum {
-    POLL_MS = 2000, /* of one question whether the one before has gone; it is told at once */
     POLL_TIMEOUT_MS = 10 * 1000,
     LOOK_TIMEOUT_MS = 5 * 1000,
-    AGAIN_MS = 200, /* after a question that failed */
-    TARGET_BYTES = 1 * MIB
+    AGAIN_MS = 200 /* after a question that failed */
 };
 
 /* ---- taking a place ---- */
@@ -52,8 +50,8 @@ static enum exit_code create_key(struct hold *hold, const char *value)
 
 static void set_names(struct hold *hold, const char *name, uint64_t lease)
 {
-    buf_init(&hold->prefix, TARGET_BYTES);
-    buf_init(&hold->key, TARGET_BYTES);
+    buf_init(&hold->prefix, HOLD_TARGET_BYTES);
+    buf_init(&hold->key, HOLD_TARGET_BYTES);
     buf_put_text(&hold->prefix, name);
     buf_put_u8(&hold->prefix, '/');
     buf_put(&hold->key, buf_bytes(&hold->prefix));
@@ -131,20 +129,27 @@ static enum minikv_code look(struct hold *hold, struct hold_before *before, uint
     return code;
 }
 
+struct minikv_request hold_poll(const char *what, struct bytes bytes, uint64_t revision,
+                                struct buf *target)
+{
+    buf_printf(target, "/v1/watch?%s=", what);
+    ask_put_encoded(target, bytes);
+    buf_printf(target, "&from=%llu&poll_ms=%d&limit=1", (unsigned long long)revision + 1,
+               HOLD_POLL_MS);
+    return (struct minikv_request){.op = MINIKV_CALL,
+                                   .method = "GET",
+                                   .target = buf_text(target),
+                                   .is_repeatable = true,
+                                   .timeout_ms = POLL_TIMEOUT_MS};
+}
+
 /* Until that key changes behind `revision`, or for a while. */
 static enum minikv_code await_change(struct hold *hold, struct bytes key, uint64_t revision)
 {
     struct buf target;
     struct minikv_result result;
-    buf_init(&target, TARGET_BYTES);
-    buf_put_text(&target, "/v1/watch?key=");
-    ask_put_encoded(&target, key);
-    buf_printf(&target, "&from=%llu&poll_ms=%d&limit=1", (unsigned long long)revision + 1, POLL_MS);
-    struct minikv_request request = {.op = MINIKV_CALL,
-                                     .method = "GET",
-                                     .target = buf_text(&target),
-                                     .is_repeatable = true,
-                                     .timeout_ms = POLL_TIMEOUT_MS};
+    buf_init(&target, HOLD_TARGET_BYTES);
+    struct minikv_request request = hold_poll("key", key, revision, &target);
     enum minikv_code code = keeper_perform(&hold->keeper, &request, &result);
     if (code == MINIKV_REFUSED && strcmp(result.word, "compacted") == 0)
         code = MINIKV_OK; /* as good as a change: all is looked at anew */

@@ -52,4 +52,10 @@ struct hold_before {
 void hold_look(struct hold_before *before, const struct minikv_result *page, uint64_t fence,
                struct bytes own);
 
+/* A long poll for a change behind `revision` of what "key=…" or "prefix=…" names; at most
+ * HOLD_POLL_MS. `target` is filled, and borrowed by what is returned. */
+enum { HOLD_POLL_MS = 2000, HOLD_TARGET_BYTES = 1024 * 1024 };
+struct minikv_request hold_poll(const char *what, struct bytes bytes, uint64_t revision,
+                                struct buf *target);
+
 #endif

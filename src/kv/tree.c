@@ -157,11 +157,21 @@ void tree_prefetch(struct tree_view view, const struct bytes *keys, size_t keys_
     prefetch_items(nodes, keys, keys_count);
 }
 
+/* From the child at `depth` down to its leaf, before the first of its items or behind the last. */
+static inline void descend(struct tree_cursor *cursor, size_t depth, bool is_behind)
+{
+    while (depth + 1 < cursor->levels_count) {
+        struct tree_node *child = cursor->nodes[depth]->children[cursor->indexes[depth]];
+        depth++;
+        cursor->nodes[depth] = child;
+        cursor->indexes[depth] = is_behind ? child->keys_count : 0;
+    }
+}
+
 /* To the first item of the next leaf; false at the end, with the cursor where it was. */
 static bool step_to_next_leaf(struct tree_cursor *cursor)
 {
-    size_t leaf = cursor->levels_count - 1u;
-    size_t depth = leaf;
+    size_t depth = cursor->levels_count - 1u;
     do {
         if (depth == 0)
             return false;
@@ -169,12 +179,7 @@ static bool step_to_next_leaf(struct tree_cursor *cursor)
     } while (cursor->indexes[depth] == cursor->nodes[depth]->keys_count);
 
     cursor->indexes[depth]++;
-    while (depth < leaf) {
-        struct tree_node *child = cursor->nodes[depth]->children[cursor->indexes[depth]];
-        depth++;
-        cursor->nodes[depth] = child;
-        cursor->indexes[depth] = 0;
-    }
+    descend(cursor, depth, false);
     return true;
 }
 
@@ -196,8 +201,7 @@ const struct tree_item *tree_next(struct tree_cursor *cursor)
 /* To behind the last item of the leaf before; false at the start, with the cursor where it was. */
 static bool step_to_leaf_before(struct tree_cursor *cursor)
 {
-    size_t leaf = cursor->levels_count - 1u;
-    size_t depth = leaf;
+    size_t depth = cursor->levels_count - 1u;
     do {
         if (depth == 0)
             return false;
@@ -205,12 +209,7 @@ static bool step_to_leaf_before(struct tree_cursor *cursor)
     } while (cursor->indexes[depth] == 0);
 
     cursor->indexes[depth]--;
-    while (depth < leaf) {
-        struct tree_node *child = cursor->nodes[depth]->children[cursor->indexes[depth]];
-        depth++;
-        cursor->nodes[depth] = child;
-        cursor->indexes[depth] = child->keys_count;
-    }
+    descend(cursor, depth, true);
     return true;
 }
 

@@ -49,19 +49,25 @@ static void watchers_of_other_keys_cost_nothing(void **state)
     assert_int_equal(watch_stats_of(rig).behind_count, 0);
 }
 
-static void a_slow_reader_keeps_its_place_and_no_more_memory_than_its_queue(void **state)
+/* One after the other, more than a queue holds. */
+static void put_large(struct rig *rig, unsigned count)
 {
-    struct rig *rig = *state;
     char value[10001];
-    struct env_stream *slow = watch(rig, "/v1/watch?key=k", "");
-    struct env_stream *quick = watch(rig, "/v1/watch?key=k", "");
     memset(value, 'v', sizeof value - 1);
     value[sizeof value - 1] = '\0';
-    slow->taken = slow->sent.count;
-    for (int i = 0; i < 80; i++) {
+    for (unsigned i = 0; i < count; i++) {
         put(rig, "k", value);
         show(rig);
     }
+}
+
+static void a_slow_reader_keeps_its_place_and_no_more_memory_than_its_queue(void **state)
+{
+    struct rig *rig = *state;
+    struct env_stream *slow = watch(rig, "/v1/watch?key=k", "");
+    struct env_stream *quick = watch(rig, "/v1/watch?key=k", "");
+    slow->taken = slow->sent.count;
+    put_large(rig, 80);
 
     assert_int_equal(count_of(body(quick), "event: put"), 80);
     assert_true(slow->sent.count - slow->taken < 2 * LIMIT_SOURCE_QUEUE_BYTES);
@@ -78,16 +84,10 @@ static void a_slow_reader_keeps_its_place_and_no_more_memory_than_its_queue(void
 static void a_slow_reader_that_compaction_overtakes_is_told_and_ended(void **state)
 {
     struct rig *rig = *state;
-    char value[10001];
     struct env_stream *slow = watch(rig, "/v1/watch?key=k", "");
     struct env_stream *quick = watch(rig, "/v1/watch?key=k", "");
-    memset(value, 'v', sizeof value - 1);
-    value[sizeof value - 1] = '\0';
     slow->taken = slow->sent.count;
-    for (int i = 0; i < 40; i++) {
-        put(rig, "k", value);
-        show(rig);
-    }
+    put_large(rig, 40);
     node_double_compact(rig->node, revision_of(rig));
     show(rig);
     take_all(slow);
