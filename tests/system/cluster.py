@@ -21,6 +21,7 @@ import time
 from urllib.parse import quote
 
 from http_client import Client, Closed, exchange
+from testing import OutOfTime
 
 HOST = "127.0.0.1"
 PORTS = range(18000, 32000)  # below the ephemeral range, so that no client takes a node's port
@@ -61,7 +62,7 @@ def eventually(condition, what, timeout=10.0, every=0.005):
             last_error = error
         if time.monotonic() > end:
             note = f" ({last_error!r})" if last_error else ""
-            raise AssertionError(f"not within {scaled(timeout):g} s: {what}{note}")
+            raise OutOfTime(f"not within {scaled(timeout):g} s: {what}{note}")
         time.sleep(every)
 
 
@@ -165,7 +166,7 @@ class Node:
         try:
             return self._reap(scaled(timeout))
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"node {self.id} still runs after {timeout} s") from None
+            raise OutOfTime(f"node {self.id} still runs after {scaled(timeout):g} s") from None
 
     def _reap(self, timeout):
         status = self.process.wait(timeout)
@@ -371,7 +372,7 @@ class Cluster:
         """Seconds until one of `nodes` has taken a write that was sent after this call began."""
         begin = time.monotonic()
         serial = 0
-        while time.monotonic() - begin < timeout:
+        while time.monotonic() - begin < scaled(timeout):
             node = nodes[serial % len(nodes)]
             client = Client(node.http, timeout)
             attempt = client.attempt("PUT", f"/v1/kv/{key}", {"value": str(serial)})
@@ -380,7 +381,7 @@ class Cluster:
                 return time.monotonic() - begin
             serial += 1
             time.sleep(every)
-        raise AssertionError(f"no write succeeded within {timeout} s")
+        raise OutOfTime(f"no write succeeded within {scaled(timeout):g} s")
 
 
 def listing(node, query=""):

@@ -4,7 +4,9 @@
   run.py [--build DIR] [-j N] [--list] [FILTER ...]
 
 A FILTER is a part of `file.function`. A test that outlives its limit is ended, with the servers it
-started. The last line is `N passed, N failed`; the exit status is 1 when one failed.
+started. One for which something did not come in time is run again in the end, alone and with twice
+the time: a busy machine is no error, and what does not come then will not come. Whatever else fails
+has failed. The last line is `N passed, N failed`; the exit status is 1 when one failed.
 """
 import argparse
 import glob
@@ -23,6 +25,8 @@ sys.path.insert(0, HERE)
 import testing  # noqa: E402
 
 LIMIT_SECONDS = 60
+OUT_OF_TIME = 3    # exit status of a test
+AGAIN_SLOWDOWN = 2
 GRACE_SECONDS = 5  # between the polite and the final end of a test that is over its limit
 
 
@@ -43,10 +47,13 @@ def discover(filters):
 class Run:
     """One test in a forked child; its output goes to a file, its figures to a pipe."""
 
-    def __init__(self, name, function):
+    def __init__(self, name, function, is_again=False):
         self.name = name
+        self.function = function
+        self.is_again = is_again
         self.begin = time.monotonic()
         slowdown = float(os.environ.get("MINIKV_TEST_SLOWDOWN", "1"))
+        slowdown *= AGAIN_SLOWDOWN if is_again else 1
         self.end = self.begin + getattr(function, "limit", LIMIT_SECONDS) * slowdown
         self.output = tempfile.TemporaryFile("w+")
         self.notes, notes_in = os.pipe()
@@ -55,6 +62,7 @@ class Run:
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self.notes)
+            os.environ["MINIKV_TEST_SLOWDOWN"] = str(slowdown)
             self._child(function, notes_in)
         os.close(notes_in)
 
@@ -68,6 +76,9 @@ class Run:
             signal.signal(signal.SIGTERM, _raise_over_limit)
             function()
             status = 0
+        except (testing.OutOfTime, TimeoutError):
+            status = OUT_OF_TIME
+            traceback.print_exc()
         except BaseException:  # the process ends here in any case
             traceback.print_exc()
         finally:
@@ -76,7 +87,7 @@ class Run:
             os._exit(status)
 
     def poll(self):
-        """None while it runs, then whether it passed."""
+        """None while it runs, then "passed", "failed" or "slow": to be run again."""
         now = time.monotonic()
         if now > self.end + GRACE_SECONDS:
             os.kill(self.pid, signal.SIGKILL)
@@ -86,17 +97,21 @@ class Run:
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid == 0:
             return None
-        return status == 0
+        if status == 0:
+            return "passed"
+        is_slow = self.is_over_limit or os.waitstatus_to_exitcode(status) == OUT_OF_TIME
+        return "slow" if is_slow and not self.is_again else "failed"
 
-    def finish(self, passed):
+    def finish(self, outcome):
         seconds = time.monotonic() - self.begin
         notes = os.read(self.notes, 65536).decode().splitlines() if self._has_notes() else []
         os.close(self.notes)
-        mark = "ok  " if passed else "FAIL"
+        mark = {"passed": "ok  ", "failed": "FAIL", "slow": "slow"}[outcome]
         note = f"  ({'; '.join(notes)})" if notes else ""
         late = "  (over its time limit)" if self.is_over_limit else ""
-        print(f"{mark} {seconds:6.2f} s  {self.name}{note}{late}", flush=True)
-        if not passed:
+        again = "  (run again)" if self.is_again else ""
+        print(f"{mark} {seconds:6.2f} s  {self.name}{note}{late}{again}", flush=True)
+        if outcome != "passed":
             self.output.seek(0)
             print("".join(f"    {line}" for line in self.output.readlines()[-120:]), flush=True)
         self.output.close()
@@ -110,23 +125,28 @@ def _raise_over_limit(*_):
 
 
 def run_all(tests, jobs):
-    """(passed, failed). Tests marked `alone` come last, one at a time."""
-    counts = {True: 0, False: 0}
+    """(passed, failed). Tests marked `alone` come last, one at a time, then those run again."""
+    counts = {"passed": 0, "failed": 0}
     together = [t for t in tests if not getattr(t[1], "alone", False)]
     apart = [t for t in tests if getattr(t[1], "alone", False)]
-    for queue, width in ((together, jobs), (apart, 1)):
+    again = []
+    for queue, width in ((together, jobs), (apart, 1), (again, 1)):
         running = []
         while queue or running:
             while queue and len(running) < width:
-                running.append(Run(*queue.pop(0)))
+                running.append(Run(*queue.pop(0), is_again=queue is again))
             for run in list(running):
-                passed = run.poll()
-                if passed is not None:
-                    running.remove(run)
-                    run.finish(passed)
-                    counts[passed] += 1
+                outcome = run.poll()
+                if outcome is None:
+                    continue
+                running.remove(run)
+                run.finish(outcome)
+                if outcome == "slow":
+                    again.append((run.name, run.function))
+                else:
+                    counts[outcome] += 1
             time.sleep(0.005)
-    return counts[True], counts[False]
+    return counts["passed"], counts["failed"]
 
 
 def main():

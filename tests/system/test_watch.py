@@ -10,7 +10,7 @@ import time
 from checks import assert_problem
 from cluster import Cluster, eventually, scaled
 from http_client import Client, Closed, identity
-from testing import limit, report
+from testing import OutOfTime, limit, report
 from watching import EventStream, Stream, Watcher, place_of
 
 EVENTS = 3000
@@ -59,7 +59,7 @@ class Source(threading.Thread):
                 assert reply.status == 200, reply
                 return reply
             time.sleep(0.01)
-        raise AssertionError("a write was not answered for too long")
+        raise OutOfTime("a write was not answered for too long")
 
     def wait(self, part=1.0):
         """Until so much of it is done."""

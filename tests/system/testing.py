@@ -4,6 +4,10 @@ import os
 NOTES_DESCRIPTOR = "MINIKV_TEST_NOTES_FD"
 
 
+class OutOfTime(AssertionError):
+    """What was waited for has not come yet: wrong or only slow, which a busy machine is too."""
+
+
 def alone(function):
     """Timing matters: no other test runs at the same time."""
     function.alone = True

@@ -12,6 +12,7 @@ import time
 
 from cluster import scaled
 from http_client import Closed, Connection, Malformed, encode, parse_head
+from testing import OutOfTime
 
 STALL_SECONDS = 40  # heartbeats come every 15
 PAUSE_SECONDS = 0.02
@@ -207,8 +208,8 @@ class Watcher(threading.Thread):
             time.sleep(0.005)
         if self.error:
             raise self.error
-        raise AssertionError(f"nothing of revision {revision} has come; the last is "
-                             f"{self.events[-1:]}, behind {self.last_id}")
+        raise OutOfTime(f"nothing of revision {revision} has come; the last is "
+                        f"{self.events[-1:]}, behind {self.last_id}")
 
 
 def revision_of(event_id):
