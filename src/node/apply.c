@@ -169,6 +169,23 @@ static void apply_entry(struct node *node, const struct entry *entry)
         node->snapshot.replayed_bytes += entry_bytes(entry);
 }
 
+/* Of the entries that are applied next, what the state keeps far apart: waiting for memory is most
+ * of what applying one costs. */
+static void look_ahead(const struct node *node, raft_index last)
+{
+    struct bytes commands[NODE_APPLY_AHEAD];
+    size_t count = 0;
+    last = MIN(last, node->applied + NODE_APPLY_AHEAD);
+    for (raft_index i = node->applied + 1; i <= last; i++) {
+        const struct entry *entry = raft_entry(node->raft, i);
+        struct proposal proposal;
+        if (entry != NULL && entry->type == ENTRY_COMMAND &&
+            proposal_decode(entry_data(entry), &proposal) == ST_OK)
+            commands[count++] = proposal.command;
+    }
+    kv_prefetch_commands(node->kv, commands, count);
+}
+
 /* After a restart the entries to apply may be on disk only. */
 static size_t apply_from_disk(struct node *node, raft_index last)
 {
@@ -201,6 +218,8 @@ void apply_committed(struct node *node)
     size_t batch_count = 0;
     while (node->applied < view.commit && batch_count < NODE_APPLY_BATCH &&
            node->results_bytes < LIMIT_ANSWERS_BYTES && !node->is_fatal) {
+        if (batch_count % NODE_APPLY_AHEAD == 0)
+            look_ahead(node, view.commit);
         const struct entry *entry = raft_entry(node->raft, node->applied + 1);
         if (entry != NULL) {
             apply_entry(node, entry);

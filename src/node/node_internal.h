@@ -33,7 +33,10 @@
  * the view does so at once; this is for what no view shows. */
 enum { NODE_RETRY_US = 25 * TIME_US_PER_MS };
 /* Applied in one turn, so that a long replay does not hold up the loop. */
-enum { NODE_APPLY_BATCH = 1024 };
+enum {
+    NODE_APPLY_BATCH = 1024,
+    NODE_APPLY_AHEAD = 32 /* of them are looked up together */
+};
 /* The table of open attempts; numbers are consecutive, so chains stay short. */
 enum { NODE_TABLE_SLOTS = 16384 };
 
