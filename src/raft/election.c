@@ -15,6 +15,7 @@
  * all ask at once; a refused one is asked again. Refusals end when the others have seen it too. */
 enum {
     FAST_FIRST_US = 8 * TIME_US_PER_MS,
+    FAST_PLACE_US = 2 * TIME_US_PER_MS, /* between those who start together */
     FAST_AGAIN_MIN_US = 5 * TIME_US_PER_MS,
     FAST_AGAIN_SPREAD_US = 10 * TIME_US_PER_MS
 };
@@ -201,6 +202,26 @@ void raft_election_on_reply(struct raft *raft, const struct message *message)
     decide(raft);
 }
 
+static void hurry(struct raft *raft, time_us wait)
+{
+    raft->election.fast_until = raft->now + raft->options.election;
+    raft->election.at = raft->now + wait;
+}
+
+/* A cluster that starts has nobody to wait for but each other: when a follower that has heard of no
+ * leader yet gets company, it asks soon. They come at the same moment, so each has a place in the
+ * row, by its id. Where somebody leads nobody grants it, and the leader is heard soon. */
+static void begin(struct raft *raft)
+{
+    bool is_first = raft->role == RAFT_ROLE_FOLLOWER && raft->leader_heard_at == 0;
+    if (!is_first || is_fast(raft) || !raft_is_voter(raft, raft->options.self))
+        return;
+    time_us place = 0;
+    for (size_t i = 0; i < raft->peers_count; i++)
+        place += raft->peers[i].is_voter && raft->peers[i].id < raft->options.self;
+    hurry(raft, (place + 1) * FAST_PLACE_US);
+}
+
 void raft_election_on_link(struct raft *raft, const struct raft_event *event)
 {
     const struct raft_peer *peer = raft_peer_find(raft, event->link.peer);
@@ -210,11 +231,12 @@ void raft_election_on_link(struct raft *raft, const struct raft_event *event)
         ask(raft, peer->id, false);
 
     bool is_leader_dead = event->link.is_dead && event->link.peer == raft->leader;
+    if (event->link.is_up)
+        begin(raft);
     if (event->link.is_up || !is_leader_dead || raft->leader == NODE_NONE)
         return;
     raft_set_leader(raft, NODE_NONE);
-    raft->election.fast_until = raft->now + raft->options.election;
-    raft->election.at = raft->now + prng_below(&raft->prng, FAST_FIRST_US + 1);
+    hurry(raft, prng_below(&raft->prng, FAST_FIRST_US + 1));
 }
 
 void raft_election_on_tick(struct raft *raft)

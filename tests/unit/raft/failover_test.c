@@ -121,6 +121,35 @@ static void a_leader_that_is_not_dead_after_all_is_followed_again(void **state)
     assert_true(bench->ready.deadline >= bench->now + BENCH_ELECTION);
 }
 
+static void at_the_start_company_is_enough_to_ask_soon(void **state)
+{
+    struct bench *bench = *state;
+    bench_open(bench, (struct bench_setup){0});
+
+    bench_link(bench, 2, true, false);
+    time_us at = bench->ready.deadline;
+    assert_true(at <= bench->now + MS(8));
+    bench_link(bench, 3, true, false);
+    assert_int_equal(bench->ready.deadline, at); /* more of it puts nothing off */
+    bench_tick(bench);
+
+    assert_int_equal(bench->view.role, RAFT_ROLE_PRE_CANDIDATE);
+    assert_non_null(sent(bench, MESSAGE_PRE_VOTE, 2));
+    assert_non_null(sent(bench, MESSAGE_PRE_VOTE, 3));
+}
+
+static void who_has_heard_a_leader_is_in_no_hurry_when_links_come_up(void **state)
+{
+    struct bench *bench = *state;
+    bench_open(bench, (struct bench_setup){0});
+    bench_follow(bench, 2);
+    time_us deadline = bench->ready.deadline;
+
+    bench_link(bench, 3, true, false);
+
+    assert_int_equal(bench->ready.deadline, deadline);
+}
+
 static void a_link_that_comes_up_is_asked_at_once(void **state)
 {
     struct bench *bench = *state;
@@ -147,6 +176,8 @@ int main(void)
         BENCH_TEST(votes_split_in_haste_are_asked_for_again_in_haste),
         BENCH_TEST(a_voter_whose_link_is_down_may_still_vote),
         BENCH_TEST(a_leader_that_is_not_dead_after_all_is_followed_again),
+        BENCH_TEST(at_the_start_company_is_enough_to_ask_soon),
+        BENCH_TEST(who_has_heard_a_leader_is_in_no_hurry_when_links_come_up),
         BENCH_TEST(a_link_that_comes_up_is_asked_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
