@@ -17,6 +17,7 @@ void wal_rig_release(struct wal_rig *rig)
     disk_env_free(rig->env);
     mem_free(rig->records);
     mem_free(rig->appends);
+    mem_free(rig->found);
 }
 
 static void on_durable(void *ctx, uint64_t sequence)
@@ -40,41 +41,17 @@ static void on_failed(void *ctx, enum status status)
     rig->failures_count++;
 }
 
-/* The record of the entry that recovery must give next; NULL when there is none. */
-static const struct rig_record *next_entry_record(struct wal_rig *rig)
-{
-    while (rig->records_seen < rig->records_count)
-        if (rig->records[rig->records_seen++].is_entry)
-            return &rig->records[rig->records_seen - 1];
-    return NULL;
-}
-
-/* Recovery begins with this entry; those before it must be such as compaction could give up. */
-static void begin_at(struct wal_rig *rig, struct entry_id id)
-{
-    for (;;) {
-        const struct rig_record *record = next_entry_record(rig);
-        if (record == NULL)
-            return;
-        if (entry_id_equal(record->id, id)) {
-            rig->records_seen--;
-            return;
-        }
-        rig->entries_gone++;
-        if (record->id.index >= rig->first_kept)
-            rig->was_wrong = true;
-    }
-}
-
 static void on_entry(void *ctx, struct entry *entry)
 {
     struct wal_rig *rig = ctx;
-    if (rig->entries_seen++ == 0)
-        begin_at(rig, entry->id);
-    const struct rig_record *record = next_entry_record(rig);
-    if (record == NULL || !entry_id_equal(record->id, entry->id) ||
-        record->checksum != entry->checksum || record->data_bytes != entry->data_bytes)
-        rig->was_wrong = true;
+    if (rig->found_count == rig->found_capacity) {
+        rig->found_capacity = rig->found_capacity * 2 + 64;
+        rig->found = mem_realloc(rig->found, rig->found_capacity * sizeof *rig->found);
+    }
+    rig->found[rig->found_count++] = (struct rig_record){.is_entry = true,
+                                                         .id = entry->id,
+                                                         .checksum = entry->checksum,
+                                                         .data_bytes = entry->data_bytes};
 }
 
 /* What the records up to some point come to. */
@@ -82,8 +59,6 @@ struct state {
     struct hard_state hard_state;
     struct entry_id last, marked;
     raft_index base, commit;
-    size_t entries_count;
-    raft_index highest; /* of all entries */
 };
 
 static void take_record(struct state *state, const struct rig_record *record)
@@ -91,8 +66,6 @@ static void take_record(struct state *state, const struct rig_record *record)
     state->commit = record->commit;
     if (record->is_entry) {
         state->last = record->id;
-        state->entries_count++;
-        state->highest = MAX(state->highest, record->id.index);
     } else if (record->is_mark) {
         state->marked = record->id;
         if (record->begins_anew) {
@@ -119,16 +92,37 @@ static void rewind_to(struct wal_rig *rig, size_t count)
     rig->commit = state.commit;
 }
 
-static bool is_as_found(const struct wal_rig *rig, const struct state *state)
+static bool is_same_entry(const struct rig_record *a, const struct rig_record *b)
+{
+    return entry_id_equal(a->id, b->id) && a->checksum == b->checksum &&
+           a->data_bytes == b->data_bytes;
+}
+
+/* The entries that recovery gave are the last ones of the first `count` records, and those in front
+ * of them are such as compaction could give up. Compared from the end: an id may stand in the log
+ * twice, superseded and appended again, and the first of the two may be gone. */
+static bool are_entries_right(const struct wal_rig *rig, size_t count)
+{
+    size_t left = rig->found_count;
+    for (size_t i = count; i > 0; i--) {
+        const struct rig_record *record = &rig->records[i - 1];
+        if (!record->is_entry)
+            continue;
+        if (left == 0 && record->id.index >= rig->first_kept)
+            return false;
+        if (left > 0 && !is_same_entry(record, &rig->found[--left]))
+            return false;
+    }
+    return left == 0;
+}
+
+static bool is_as_found(const struct wal_rig *rig, const struct state *state, size_t count)
 {
     const struct wal_recovered *found = &rig->recovered;
-    bool are_entries_right = state->entries_count == rig->entries_gone + rig->entries_seen;
-    if (rig->entries_seen == 0)
-        are_entries_right = state->entries_count == 0 || state->highest < rig->first_kept;
-    return are_entries_right && entry_id_equal(found->last, state->last) &&
+    return entry_id_equal(found->last, state->last) &&
            entry_id_equal(found->snapshot, state->marked) &&
            found->hard_state.term == state->hard_state.term &&
-           found->hard_state.vote == state->hard_state.vote;
+           found->hard_state.vote == state->hard_state.vote && are_entries_right(rig, count);
 }
 
 /* The largest number of records after which the state is as found; SIZE_MAX: none. */
@@ -139,7 +133,7 @@ static size_t find_recovered(const struct wal_rig *rig)
     for (size_t count = 0; count <= rig->records_count; count++) {
         if (count > 0)
             take_record(&state, &rig->records[count - 1]);
-        if (is_as_found(rig, &state))
+        if (is_as_found(rig, &state, count))
             matching = count;
     }
     return matching;
@@ -162,8 +156,7 @@ static bool accept_recovered(struct wal_rig *rig)
 {
     const struct wal_recovered *found = &rig->recovered;
     raft_index commit_min = rig->acked_count > 0 ? rig->records[rig->acked_count - 1].commit : 0;
-    if (rig->was_wrong || found->commit > rig->commit ||
-        found->commit < MIN(commit_min, found->last.index))
+    if (found->commit > rig->commit || found->commit < MIN(commit_min, found->last.index))
         return false;
     size_t count = find_recovered(rig);
     if (count == SIZE_MAX || count < rig->acked_count)
@@ -177,10 +170,7 @@ enum status wal_rig_open(struct wal_rig *rig)
 {
     REQUIRE(rig->wal == NULL);
     struct wal_callbacks callbacks = {.on_durable = on_durable, .on_failed = on_failed, .ctx = rig};
-    rig->entries_seen = 0;
-    rig->records_seen = 0;
-    rig->entries_gone = 0;
-    rig->was_wrong = false;
+    rig->found_count = 0;
     rig->appends_count = 0;
     rig->sequence_durable = 0;
     rig->failure = ST_OK;
@@ -193,9 +183,9 @@ enum status wal_rig_open(struct wal_rig *rig)
         return status;
     rig->wal = wal;
     if (!accept_recovered(rig)) {
-        errtext_set(&rig->error, "%s: %zu of %zu records acknowledged, %zu entries found",
-                    rig->was_wrong ? "an entry was invented" : "records were lost or invented",
-                    rig->acked_count, rig->records_count, rig->entries_seen);
+        errtext_set(&rig->error,
+                    "records were lost or invented: %zu of %zu acknowledged, %zu entries found",
+                    rig->acked_count, rig->records_count, rig->found_count);
         return ST_CONDITION_FAILED;
     }
     return ST_OK;
@@ -291,8 +281,11 @@ enum status wal_rig_append_random(struct wal_rig *rig, struct prng *prng)
     static const size_t sizes[] = {0, 1, 20, 100, 100, 500, 3000, 4096, 9000, 40000};
     struct hard_state hard_state = rig->hard_state;
     struct entry_id first = {MAX(rig->last.term, 1), rig->last.index + 1};
-    bool has_hard_state = prng_below(prng, 5) == 0;
+    /* An entry's term is in the hard state first, so that no id names two different entries. */
+    bool has_hard_state = prng_below(prng, 5) == 0 || hard_state.term == 0;
     size_t count = (size_t)prng_below(prng, 4);
+    if (rig->last.index > rig->commit && prng_below(prng, 3) == 0)
+        rig->commit += prng_below(prng, rig->last.index - rig->commit);
     if (has_hard_state) {
         hard_state.term += 1 + prng_below(prng, 2);
         hard_state.vote = (node_id)prng_below(prng, 4);
@@ -302,8 +295,6 @@ enum status wal_rig_append_random(struct wal_rig *rig, struct prng *prng)
         first.index = rig->commit + 1 + prng_below(prng, rig->last.index - rig->commit);
     if (!has_hard_state && count == 0)
         count = 1;
-    if (rig->last.index > rig->commit && prng_below(prng, 3) == 0)
-        rig->commit += prng_below(prng, rig->last.index - rig->commit);
     return wal_rig_append(rig, has_hard_state ? &hard_state : NULL, first, count,
                           sizes[prng_below(prng, ARRAY_COUNT(sizes))]);
 }

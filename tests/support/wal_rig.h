@@ -46,10 +46,10 @@ struct wal_rig {
     struct entry_id last, marked;
     raft_index base; /* the log has begun anew behind this */
     raft_index commit;
-    raft_index first_kept;             /* the highest that compaction was asked for */
-    size_t entries_seen, records_seen; /* during recovery */
-    size_t entries_gone;               /* in front of the first one that recovery gave */
-    bool was_wrong;                    /* recovery gave a record that was never appended */
+    raft_index first_kept; /* the highest that compaction was asked for */
+
+    struct rig_record *found; /* the entries that recovery gave */
+    size_t found_count, found_capacity;
 };
 
 enum { RIG_SEGMENT_BYTES = 128 * 1024, RIG_IDLE_SEAL_US = 50000 };

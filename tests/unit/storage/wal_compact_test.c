@@ -208,6 +208,33 @@ static void a_former_segment_is_the_next_spare_and_its_frames_are_none(void **st
     finish();
 }
 
+static void a_power_cut_while_a_former_segment_is_entered_makes_it_no_two(void **state)
+{
+    for (uint64_t seed = 1; seed <= 48; seed++) {
+        /* given a former segment that has become the spare */
+        start(seed);
+        fill_segments(3);
+        mark(rig.last.term, rig.last.index);
+        compact(rig.last.index + 1);
+        fill_segments(2);
+
+        /* when the power fails about when that is entered, and the log goes on with its spares */
+        disk_env_die_at(rig.env, disk_env_ops(rig.env) + 1 + seed % 16);
+        while (!disk_env_is_dead(rig.env)) {
+            append(1, rig.last.index + 1, 1, 40000);
+            (void)wal_rig_settle(&rig);
+            disk_env_run(rig.env, 20000);
+        }
+        reopen();
+        fill_segments(6);
+
+        /* then no file was used twice */
+        reopen();
+        assert_reads_back();
+        finish();
+    }
+}
+
 static void surplus_spares_are_removed_one_by_one(void **state)
 {
     start(1);
@@ -256,6 +283,31 @@ static void what_is_superseded_by_entries_not_yet_durable_is_not_given_up(void *
     reopen();
 
     assert_int_equal(rig.recovered.first, 1);
+    assert_reads_back();
+    finish();
+}
+
+/* A follower may lose an entry to one leader, and get it back from the next. */
+static void an_entry_that_came_back_stays_when_the_segment_it_was_in_first_goes(void **state)
+{
+    /* given two entries that superseded each other until a second segment had begun */
+    start(1);
+    append_and_wait(1, 1, 1, 0);
+    for (raft_term term = 1; stats().segments_count < 2; term = 3 - term) {
+        append_and_wait(term, 2, 1, 0);
+        disk_env_run(rig.env, 20000);
+    }
+    append_and_wait(rig.last.term, 3, 1, 0);
+
+    /* when the first one goes */
+    mark(rig.last.term, 3);
+    compact(4);
+    assert_int_equal(stats().segments_count, 1);
+    reopen();
+
+    /* then the entry is where it came back */
+    assert_int_equal(rig.recovered.first, 2);
+    assert_int_equal(rig.recovered.last.index, 3);
     assert_reads_back();
     finish();
 }
@@ -427,9 +479,11 @@ int main(void)
         cmocka_unit_test(segments_that_a_mark_covers_become_spares),
         cmocka_unit_test(no_more_is_given_up_than_was_allowed),
         cmocka_unit_test(a_former_segment_is_the_next_spare_and_its_frames_are_none),
+        cmocka_unit_test(a_power_cut_while_a_former_segment_is_entered_makes_it_no_two),
         cmocka_unit_test(surplus_spares_are_removed_one_by_one),
         cmocka_unit_test(a_log_that_began_anew_keeps_no_segment_but_the_active_one),
         cmocka_unit_test(what_is_superseded_by_entries_not_yet_durable_is_not_given_up),
+        cmocka_unit_test(an_entry_that_came_back_stays_when_the_segment_it_was_in_first_goes),
         cmocka_unit_test(a_read_goes_on_while_segments_go),
         cmocka_unit_test(segments_gone_that_no_mark_covers_are_lost_data),
         cmocka_unit_test(a_gap_behind_the_oldest_segment_is_lost_data),
