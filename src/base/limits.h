@@ -62,7 +62,7 @@ enum {
 
     /* Consensus */
     LIMIT_UNCOMMITTED_BYTES = 64 * MIB, /* at the leader; beyond it proposals are refused */
-    LIMIT_LOG_CACHE_BYTES = 32 * MIB,   /* entries kept in memory behind the applied index */
+    LIMIT_LOG_CACHE_BYTES = 16 * MIB,   /* entries kept in memory behind the applied index */
     LIMIT_APPEND_BYTES = 2 * MIB,       /* entries of one append message */
     LIMIT_APPEND_ENTRIES = 2048,
     LIMIT_INFLIGHT_APPENDS = 64,     /* per peer, pipelined */
@@ -131,13 +131,25 @@ enum {
     LIMIT_SPARE_BYTES = 16 * KIB,         /* a buffer larger than this is not kept */
     LIMIT_VERIFICATIONS = 16,             /* announced addresses being asked who they are */
     LIMIT_ASK_BYTES = 4 * KIB,            /* read from an address that this node asks */
-    LIMIT_WALKS = 64,                     /* listings as lines, and counts, under way */
-    LIMIT_WALK_SLICES = 4,                /* of all of them, in one turn of the loop */
-    LIMIT_COUNT_KEYS = 4096,              /* looked at in one slice of a count */
-    LIMIT_LINES = 1000,                   /* in one slice of a listing, and … */
-    LIMIT_LINES_BYTES = 64 * KIB,         /* … bytes, or one line */
+    LIMIT_RESULTS_BYTES = 256 * MIB,      /* that transactions under way may come to, together */
+    LIMIT_TURN_BYTES = 1 * MIB,           /* of replies made in one turn of the loop, about */
+    LIMIT_CONNECTION_TURN_BYTES = 128 * KIB, /* of these, for one connection while others wait */
+    LIMIT_LOOKS = 4096,                      /* at keys and versions, in one slice of a listing */
+    LIMIT_PAGE_SLICE_BYTES = 256 * KIB,      /* of a page, in one slice of it; or one item */
+    LIMIT_WALKS = 64,                        /* listings as lines under way */
+    LIMIT_WALK_SLICES = 4,                   /* of all of them, in one turn of the loop */
+    LIMIT_LINES = 1000,                      /* in one slice of a listing, and … */
+    LIMIT_LINES_BYTES = 64 * KIB,            /* … bytes, or one line */
     LIMIT_BACKUPS = 4,                    /* being sent to clients, or waiting for their snapshot */
     LIMIT_BACKUP_PIECE_BYTES = 128 * KIB, /* of the file in memory, for each of these */
+
+    /* minikv bench, which may be pointed at a cluster that others use */
+    LIMIT_BENCH_CONNECTIONS = 1024,
+    LIMIT_BENCH_SECONDS = 3600,
+    LIMIT_BENCH_RATE = 1000000,      /* requests a second */
+    LIMIT_BENCH_KEYS = 1000000,      /* made, and removed afterwards */
+    LIMIT_BENCH_DATA_MIB = 1024,     /* of these, with their values */
+    LIMIT_BENCH_CLEAN_SECONDS = 120, /* for removing them; what is left then is told */
 };
 
 static_assert(LIMIT_ENTRY_BYTES + 256 <= LIMIT_APPEND_BYTES, "the largest entry fits a message");

@@ -95,7 +95,6 @@ enum exit_code {
       "unsupported transfer coding")                                                               \
     X(UNSUPPORTED_VERSION, "unsupported-version", 505, NONE, NEVER, USAGE,                         \
       "unsupported HTTP version")                                                                  \
-    X(UNSUPPORTED, "not-supported", 501, NONE, NEVER, USAGE, "not supported by this version")      \
     X(REQUEST_TIMEOUT, "request-timeout", 408, NONE, LATER, UNAVAILABLE,                           \
       "the request did not arrive in time")                                                        \
     X(ADDRESS_MISMATCH, "address-mismatch", 422, NONE, LATER, FAILURE,                             \

@@ -56,7 +56,6 @@ static const struct api_route routes[] = {
                       QUERY_BIT(COUNT_ONLY) | QUERY_BIT(ORDER),
      .has_large_reply = true,
      .start = list_start,
-     .prepare = list_prepare,
      .answer = list_answer},
     {.method = API_POST,
      .method_name = "POST",

@@ -34,7 +34,9 @@ struct api_route {
     void (*start)(struct exchange *exchange, struct bytes body);
     /* The node lets it go on, and it has yet to wait for something else. NULL: it has not. */
     void (*prepare)(struct exchange *exchange);
-    /* Its turn has come: write the reply. Not called for what was refused here or by the node. */
+    /* Its turn has come: write the reply. Not called for what was refused here or by the node.
+     * What takes long does a part of it, sets is_unfinished, and is called again in a later turn.
+     */
     void (*answer)(struct exchange *exchange);
 };
 
@@ -99,7 +101,6 @@ void txn_put_json(struct buf *out, struct bytes results);
 
 /* list.c */
 void list_start(struct exchange *exchange, struct bytes body);
-void list_prepare(struct exchange *exchange);
 void list_answer(struct exchange *exchange);
 
 /* compact.c */

@@ -14,29 +14,20 @@
 
 enum { WATCH_BYTES = 64 * 1024 }; /* what a reader must take in options.send_timeout */
 
-static const struct {
-    const char *name;
-    unsigned next; /* a bit per state */
-} states[] = {
-    [CONNECTION_FRESH] = {"fresh",
-                          1u << CONNECTION_HEAD | 1u << CONNECTION_BODY | 1u << CONNECTION_LAST},
-    [CONNECTION_IDLE] = {"idle",
-                         1u << CONNECTION_HEAD | 1u << CONNECTION_BODY | 1u << CONNECTION_LAST},
-    [CONNECTION_HEAD] = {"head", 1u << CONNECTION_BODY | 1u << CONNECTION_LAST},
-    [CONNECTION_BODY] = {"body", 1u << CONNECTION_IDLE | 1u << CONNECTION_LAST},
-    [CONNECTION_LAST] = {"last", 0},
+/* Where each state may lead: a bit per state. */
+static const unsigned next_states[] = {
+    [CONNECTION_FRESH] = 1u << CONNECTION_HEAD | 1u << CONNECTION_BODY | 1u << CONNECTION_LAST,
+    [CONNECTION_IDLE] = 1u << CONNECTION_HEAD | 1u << CONNECTION_BODY | 1u << CONNECTION_LAST,
+    [CONNECTION_HEAD] = 1u << CONNECTION_BODY | 1u << CONNECTION_LAST,
+    [CONNECTION_BODY] = 1u << CONNECTION_IDLE | 1u << CONNECTION_LAST,
+    [CONNECTION_LAST] = 0,
 };
 
 static void move(struct connection *connection, enum connection_state to)
 {
-    INVARIANT((states[connection->state].next & 1u << to) != 0);
+    INVARIANT((next_states[connection->state] & 1u << to) != 0);
     connection->state = to;
     connection->since = env_now(connection->http->env);
-}
-
-const char *connection_state_name(enum connection_state state)
-{
-    return states[state].name;
 }
 
 /* Nothing more is read; what still comes is thrown away until the other side closes. */
@@ -102,8 +93,15 @@ static bool send_some(struct connection *connection, struct exchange *exchange)
 {
     size_t before = connection->out.count;
     enum source_step step = SOURCE_DONE;
-    if (exchange->state == EXCHANGE_READY)
+    if (exchange->state == EXCHANGE_READY) {
+        exchange->is_unfinished = false;
         reply_write(exchange);
+        turn_spend(&connection->turn, TURN_REQUEST_BYTES + connection->out.count - before);
+        if (exchange->is_unfinished) {
+            turn_yield(&connection->turn);
+            return false;
+        }
+    }
     if (exchange->state == EXCHANGE_SENDING)
         step = source_send(exchange->source, exchange->is_chunked, &connection->out);
     INVARIANT(!connection->out.is_full);
@@ -140,6 +138,8 @@ void connection_answer(struct connection *connection)
            (exchange->state == EXCHANGE_READY || exchange->state == EXCHANGE_SENDING)) {
         if (!has_room(connection, exchange))
             return; /* goes on when the queue has drained */
+        if (exchange->state == EXCHANGE_READY && !turn_may_reply(&connection->turn))
+            return; /* goes on in a later turn of the loop; bodies have bounds of their own */
         if (exchange->state == EXCHANGE_READY &&
             FAILPOINT("http.replying", buf_bytes(&exchange->target))) {
             break_off(connection);
@@ -241,15 +241,17 @@ static void refuse(struct connection *connection, const struct problem *problem)
     answer_early(connection, exchange);
 }
 
-/* The newest request is one that only its client ends, or as many transactions as may be there
- * have not been answered: each of these keeps what it came to until its turn. */
+/* The newest request is one that only its client ends, or waits to be submitted; or as many
+ * transactions as may be there have not been answered: each of these keeps what it came to until
+ * its turn. */
 static bool is_held_up(const struct connection *connection)
 {
     if (list_is_empty(&connection->exchanges) || connection->parse.phase != PARSE_PHASE_BETWEEN)
         return false;
     const struct exchange *newest = CONTAINER_OF(connection->exchanges.prev, struct exchange, link);
     bool is_endless = newest->source != NULL && newest->source->ops->is_endless;
-    return is_endless || connection->txns_count >= LIMIT_PIPELINE_TXNS;
+    return is_endless || newest->state == EXCHANGE_QUEUED ||
+           connection->txns_count >= LIMIT_PIPELINE_TXNS;
 }
 
 /* Full: nothing more is read before some of it has been answered and sent. */
@@ -409,6 +411,7 @@ void connection_open(struct http *http, struct env_stream *stream)
     buf_init(&connection->pending, 2 * LIMIT_READ_BYTES);
     list_init(&connection->exchanges);
     list_init(&connection->dirty_link);
+    turn_init(&connection->turn, &http->turns);
     list_push_back(&http->connections, &connection->link);
     http->connections_count++;
     http->metrics.connections_accepted++;
@@ -425,6 +428,7 @@ void connection_free(struct connection *connection)
     env_stream_close(connection->stream);
     list_remove(&connection->link);
     list_remove(&connection->dirty_link);
+    turn_leave(&connection->turn);
     http->bodies_bytes -= connection->held_bytes;
     http->replies_bytes -= connection->reply_bytes;
     parse_release(&connection->parse);

@@ -7,6 +7,7 @@
 #include "env/env.h"
 #include "http/exchange.h"
 #include "http/parse.h"
+#include "http/turn.h"
 
 enum connection_state {                   /* moves between them: the table in connection.c */
                         CONNECTION_FRESH, /* nothing has come yet */
@@ -24,6 +25,7 @@ struct connection {
     size_t pending_at;
     struct list link;       /* in the server */
     struct list dirty_link; /* in the server, while there is something to do at the turn's end */
+    struct turn turn;       /* of replying */
     struct http *http;      /* borrowed */
     enum connection_state state;
     time_us since; /* when it came into this state, or was last busy in it */
@@ -46,8 +48,8 @@ struct connection {
 void connection_open(struct http *http, struct env_stream *stream);
 /* Frees it at once; `stream` is closed if it is still there. */
 void connection_free(struct connection *connection);
-const char *connection_state_name(enum connection_state state);
-/* A request became ready: writes all replies whose turn it is. */
+/* A request became ready: writes the replies whose turn it is, as many as this turn of the loop may
+ * have. */
 void connection_answer(struct connection *connection);
 /* At the end of the turn: sends, reads on, or ends. May free the connection. */
 void connection_flush(struct connection *connection);

@@ -9,6 +9,7 @@
 #include "http/api.h"
 #include "http/connection.h"
 #include "http/server.h"
+#include "kv/txn.h"
 
 /* ---- life ---- */
 
@@ -30,6 +31,7 @@ static struct exchange *make(void)
     buf_init(&exchange->command, MAX((size_t)LIMIT_COMMAND_BYTES, (size_t)LIMIT_TXN_RESULTS_BYTES));
     buf_init(&exchange->client, LIMIT_IDEMPOTENCY_KEY_BYTES);
     list_init(&exchange->link);
+    list_init(&exchange->room.link);
     return exchange;
 }
 
@@ -48,7 +50,7 @@ struct exchange *exchange_new(struct connection *connection)
     exchange->query.present = 0;
     exchange->is_head_only = exchange->is_http_1_0 = exchange->closes = false;
     exchange->wants_continue = exchange->is_stale = exchange->is_renewal = false;
-    exchange->is_txn = false;
+    exchange->is_txn = exchange->is_unfinished = false;
     exchange->revision = 0;
     exchange->source = NULL;
     exchange->is_chunked = exchange->is_close_delimited = false;
@@ -86,6 +88,8 @@ void exchange_free(struct exchange *exchange)
     if (exchange->source != NULL)
         exchange->source->ops->free(exchange->source);
     exchange->source = NULL;
+    if (exchange->is_txn)
+        results_release(&http->results, &exchange->room);
     list_remove(&exchange->link);
     connection->exchanges_count--;
     connection->txns_count -= exchange->is_txn;
@@ -187,12 +191,12 @@ bool exchange_is_refused(const struct exchange *exchange)
     return exchange->problem.status != ST_OK;
 }
 
-bool exchange_take_key(struct exchange *exchange, enum query_parameter parameter,
-                       struct bytes *out_key)
+bool exchange_take_parameter(struct exchange *exchange, enum query_parameter parameter,
+                             struct bytes *out_value)
 {
     struct buf *decoded = &exchange->decoded;
     size_t start = decoded->count;
-    *out_key = bytes_of(NULL, 0);
+    *out_value = bytes_of(NULL, 0);
     if (!query_has(&exchange->query, parameter))
         return true;
     if (percent_decode(exchange->query.values[parameter], true, decoded) != ST_OK) {
@@ -200,7 +204,15 @@ bool exchange_take_key(struct exchange *exchange, enum query_parameter parameter
                         query_name(parameter));
         return false;
     }
-    *out_key = bytes_of(decoded->data + start, decoded->count - start);
+    *out_value = bytes_of(decoded->data + start, decoded->count - start);
+    return true;
+}
+
+bool exchange_take_key(struct exchange *exchange, enum query_parameter parameter,
+                       struct bytes *out_key)
+{
+    if (!exchange_take_parameter(exchange, parameter, out_key))
+        return false;
     if (out_key->count > LIMIT_KEY_BYTES) {
         exchange_refuse(exchange, ST_KEY_TOO_LONG, "%s has %zu bytes; keys have at most %d",
                         query_name(parameter), out_key->count, LIMIT_KEY_BYTES);
@@ -222,6 +234,9 @@ void exchange_take_identity(struct exchange *exchange, const struct client_ident
 static void keep_results(struct exchange *exchange)
 {
     struct bytes *results = &exchange->answer.result.results;
+    if (exchange->is_txn) /* of a leader of another version they may be longer than foreseen here */
+        results_shrink(&exchange->connection->http->results, &exchange->room,
+                       MIN(results->count, exchange->room.bytes));
     if (results->count == 0)
         return;
     exchange->connection->http->bodies_bytes -= exchange->command.count;
@@ -258,6 +273,11 @@ static bool is_internal_op(enum command_op op)
            op == COMMAND_REMOVE || op == COMMAND_PROMOTE;
 }
 
+static void set_deadline(struct exchange *exchange)
+{
+    exchange->deadline = env_now(exchange->connection->http->env) + exchange->timeout;
+}
+
 static void submit(struct exchange *exchange, enum node_request_kind kind, bool is_internal)
 {
     struct http *http = exchange->connection->http;
@@ -267,7 +287,7 @@ static void submit(struct exchange *exchange, enum node_request_kind kind, bool 
         .policy = policy_of(exchange, is_internal),
         .is_forwarded = exchange->is_forwarded,
         .is_internal = is_internal,
-        .deadline = env_now(http->env) + exchange->timeout,
+        .deadline = exchange->deadline,
         .command = buf_bytes(&exchange->command),
         .on_done = exchange_on_done,
         .ctx = exchange,
@@ -275,6 +295,42 @@ static void submit(struct exchange *exchange, enum node_request_kind kind, bool 
     exchange->state = EXCHANGE_WAITING;
     handle_client_request(http->node, submitted);
     (void)FAILPOINT("http.submitted", buf_bytes(&exchange->target));
+}
+
+/* What has been read behind it waits as well, so that the order of requests is kept. */
+static void exchange_on_room(struct results_room *room)
+{
+    struct exchange *exchange = CONTAINER_OF(room, struct exchange, room);
+    submit(exchange, NODE_WRITE, false);
+    http_mark_dirty(exchange->connection->http, exchange->connection);
+}
+
+/* False: it waits for room. */
+static bool reserve_results(struct exchange *exchange, const struct command *txn)
+{
+    size_t bytes_max = txn_results_bytes_max(txn->value);
+    if (exchange->identity.client.count != 0)
+        bytes_max = MIN(bytes_max, (size_t)LIMIT_REMEMBERED_RESULT_BYTES);
+    exchange->room.on_room = exchange_on_room;
+    return results_reserve(&exchange->connection->http->results, &exchange->room, bytes_max);
+}
+
+void exchange_refuse_queued(struct http *http, time_us now)
+{
+    struct list *waiting = &http->results.waiting;
+    for (struct list *at = waiting->next, *next; at != waiting; at = next) {
+        struct exchange *exchange = CONTAINER_OF(at, struct exchange, room.link);
+        next = at->next;
+        if (exchange->deadline > now)
+            continue;
+        results_release(&http->results, &exchange->room);
+        exchange_refuse(exchange, ST_BUSY,
+                        "what other transactions have read, and clients do not take, fills the "
+                        "node's memory");
+        exchange->state = EXCHANGE_READY;
+        http_mark_dirty(http, exchange->connection);
+        connection_answer(exchange->connection);
+    }
 }
 
 void exchange_write(struct exchange *exchange, const struct command *command)
@@ -286,7 +342,11 @@ void exchange_write(struct exchange *exchange, const struct command *command)
     command_encode(command, &exchange->command);
     INVARIANT(!exchange->command.is_full);
     http->bodies_bytes += exchange->command.count;
-    submit(exchange, NODE_WRITE, is_internal_op(command->op));
+    set_deadline(exchange);
+    if (exchange->is_txn && !reserve_results(exchange, command))
+        exchange->state = EXCHANGE_QUEUED;
+    else
+        submit(exchange, NODE_WRITE, is_internal_op(command->op));
 }
 
 void exchange_renew(struct exchange *exchange, uint64_t lease)
@@ -294,10 +354,11 @@ void exchange_renew(struct exchange *exchange, uint64_t lease)
     REQUIRE(exchange->state == EXCHANGE_READING);
 
     struct http *http = exchange->connection->http;
+    set_deadline(exchange);
     exchange->renewal = (struct renewal){.lease = lease,
                                          .policy = policy_of(exchange, false),
                                          .is_forwarded = exchange->is_forwarded,
-                                         .deadline = env_now(http->env) + exchange->timeout,
+                                         .deadline = exchange->deadline,
                                          .on_done = exchange_on_done,
                                          .ctx = exchange};
     enum status status = renewals_add(&http->renewals, &exchange->renewal);
@@ -312,5 +373,6 @@ void exchange_renew(struct exchange *exchange, uint64_t lease)
 void exchange_read(struct exchange *exchange)
 {
     REQUIRE(exchange->state == EXCHANGE_READING);
+    set_deadline(exchange);
     submit(exchange, NODE_READ, false);
 }

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "http/headers.h"
 #include "http/problem.h"
+#include "http/results.h"
 #include "http/source.h"
 #include "http/target.h"
 #include "node/renewals.h"
@@ -15,8 +16,11 @@ struct connection;
 struct http;
 struct parse;
 
+enum listing_kind { LISTING_PAGE, LISTING_COUNT, LISTING_LINES };
+
 enum exchange_state {
     EXCHANGE_READING,   /* its body is still coming */
+    EXCHANGE_QUEUED,    /* a transaction: there is no room yet for what it may come to */
     EXCHANGE_WAITING,   /* submitted to the node */
     EXCHANGE_PREPARING, /* the node lets it go on; what it answers with is being made */
     EXCHANGE_READY,     /* can be answered as soon as those before it are */
@@ -34,6 +38,8 @@ struct exchange {
     enum exchange_state state;
     time_us started;
     struct problem problem;
+    struct results_room room; /* for the results of a transaction */
+    time_us deadline;         /* to be answered by the node */
     struct node_request submitted;
     struct renewal renewal; /* instead of `submitted`, when is_renewal */
     bool is_renewal;
@@ -56,7 +62,7 @@ struct exchange {
     bool accepts_events;
     enum condition condition;
     uint64_t condition_revision;
-    time_us timeout; /* at the node */
+    time_us timeout;
 
     /* from the handlers */
     struct bytes key;                /* slice of `target` or `decoded` */
@@ -68,6 +74,7 @@ struct exchange {
     bool is_stale;                   /* answered from this node alone */
     bool wants_raw;
     bool keys_only;
+    enum listing_kind listing;
     bool wants_keys;   /* of a lease */
     uint64_t lease;    /* in the path, or the one that a list goes on behind */
     uint64_t ttl_ms;   /* of the lease that is asked for */
@@ -78,6 +85,7 @@ struct exchange {
 
     /* of the reply */
     size_t code_index;       /* for counting */
+    bool is_unfinished;      /* it takes longer than one go: it stays READY, and is asked again */
     bool is_chunked;         /* its body comes in chunks */
     bool is_close_delimited; /* its body ends with the connection */
 };
@@ -87,6 +95,8 @@ struct exchange *exchange_new(struct connection *connection);
 /* Cancels it at the node if it waits there, and gives it back. */
 void exchange_free(struct exchange *exchange);
 void exchange_free_spare(struct http *http);
+/* Refuses those that have been QUEUED for longer than they may. */
+void exchange_refuse_queued(struct http *http, time_us now);
 /* What the head says. Borrows nothing. */
 void exchange_take_head(struct exchange *exchange, const struct parse *parse);
 
@@ -94,8 +104,11 @@ void exchange_take_head(struct exchange *exchange, const struct parse *parse);
 void exchange_refuse(struct exchange *exchange, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool exchange_is_refused(const struct exchange *exchange);
-/* The parameter, decoded, as a key or part of one: into `decoded`, which has room for all of them.
- * Empty where it is not given. False: refused. */
+/* The parameter, decoded into `decoded`, which has room for all of them. Empty where it is not
+ * given. False: refused. */
+bool exchange_take_parameter(struct exchange *exchange, enum query_parameter parameter,
+                             struct bytes *out_value);
+/* The same of a key or part of one. */
 bool exchange_take_key(struct exchange *exchange, enum query_parameter parameter,
                        struct bytes *out_key);
 /* Copies it. */

@@ -9,93 +9,135 @@
 #include "http/source.h"
 #include "http/walk.h"
 
+enum { RESTARTS_MAX = 3 }; /* of a page that compaction has overtaken */
+
 struct listing {
     struct source source;
-    struct walk walk;
+    struct walk walk;          /* of lines */
     struct exchange *exchange; /* borrowed */
-    struct listing_options options;
-    uint64_t revision; /* that it is of; 0: not decided yet */
+    uint64_t revision;         /* that it is of */
     enum status status;
     uint64_t items_count; /* so far */
-    bool has_more;        /* than options.items_max */
+    bool has_more;        /* than exchange->items_max, or than a page holds */
     bool is_stopping;
-    struct buf last_key; /* owned: of the slice before; the range goes on behind it */
+    unsigned restarts_count;
+    struct buf place;     /* owned: the last key looked at; the range goes on behind it */
+    struct buf last_item; /* owned: the last key that is an item, in the slices before */
+    struct buf body;      /* owned: of a page, what the slices before have made */
 
     /* the slice */
     struct buf *out; /* NULL: counts */
     size_t slice_count, slice_start;
-    bool is_over; /* it ends here, and the range may not */
+    struct bytes last; /* borrowed: its last item */
+    bool is_over;      /* it ends here, and the range may not */
 };
-
-static struct listing *listing_of(const struct exchange *exchange)
-{
-    return CONTAINER_OF(exchange->source, struct listing, source);
-}
 
 static struct http *http_of(const struct listing *listing)
 {
     return listing->exchange->connection->http;
 }
 
+static const struct kv *kv_of(const struct listing *listing)
+{
+    return node_kv(http_of(listing)->node);
+}
+
 /* ---- a slice ---- */
 
+static void page_put_item(struct listing *listing, const struct kv_item *item)
+{
+    struct buf *out = listing->out;
+    size_t count = out->count;
+    if (listing->items_count != 0)
+        buf_put(out, BYTES_LITERAL(","));
+    kv_put_item(out, item, listing->exchange->keys_only);
+    /* Ends before it grows too long; one item always fits. */
+    listing->has_more = listing->items_count != 0 &&
+                        (out->is_full || listing->body.count + out->count > LIMIT_LIST_BYTES);
+    if (!listing->has_more)
+        return;
+    out->count = count;
+    out->is_full = false;
+}
+
+static void put_item(struct listing *listing, const struct kv_item *item)
+{
+    switch (listing->exchange->listing) {
+    case LISTING_COUNT:
+        return;
+    case LISTING_PAGE:
+        page_put_item(listing, item);
+        return;
+    case LISTING_LINES:
+        kv_put_item(listing->out, item, listing->exchange->keys_only);
+        buf_put(listing->out, BYTES_LITERAL("\n"));
+        return;
+    }
+    UNREACHABLE();
+}
+
+/* Counts are bound by what is looked at. */
 static bool is_enough(const struct listing *listing)
 {
-    if (listing->out == NULL)
-        return listing->slice_count >= LIMIT_COUNT_KEYS;
-    return listing->slice_count >= LIMIT_LINES ||
-           listing->out->count - listing->slice_start >= LIMIT_LINES_BYTES;
+    if (listing->exchange->listing == LISTING_COUNT)
+        return false;
+    size_t bytes = listing->out->count - listing->slice_start;
+    if (listing->exchange->listing == LISTING_PAGE)
+        return bytes >= LIMIT_PAGE_SLICE_BYTES;
+    return listing->slice_count >= LIMIT_LINES || bytes >= LIMIT_LINES_BYTES;
 }
 
 static bool listing_on_item(void *ctx, const struct kv_item *item)
 {
     struct listing *listing = ctx;
-    if (listing->items_count == listing->options.items_max) {
-        listing->has_more = true;
+    listing->has_more = listing->items_count == listing->exchange->items_max;
+    if (!listing->has_more)
+        put_item(listing, item);
+    if (listing->has_more)
         return false;
-    }
-    if (listing->out != NULL) {
-        kv_put_item(listing->out, item, listing->options.keys_only);
-        buf_put(listing->out, BYTES_LITERAL("\n"));
-    }
     listing->items_count++;
     listing->slice_count++;
+    listing->last = item->key;
     listing->is_over = is_enough(listing);
-    if (listing->is_over || listing->items_count == listing->options.items_max) {
-        buf_reset(&listing->last_key);
-        buf_put(&listing->last_key, item->key);
-    }
     return !listing->is_over;
+}
+
+static void set(struct buf *buf, struct bytes bytes)
+{
+    buf_reset(buf);
+    buf_put(buf, bytes);
+}
+
+static struct bytes last_item(const struct listing *listing)
+{
+    return listing->slice_count != 0 ? listing->last : buf_bytes(&listing->last_item);
 }
 
 /* False: that was the last one, for whatever reason. */
 static bool do_slice(struct listing *listing, struct buf *out)
 {
     struct kv_range range = listing->exchange->range;
-    if (listing->items_count != 0)
-        range.after = buf_bytes(&listing->last_key);
+    struct kv_looks looks = {.left = LIMIT_LOOKS};
+    if (listing->place.count != 0)
+        range.after = buf_bytes(&listing->place);
     listing->out = out;
     listing->slice_count = 0;
-    listing->slice_start = out == NULL ? 0 : out->count;
+    listing->last = bytes_of(NULL, 0);
+    listing->slice_start = out->count;
     listing->is_over = false;
-    listing->status = kv_scan_at(node_kv(http_of(listing)->node), &range, listing->revision,
-                                 listing_on_item, listing);
-    return listing->status == ST_OK && listing->is_over;
+    listing->status =
+        kv_scan_at(kv_of(listing), &range, listing->revision, &looks, listing_on_item, listing);
+    turn_spend(&listing->exchange->connection->turn,
+               (size_t)(LIMIT_LOOKS - looks.left) * TURN_LOOK_BYTES);
+    if (listing->status != ST_OK || (!listing->is_over && looks.last.count == 0))
+        return false;
+    set(&listing->place, listing->is_over ? listing->last : looks.last);
+    if (listing->slice_count != 0)
+        set(&listing->last_item, listing->last);
+    return true;
 }
 
-/* ---- counting ---- */
-
-static void count_on_slice(struct listing *listing)
-{
-    bool may_go = walk_take(&listing->walk);
-    REQUIRE(may_go && listing->exchange->state == EXCHANGE_PREPARING);
-    if (do_slice(listing, NULL)) {
-        walk_ask(&listing->walk);
-        return;
-    }
-    listing->exchange->state = EXCHANGE_READY;
-    connection_answer(listing->exchange->connection);
-}
+/* ---- as one reply: counts and pages ---- */
 
 static void answer_count(struct listing *listing)
 {
@@ -110,13 +152,82 @@ static void answer_count(struct listing *listing)
     reply_end(exchange, CONTENT_JSON, buf_bytes(body));
 }
 
+/* rest   the last slice, in scratch */
+static void answer_page(struct listing *listing, struct buf *rest)
+{
+    struct exchange *exchange = listing->exchange;
+    buf_put(rest, BYTES_LITERAL("],"));
+    if (listing->has_more)
+        json_put_bytes(rest, "next", last_item(listing));
+    else
+        buf_put(rest, BYTES_LITERAL("\"next\":null"));
+    buf_put(rest, BYTES_LITERAL(",\"revision\":"));
+    buf_put_decimal(rest, listing->revision);
+    buf_put(rest, BYTES_LITERAL("}\n"));
+    INVARIANT(!rest->is_full);
+    struct buf *out = reply_begin(exchange, 200);
+    if (listing->has_more)
+        list_put_link(exchange, out, last_item(listing), listing->revision);
+    reply_end_parts(exchange, CONTENT_JSON, buf_bytes(&listing->body), buf_bytes(rest));
+}
+
+static void drop_body(struct listing *listing)
+{
+    http_of(listing)->replies_bytes -= listing->body.count;
+    buf_release(&listing->body);
+}
+
+/* A page of the present may as well be of what is the present now. */
+static bool begins_anew(struct listing *listing)
+{
+    if (listing->status != ST_COMPACTED || listing->exchange->revision != 0 ||
+        listing->exchange->listing != LISTING_PAGE || listing->restarts_count == RESTARTS_MAX)
+        return false;
+    listing->restarts_count++;
+    listing->revision = kv_read_revision(listing->exchange);
+    listing->items_count = 0;
+    buf_reset(&listing->place);
+    drop_body(listing);
+    return true;
+}
+
+/* The slices before stay with it; they count as the reply that they are part of. */
+static void keep_slice(struct listing *listing, const struct buf *slice)
+{
+    if (listing->exchange->listing != LISTING_PAGE)
+        return;
+    buf_put(&listing->body, buf_bytes(slice));
+    INVARIANT(!listing->body.is_full);
+    http_of(listing)->replies_bytes += slice->count;
+    turn_spend(&listing->exchange->connection->turn, slice->count);
+}
+
+static void answer_whole(struct listing *listing)
+{
+    struct exchange *exchange = listing->exchange;
+    struct buf *slice = reply_scratch(exchange);
+    if (exchange->listing == LISTING_PAGE && listing->place.count == 0)
+        buf_put(slice, BYTES_LITERAL("{\"items\":["));
+    exchange->is_unfinished = do_slice(listing, slice);
+    if (exchange->is_unfinished)
+        keep_slice(listing, slice);
+    else if (listing->status != ST_OK && begins_anew(listing))
+        exchange->is_unfinished = true;
+    else if (listing->status != ST_OK)
+        kv_refuse_revision(exchange, listing->status, listing->revision);
+    else if (exchange->listing == LISTING_COUNT)
+        answer_count(listing);
+    else
+        answer_page(listing, slice);
+}
+
 /* ---- lines ---- */
 
 static void put_last_line(struct listing *listing, struct buf *out)
 {
     buf_put(out, BYTES_LITERAL("{"));
     if (listing->has_more)
-        json_put_bytes(out, "next", buf_bytes(&listing->last_key));
+        json_put_bytes(out, "next", last_item(listing));
     else
         buf_put(out, BYTES_LITERAL("\"next\":null"));
     buf_put(out, BYTES_LITERAL(",\"revision\":"));
@@ -124,12 +235,6 @@ static void put_last_line(struct listing *listing, struct buf *out)
     buf_put(out, BYTES_LITERAL(",\"count\":"));
     buf_put_decimal(out, listing->items_count);
     buf_put(out, BYTES_LITERAL("}\n"));
-}
-
-static void answer_lines(struct listing *listing)
-{
-    (void)reply_begin(listing->exchange, 200); /* no headers of its own */
-    reply_end_chunked(listing->exchange, CONTENT_LINES);
 }
 
 /* The head is long out: the problem is the last line. */
@@ -167,23 +272,41 @@ static enum source_step listing_send(struct source *source, struct buf *out)
 static void listing_on_slice(void *ctx)
 {
     struct listing *listing = ctx;
-    if (listing->options.is_count)
-        count_on_slice(listing);
-    else
-        connection_answer(listing->exchange->connection);
+    connection_answer(listing->exchange->connection);
 }
 
 static void listing_stop(struct source *source)
 {
     struct listing *listing = CONTAINER_OF(source, struct listing, source);
-    listing->is_stopping = true; /* a count is soon done */
+    listing->is_stopping = true; /* a count, and a page, is soon done */
 }
+
+static void answer_lines(struct listing *listing)
+{
+    struct exchange *exchange = listing->exchange;
+    enum status status = kv_may_read(kv_of(listing), listing->revision);
+    if (status != ST_OK) {
+        kv_refuse_revision(exchange, status, listing->revision);
+    } else if (!walk_open(&listing->walk, &http_of(listing)->walks, listing_on_slice, listing)) {
+        reply_problem(exchange, ST_BUSY,
+                      "as many listings as there may be are under way; ask for pages, or again "
+                      "shortly");
+    } else {
+        (void)reply_begin(exchange, 200); /* no headers of its own */
+        reply_end_chunked(exchange, CONTENT_LINES);
+    }
+}
+
+/* ---- from the turn to the reply ---- */
 
 static void listing_free(struct source *source)
 {
     struct listing *listing = CONTAINER_OF(source, struct listing, source);
-    walk_close(&listing->walk);
-    buf_release(&listing->last_key);
+    if (listing->walk.walks != NULL)
+        walk_close(&listing->walk);
+    drop_body(listing);
+    buf_release(&listing->place);
+    buf_release(&listing->last_item);
     mem_free(listing);
 }
 
@@ -193,58 +316,25 @@ static const struct source_ops listing_ops = {
     .stop = listing_stop,
 };
 
-/* ---- from the request to the reply ---- */
-
-void listing_open(struct exchange *exchange, const struct listing_options *options)
+static struct listing *listing_new(struct exchange *exchange)
 {
     struct listing *listing = mem_alloc(sizeof *listing);
-    if (!walk_open(&listing->walk, &exchange->connection->http->walks, listing_on_slice, listing)) {
-        mem_free(listing);
-        exchange_refuse(exchange, ST_BUSY,
-                        "as many listings and counts as there may be are under "
-                        "way; ask for pages, or again shortly");
-        return;
-    }
     listing->source.ops = &listing_ops;
     listing->exchange = exchange;
-    listing->options = *options;
-    listing->revision = 0;
-    listing->status = ST_OK;
-    listing->items_count = 0;
-    listing->has_more = listing->is_stopping = false;
-    buf_init(&listing->last_key, LIMIT_KEY_BYTES);
-    exchange->source = &listing->source;
-}
-
-void listing_prepare(struct exchange *exchange)
-{
-    struct listing *listing = listing_of(exchange);
-    if (!listing->options.is_count)
-        return;
     listing->revision = kv_read_revision(exchange);
-    if (!do_slice(listing, NULL))
-        return;
-    exchange->state = EXCHANGE_PREPARING;
-    walk_ask(&listing->walk);
-}
-
-static bool listing_on_first(void *ctx, const struct kv_item *item)
-{
-    return false;
+    buf_init(&listing->place, LIMIT_KEY_BYTES);
+    buf_init(&listing->last_item, LIMIT_KEY_BYTES);
+    buf_init(&listing->body, 2 * LIMIT_REPLY_BYTES);
+    return listing;
 }
 
 void listing_answer(struct exchange *exchange)
 {
-    struct listing *listing = listing_of(exchange);
-    if (!listing->options.is_count) {
-        listing->revision = kv_read_revision(exchange);
-        listing->status = kv_scan_at(node_kv(http_of(listing)->node), &exchange->range,
-                                     listing->revision, listing_on_first, NULL);
-    }
-    if (listing->status != ST_OK)
-        kv_refuse_revision(exchange, listing->status, listing->revision);
-    else if (listing->options.is_count)
-        answer_count(listing);
-    else
+    if (exchange->source == NULL)
+        exchange->source = &listing_new(exchange)->source;
+    struct listing *listing = CONTAINER_OF(exchange->source, struct listing, source);
+    if (exchange->listing == LISTING_LINES)
         answer_lines(listing);
+    else
+        answer_whole(listing);
 }

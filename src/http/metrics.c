@@ -278,8 +278,7 @@ static void put_state(struct buf *out, const struct http *http)
 
 static void put_walks(struct buf *out, const struct walks *walks)
 {
-    put_one(out, "minikv_walks", "gauge", "Listings as lines, and counts, under way.",
-            walks->count);
+    put_one(out, "minikv_walks", "gauge", "Listings as lines under way.", walks->count);
     put_one(out, "minikv_walk_slices_total", "counter",
             "Slices of a turn each in which they have looked at keys.", walks->slices_count);
 }

@@ -8,20 +8,14 @@
 
 /* ---- which write ---- */
 
-/* Decodes into exchange->decoded, which has been given room for the whole target. */
-static bool take_parameter(struct exchange *exchange, enum query_parameter parameter,
-                           enum identity_part part, struct identity *identity)
+static bool take_part(struct exchange *exchange, enum query_parameter parameter,
+                      enum identity_part part, struct identity *identity)
 {
-    struct buf *decoded = &exchange->decoded;
-    size_t start = decoded->count;
-    if (!query_has(&exchange->query, parameter))
-        return true;
-    if (percent_decode(exchange->query.values[parameter], true, decoded) != ST_OK) {
-        exchange_refuse(exchange, ST_BAD_ENCODING,
-                        "a parameter holds a %% without two hexadecimal digits");
+    struct bytes value;
+    if (!exchange_take_parameter(exchange, parameter, &value))
         return false;
-    }
-    identity_take(identity, part, bytes_of(decoded->data + start, decoded->count - start));
+    if (query_has(&exchange->query, parameter))
+        identity_take(identity, part, value);
     return true;
 }
 
@@ -112,9 +106,9 @@ void outcome_start(struct exchange *exchange, struct bytes body)
 {
     struct identity identity;
     identity_reset(&identity, IDENTITY_OF_FIELDS);
-    if (!take_parameter(exchange, QUERY_CLIENT, IDENTITY_CLIENT, &identity) ||
-        !take_parameter(exchange, QUERY_SEQUENCE, IDENTITY_SEQUENCE, &identity) ||
-        !take_parameter(exchange, QUERY_KEY, IDENTITY_KEY, &identity))
+    if (!take_part(exchange, QUERY_CLIENT, IDENTITY_CLIENT, &identity) ||
+        !take_part(exchange, QUERY_SEQUENCE, IDENTITY_SEQUENCE, &identity) ||
+        !take_part(exchange, QUERY_KEY, IDENTITY_KEY, &identity))
         return;
     if (identity.given == 0)
         exchange_refuse(exchange, ST_BAD_QUERY,

@@ -19,10 +19,11 @@ static const char *const advice[STATUS_COUNT] = {
     [ST_LAST_VOTER] = "promote another member first",
     [ST_NOT_CAUGHT_UP] = "it is promoted by itself once it has the log and its data directory is "
                          "registered; GET /v1/raft/status at the leader shows how far it is",
-    [ST_REVISION_FUTURE] = "ask for a revision that has been reached, or without rev",
+    [ST_REVISION_FUTURE] =
+        "name a revision that has been reached; GET /v1/raft/status has the present one",
     [ST_COMPACTED] =
         "revisions that old are not kept any more; X-MiniKV-Compacted names the oldest "
-        "one that can be read; ask for that or a later one, or without rev",
+        "one that can be read; name that or a later one",
     [ST_SEQUENCE_TOO_OLD] = "send new writes with higher sequences; whether an earlier delivery of "
                             "this one took effect "
                             "is no longer known",
@@ -72,7 +73,6 @@ static const char *const advice[STATUS_COUNT] = {
     [ST_EXPECTATION_FAILED] = "the only expectation known here is 100-continue",
     [ST_UNSUPPORTED_CODING] = "the only transfer coding known here is chunked",
     [ST_UNSUPPORTED_VERSION] = "send HTTP/1.1 or HTTP/1.0",
-    [ST_UNSUPPORTED] = "this version of the server cannot do that; send the request without it",
     [ST_REQUEST_TIMEOUT] = "send the whole request at once, on a new connection",
     [ST_ADDRESS_MISMATCH] = "announce the address at which that node itself serves HTTP",
     [ST_NO_LEADER] = "an election is under way, or most nodes cannot be reached: "

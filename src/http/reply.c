@@ -181,13 +181,21 @@ void reply_end_chunked(struct exchange *exchange, const char *content_type)
         exchange->state = EXCHANGE_SENDING;
 }
 
-void reply_end(struct exchange *exchange, const char *content_type, struct bytes body)
+void reply_end_parts(struct exchange *exchange, const char *content_type, struct bytes body,
+                     struct bytes rest)
 {
     struct buf *out = &exchange->connection->out;
-    reply_end_head(exchange, content_type, body.count);
-    if (!exchange->is_head_only)
+    reply_end_head(exchange, content_type, body.count + rest.count);
+    if (!exchange->is_head_only) {
         buf_put(out, body);
+        buf_put(out, rest);
+    }
     INVARIANT(!out->is_full);
+}
+
+void reply_end(struct exchange *exchange, const char *content_type, struct bytes body)
+{
+    reply_end_parts(exchange, content_type, body, bytes_of(NULL, 0));
 }
 
 void reply_end_empty(struct exchange *exchange)

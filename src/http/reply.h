@@ -22,6 +22,8 @@ struct buf *reply_begin(struct exchange *exchange, int code);
 void reply_header_number(struct buf *out, const char *name, uint64_t value);
 void reply_etag(struct buf *out, uint64_t revision);
 void reply_end(struct exchange *exchange, const char *content_type, struct bytes body);
+void reply_end_parts(struct exchange *exchange, const char *content_type, struct bytes body,
+                     struct bytes rest);
 /* The head of one whose body of so many bytes the caller sends behind it. */
 void reply_end_head(struct exchange *exchange, const char *content_type, uint64_t body_bytes);
 /* The head of one whose body is of unknown length and comes from exchange->source, which is asked

@@ -72,6 +72,7 @@ static void http_on_flush(void *ctx)
 {
     struct http *http = ctx;
     struct list dirty;
+    turns_end(&http->turns);
     list_init(&dirty);
     list_splice(&dirty, &http->dirty); /* those that become dirty again wait for the next round */
     while (!list_is_empty(&dirty)) {
@@ -79,6 +80,11 @@ static void http_on_flush(void *ctx)
         list_remove(&connection->dirty_link);
         connection_flush(connection);
     }
+}
+
+static void http_on_turn(struct turn *turn)
+{
+    connection_answer(CONTAINER_OF(turn, struct connection, turn));
 }
 
 /* Calls `visit` for each connection; it may free the one it is given. */
@@ -106,6 +112,7 @@ static void http_on_sweep(void *ctx)
     struct http *http = ctx;
     time_us now = env_now(http->env);
     http->refused_in_window = 0;
+    exchange_refuse_queued(http, now);
     each_connection(http, connection_sweep, now);
     env_timer_set(http->env, &http->sweep_timer, now + sweep_interval(&http->options));
 }
@@ -182,6 +189,8 @@ enum status http_open(struct env *env, struct node *node, const struct http_opti
     list_init(&http->verifications);
     renewals_init(&http->renewals, env, node);
     walks_init(&http->walks, env);
+    turns_init(&http->turns, env, http_on_turn);
+    results_init(&http->results, env);
     http->watches = watch_hub_new(env, node);
     buf_init(&http->block, 4 * KIB);
     buf_init(&http->scratch, LIMIT_REPLY_BYTES);
@@ -233,6 +242,8 @@ void http_close(struct http *http)
     http_verify_close(http);
     renewals_release(&http->renewals);
     walks_close(&http->walks);
+    turns_close(&http->turns);
+    results_close(&http->results);
     watch_hub_free(http->watches);
     env_timer_set(http->env, &http->sweep_timer, TIME_NEVER);
     env_timer_set(http->env, &http->grace_timer, TIME_NEVER);

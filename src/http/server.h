@@ -8,6 +8,7 @@
 #include "http/connection.h"
 #include "http/http.h"
 #include "http/metrics.h"
+#include "http/turn.h"
 #include "http/walk.h"
 #include "http/watch_hub.h"
 
@@ -22,6 +23,8 @@ struct http {
     struct http_options options;
     struct metrics metrics;
     struct walks walks;
+    struct turns turns;
+    struct results results;
     struct watch_hub *watches; /* owned */
     struct renewals renewals;
     size_t connections_count;

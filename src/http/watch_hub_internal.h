@@ -32,7 +32,8 @@ struct watch_hub {
     struct watch_place slice_place; /* where it begins */
     uint64_t slice_number;
     uint64_t slices_count;
-    struct list touched; /* groups with pieces of it */
+    size_t matches_count; /* of its events and groups */
+    struct list touched;  /* groups with pieces of it */
     struct buf texts[WATCH_FORMATS][2];
     struct watch_piece encoded[WATCH_FORMATS][2]; /* of the event being looked at; 0: not yet */
     const struct kv_event *event;                 /* borrowed; that one */

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/prng.h"
 
 enum { BUCKETS_MIN = 64 };
 
@@ -29,7 +30,6 @@ void watch_index_init(struct watch_index *index, uint64_t seed)
 {
     *index = (struct watch_index){.buckets_count = BUCKETS_MIN, .seed = seed};
     index->buckets = mem_alloc_array(BUCKETS_MIN, sizeof(struct watch_group *));
-    list_init(&index->ranges);
 }
 
 void watch_index_release(struct watch_index *index)
@@ -67,12 +67,8 @@ static struct watch_group *find(const struct watch_index *index, uint64_t hash,
                                 const struct watch_filter *filter)
 {
     if (filter->kind == WATCH_RANGE) {
-        for (struct list *at = index->ranges.next; at != &index->ranges; at = at->next) {
-            struct watch_group *group = CONTAINER_OF(at, struct watch_group, range_link);
-            if (watch_filter_equal(&group->filter, filter))
-                return group;
-        }
-        return NULL;
+        struct watch_range_node *node = watch_ranges_find(&index->ranges, filter);
+        return node != NULL ? CONTAINER_OF(node, struct watch_group, range_node) : NULL;
     }
     struct watch_group *group = *bucket_of(index, hash);
     while (group != NULL && !watch_filter_equal(&group->filter, filter))
@@ -89,6 +85,14 @@ static struct bytes copy_of(struct bytes bytes)
     return bytes_of(data, bytes.count);
 }
 
+/* Not to be foreseen by whoever chooses the ranges. */
+static uint64_t any_rank(struct watch_index *index)
+{
+    struct prng prng;
+    prng_init(&prng, index->seed + ++index->ranks_count);
+    return prng_next(&prng);
+}
+
 static struct watch_group *make(struct watch_index *index, uint64_t hash,
                                 const struct watch_filter *filter)
 {
@@ -99,13 +103,11 @@ static struct watch_group *make(struct watch_index *index, uint64_t hash,
     group->filter.key = copy_of(filter->key);
     group->filter.end = copy_of(filter->end);
     group->hash = hash;
-    list_init(&group->range_link);
     list_init(&group->level);
     list_init(&group->touched_link);
     index->groups_count++;
     if (filter->kind == WATCH_RANGE) {
-        list_push_back(&index->ranges, &group->range_link);
-        index->ranges_count++;
+        watch_ranges_add(&index->ranges, &group->range_node, &group->filter, any_rank(index));
         return group;
     }
     if (index->groups_count > index->buckets_count)
@@ -132,10 +134,10 @@ void watch_index_leave(struct watch_index *index, struct watch_group *group)
     if (--group->watchers_count != 0)
         return;
     INVARIANT(list_is_empty(&group->level));
-    index->ranges_count -= group->filter.kind == WATCH_RANGE;
-    list_remove(&group->range_link);
     list_remove(&group->touched_link);
-    if (group->filter.kind != WATCH_RANGE) {
+    if (group->filter.kind == WATCH_RANGE) {
+        watch_ranges_remove(&index->ranges, &group->range_node);
+    } else {
         struct watch_group **at = bucket_of(index, group->hash);
         while (*at != group)
             at = &(*at)->next;
@@ -164,6 +166,18 @@ static void probe(const struct watch_index *index, uint64_t hash, enum watch_kin
     }
 }
 
+/* From nodes of the tree to their groups. */
+struct visit {
+    void (*on_group)(void *ctx, struct watch_group *group);
+    void *ctx;
+};
+
+static void visit_on_node(void *ctx, struct watch_range_node *node)
+{
+    const struct visit *visit = ctx;
+    visit->on_group(visit->ctx, CONTAINER_OF(node, struct watch_group, range_node));
+}
+
 void watch_index_match(const struct watch_index *index, struct bytes key,
                        void (*on_group)(void *ctx, struct watch_group *group), void *ctx)
 {
@@ -176,12 +190,8 @@ void watch_index_match(const struct watch_index *index, struct bytes key,
         hash = hash_step(hash, key.data[count]);
     }
     probe(index, hash, WATCH_KEY, key, on_group, ctx);
-    for (struct list *at = index->ranges.next, *next; at != &index->ranges; at = next) {
-        struct watch_group *group = CONTAINER_OF(at, struct watch_group, range_link);
-        next = at->next;
-        if (watch_filter_has_key(&group->filter, key))
-            on_group(ctx, group);
-    }
+    struct visit visit = {.on_group = on_group, .ctx = ctx};
+    watch_ranges_match(&index->ranges, key, visit_on_node, &visit);
 }
 
 void watch_index_each(const struct watch_index *index,
@@ -190,6 +200,6 @@ void watch_index_each(const struct watch_index *index,
     for (size_t i = 0; i < index->buckets_count; i++)
         for (struct watch_group *group = index->buckets[i]; group != NULL; group = group->next)
             on_group(ctx, group);
-    for (struct list *at = index->ranges.next; at != &index->ranges; at = at->next)
-        on_group(ctx, CONTAINER_OF(at, struct watch_group, range_link));
+    struct visit visit = {.on_group = on_group, .ctx = ctx};
+    watch_ranges_each(&index->ranges, visit_on_node, &visit);
 }

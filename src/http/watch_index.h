@@ -1,7 +1,7 @@
 /* Watch index: the groups of watchers with the same filter, found by the key of an event. Pure.
  *
  * One pass over the key's bytes gives the hash of each of its prefixes: a probe at each length that
- * some watched prefix has, and one for the whole key. Ranges are gone through one by one.
+ * some watched prefix has, and one for the whole key. Ranges stand in a tree (watch_ranges.h).
  *
  * Ownership    the index owns its groups and copies of their bytes */
 #ifndef MINIKV_HTTP_WATCH_INDEX_H
@@ -9,7 +9,7 @@
 
 #include "base/limits.h"
 #include "base/list.h"
-#include "http/watch_filter.h"
+#include "http/watch_ranges.h"
 
 /* Bytes of what is encoded in this slice for a group (http/watch_hub.c). */
 struct watch_piece {
@@ -23,7 +23,7 @@ struct watch_group {
     /* private to the index */
     uint64_t hash;
     struct watch_group *next; /* in its bucket */
-    struct list range_link;
+    struct watch_range_node range_node;
 
     /* private to the hub */
     struct list level;          /* watchers that have been sent all before the slice */
@@ -39,8 +39,8 @@ struct watch_index {
     size_t groups_count;
     uint64_t seed; /* of the hashes; may be changed while there are no groups */
     uint32_t prefixes[LIMIT_KEY_BYTES + 1]; /* groups of prefixes of this length */
-    struct list ranges;                     /* compared with each event, one by one */
-    size_t ranges_count;
+    struct watch_ranges ranges;
+    uint64_t ranks_count; /* given to nodes of `ranges` */
 };
 
 void watch_index_init(struct watch_index *index, uint64_t seed);

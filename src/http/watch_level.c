@@ -6,7 +6,7 @@
 
 enum {
     SLICE_EVENTS = 512,            /* taken from the row in one run, but … */
-    SLICE_RANGES = 16 * 1024,      /* … only so many comparisons with ranges, and one event */
+    SLICE_MATCHES = 16 * 1024,     /* … not once they are for so many groups; one event always */
     SLICE_BYTES_MAX = 64 * KIB,    /* encoded of them: less where many copies may be made … */
     SLICE_BYTES_MIN = 4 * KIB,     /* … and one event always */
     SLICE_COPIES_BYTES = 32 * MIB, /* of all copies, about */
@@ -46,6 +46,7 @@ static void add_piece(struct watch_group *group, struct watch_piece piece)
 static void hub_on_group(void *ctx, struct watch_group *group)
 {
     struct watch_hub *hub = ctx;
+    hub->matches_count++;
     if (list_is_empty(&group->level) || !watch_filter_has_op(&group->filter, hub->event))
         return;
     if (list_is_empty(&group->touched_link))
@@ -74,6 +75,7 @@ static void begin_slice(struct watch_hub *hub)
     hub->slice_place = hub->place;
     hub->slice_number = hub->number;
     hub->slices_count++;
+    hub->matches_count = 0;
     for (size_t i = 0; i < WATCH_FORMATS; i++) {
         for (size_t j = 0; j < 2; j++) {
             buf_reset(&hub->texts[i][j]);
@@ -118,9 +120,8 @@ static bool take_slice(struct watch_hub *hub)
     size_t bytes_max = slice_bytes_max(hub);
     struct kv_event event;
     begin_slice(hub);
-    size_t events_max = MIN((size_t)SLICE_EVENTS, SLICE_RANGES / (hub->index.ranges_count + 1) + 1);
-    for (size_t i = 0; i < events_max && hub->number < number_end; i++) {
-        if (slice_bytes(hub) >= bytes_max)
+    for (size_t i = 0; i < SLICE_EVENTS && hub->number < number_end; i++) {
+        if (slice_bytes(hub) >= bytes_max || hub->matches_count >= SLICE_MATCHES)
             break;
         if (kv_event_at(kv, hub->number, &event) != ST_OK)
             return false;

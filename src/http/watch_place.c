@@ -48,7 +48,8 @@ bool watch_id_parse(struct bytes text, struct watch_place *out_place)
     place.nth = 0;
     if (dot == NULL)
         place.revision++;
-    else if (!number_parse(bytes_of(dot + 1, text.count - count - 1), &place.nth))
+    else if (place.revision < 2 || /* revision 1 has no events */
+             !number_parse(bytes_of(dot + 1, text.count - count - 1), &place.nth))
         return false;
     place.nth++;
     *out_place = place;

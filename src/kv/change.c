@@ -4,7 +4,7 @@
 
 static uint64_t bytes_of_item(const struct item *item)
 {
-    return item_state_bytes(item->tree.key_bytes, item->tree.rest_bytes);
+    return item_state_bytes(item->tree.key_bytes, item_value_bytes(item));
 }
 
 static bool is_alive(const struct item *newest)
@@ -67,7 +67,7 @@ const struct item *change_put_at(struct change *change, struct tree_cursor *curs
         content.create_revision = item_create_revision(newest);
         content.version = item_version(newest) + 1;
     }
-    struct item *item = item_new(&content, newest);
+    struct item *item = item_new(&content, newest, change->kv->past.compacted);
     move_lease(change->kv, newest, item_key(item), lease);
     change->kv->state_bytes += bytes_of_item(item);
     put_version(change, cursor, newest, item);
@@ -79,7 +79,7 @@ void change_delete_at(struct change *change, struct tree_cursor *cursor, const s
     REQUIRE(is_alive(newest));
     struct kv *kv = change->kv;
     struct kv_item content = {.key = item_key(newest), .mod_revision = change->revision};
-    struct item *item = item_new(&content, newest);
+    struct item *item = item_new(&content, newest, kv->past.compacted);
     move_lease(kv, newest, item_key(item), 0);
     kv->past.bytes += bytes_of_item(item);
     kv->past.deleted_count++;

@@ -128,9 +128,18 @@ bool kv_range_has(const struct kv_range *range, struct bytes key); /* but for `a
 /* Calls on_item in key order until it returns false or the range ends. */
 void kv_scan(const struct kv *kv, const struct kv_range *range,
              bool (*on_item)(void *ctx, const struct kv_item *item), void *ctx);
-/* The same at a past revision: ST_OK; ST_COMPACTED; ST_REVISION_FUTURE. */
+/* May this revision be read? ST_OK; ST_COMPACTED; ST_REVISION_FUTURE. */
+MUST_CHECK enum status kv_may_read(const struct kv *kv, uint64_t revision);
+/* How much of a range may be looked at: each key, deleted ones too, and each version that is passed
+ * over on the way to an older one. */
+struct kv_looks {
+    uint64_t left;     /* in: at least 1. Counted down; a key may take a few more than there are */
+    struct bytes last; /* out: all are used up and there are more keys: the last one looked at, for
+                          `after`; borrowed until the next kv_apply. Empty: the scan has ended */
+};
+/* The same at a past revision, with so many looks: ST_OK; ST_COMPACTED; ST_REVISION_FUTURE. */
 MUST_CHECK enum status kv_scan_at(const struct kv *kv, const struct kv_range *range,
-                                  uint64_t revision,
+                                  uint64_t revision, struct kv_looks *looks,
                                   bool (*on_item)(void *ctx, const struct kv_item *item),
                                   void *ctx);
 

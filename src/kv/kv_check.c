@@ -13,6 +13,43 @@ struct sums {
     uint64_t events_sum; /* of their addresses */
 };
 
+/* Where so many steps by `near` lead; NULL: there it is compacted. */
+static const struct item *walk_near(const struct item_milestone *from, uint64_t steps_count,
+                                    uint64_t compacted)
+{
+    const struct item_milestone *milestone = from;
+    for (; steps_count > 0; steps_count--) {
+        if (milestone->near.revision <= compacted)
+            return NULL;
+        milestone = item_milestone(milestone->near.to);
+        INVARIANT(milestone != NULL);
+    }
+    return &milestone->whole.item;
+}
+
+/* K43: what is compacted is not looked at. */
+static void check_steps(const struct item *item, uint64_t compacted)
+{
+    const struct item_milestone *milestone = item_milestone(item);
+    const struct item *older = item_older(item, compacted);
+    INVARIANT(IMPLIES(milestone != NULL, item_steps(item) == 0));
+    if (older == NULL)
+        return;
+    INVARIANT(item_steps(item) == (item_steps(older) + 1) % ITEM_MILESTONE_STEPS);
+    INVARIANT((item_steps(item) == 0) == (milestone != NULL));
+    if (milestone == NULL || milestone->near.revision <= compacted)
+        return;
+    for (int i = 1; i < ITEM_MILESTONE_STEPS; i++)
+        older = item_older(older, compacted);
+    INVARIANT(older == milestone->near.to);
+    INVARIANT(older->mod_revision == milestone->near.revision);
+    if (milestone->far.revision <= compacted)
+        return;
+    older = walk_near(milestone, milestone->far_count, compacted);
+    INVARIANT(older == milestone->far.to);
+    INVARIANT(older->mod_revision == milestone->far.revision);
+}
+
 /* K2, K3, K40: a version, and what hangs on it. */
 static void check_version(const struct kv *kv, const struct item *item, struct sums *sums)
 {
@@ -23,6 +60,7 @@ static void check_version(const struct kv *kv, const struct item *item, struct s
     INVARIANT(content.value.count <= LIMIT_VALUE_BYTES);
     INVARIANT(past_is_version(kv, older, &content));
     INVARIANT(older == NULL || bytes_equal(item_key(older), content.key));
+    check_steps(item, kv->past.compacted);
     sums->items_hash += item_hash(item);
     sums->versions_count++;
     sums->past_bytes += item_state_bytes(content.key.count, content.value.count);
@@ -42,7 +80,7 @@ static void check_newest(const struct kv *kv, const struct item *item, struct su
         sums->deleted_count++;
         return;
     }
-    uint64_t bytes = item_state_bytes(item->tree.key_bytes, item->tree.rest_bytes);
+    uint64_t bytes = item_state_bytes(item->tree.key_bytes, item_value_bytes(item));
     sums->state_bytes += bytes;
     sums->past_bytes -= bytes;
     if (lease == 0)

@@ -35,7 +35,7 @@ void kv_tell_verdict(const struct kv *kv, enum session_verdict verdict,
 void kv_tell_outcome(const struct kv *kv, enum session_verdict verdict,
                      const struct session_result *earlier, struct kv_result *out_result);
 /* kv_scan that looks at no more than `*looks_left` keys, those that were deleted too, and counts it
- * down. False: there are more. */
+ * down. False: there are more. What a transaction comes to depends on it. */
 MUST_CHECK bool kv_scan_some(const struct kv *kv, const struct kv_range *range,
                              uint64_t *looks_left,
                              bool (*on_item)(void *ctx, const struct kv_item *item), void *ctx);

@@ -229,7 +229,7 @@ static enum status end_key(struct kv_loader *loader)
     if (newest == NULL)
         return ST_OK;
     uint64_t lease = item_lease(newest);
-    uint64_t bytes = item_state_bytes(newest->tree.key_bytes, newest->tree.rest_bytes);
+    uint64_t bytes = item_state_bytes(newest->tree.key_bytes, item_value_bytes(newest));
     if (!item_is_deleted(newest)) {
         kv->state_bytes += bytes;
         kv->past.bytes -= bytes;
@@ -266,7 +266,7 @@ static enum status take_item(struct kv_loader *loader, struct bytes record)
     if (status != ST_OK)
         return status;
     expect_more(loader);
-    struct item *item = item_new(&content, older);
+    struct item *item = item_new(&content, older, kv->past.compacted);
     tree_object_init(kv->tree, &item->tree.object);
     loader->newest = item;
     kv->items_hash += item_hash(item);

@@ -4,17 +4,19 @@
 
 /* ---- one key ---- */
 
-/* The version of that revision, which is readable; NULL: there was no such key. */
+/* The version of that revision, which is readable; NULL: there was no such key.
+ *
+ * steps_count   counted up by the versions that are passed over */
 static const struct item *version_at(const struct kv *kv, const struct item *newest,
-                                     uint64_t revision)
+                                     uint64_t revision, uint64_t *steps_count)
 {
     const struct item *item = newest;
-    while (item != NULL && item->mod_revision > revision)
-        item = item_older(item, kv->past.compacted);
+    for (; item != NULL && item->mod_revision > revision; (*steps_count)++)
+        item = item_towards(item, revision, kv->past.compacted);
     return item != NULL && !item_is_deleted(item) ? item : NULL;
 }
 
-static enum status may_read_at(const struct kv *kv, uint64_t revision)
+enum status kv_may_read(const struct kv *kv, uint64_t revision)
 {
     if (revision > kv->revision)
         return ST_REVISION_FUTURE;
@@ -25,7 +27,8 @@ static bool get(const struct kv *kv, struct bytes key, uint64_t revision, struct
 {
     struct tree_cursor cursor;
     const struct item *newest = item_of(tree_find(tree_view(kv->tree), key, &cursor));
-    const struct item *item = version_at(kv, newest, revision);
+    uint64_t steps_count = 0;
+    const struct item *item = version_at(kv, newest, revision, &steps_count);
     if (item == NULL)
         return false;
     *out_item = item_content(item);
@@ -40,7 +43,7 @@ bool kv_get(const struct kv *kv, struct bytes key, struct kv_item *out_item)
 enum status kv_get_at(const struct kv *kv, struct bytes key, uint64_t revision,
                       struct kv_item *out_item)
 {
-    enum status status = may_read_at(kv, revision);
+    enum status status = kv_may_read(kv, revision);
     if (status == ST_OK && !get(kv, key, revision, out_item))
         status = ST_NOT_FOUND;
     return status;
@@ -73,19 +76,21 @@ struct scan {
     struct tree_cursor cursor;
     bool (*on_item)(void *ctx, const struct kv_item *item);
     void *ctx;
-    uint64_t *looks_left; /* at keys; NULL: any number */
+    uint64_t *looks_left; /* at keys, and versions of them; on_item may count it down as well */
     bool is_cut;          /* there was another key to look at */
+    struct bytes last;    /* the last key looked at */
 };
 
 /* False: that was the last one asked for. */
 static bool show(struct scan *scan, const struct item *newest)
 {
-    scan->is_cut = scan->looks_left != NULL && *scan->looks_left == 0;
+    scan->is_cut = *scan->looks_left == 0;
     if (scan->is_cut)
         return false;
-    if (scan->looks_left != NULL)
-        (*scan->looks_left)--;
-    const struct item *item = version_at(scan->kv, newest, scan->revision);
+    uint64_t looks_count = 1;
+    const struct item *item = version_at(scan->kv, newest, scan->revision, &looks_count);
+    *scan->looks_left -= MIN(looks_count, *scan->looks_left);
+    scan->last = item_key(newest);
     if (item == NULL)
         return true;
     struct kv_item content = item_content(item);
@@ -164,9 +169,9 @@ static void scan_range(struct scan *scan)
 void kv_scan(const struct kv *kv, const struct kv_range *range,
              bool (*on_item)(void *ctx, const struct kv_item *item), void *ctx)
 {
-    struct scan scan = {
-        .kv = kv, .range = range, .revision = UINT64_MAX, .on_item = on_item, .ctx = ctx};
-    scan_range(&scan);
+    uint64_t looks_left = UINT64_MAX;
+    bool is_all = kv_scan_some(kv, range, &looks_left, on_item, ctx);
+    INVARIANT(is_all);
 }
 
 bool kv_scan_some(const struct kv *kv, const struct kv_range *range, uint64_t *looks_left,
@@ -183,13 +188,21 @@ bool kv_scan_some(const struct kv *kv, const struct kv_range *range, uint64_t *l
 }
 
 enum status kv_scan_at(const struct kv *kv, const struct kv_range *range, uint64_t revision,
+                       struct kv_looks *looks,
                        bool (*on_item)(void *ctx, const struct kv_item *item), void *ctx)
 {
-    struct scan scan = {
-        .kv = kv, .range = range, .revision = revision, .on_item = on_item, .ctx = ctx};
-    enum status status = may_read_at(kv, revision);
+    REQUIRE(looks->left >= 1);
+
+    struct scan scan = {.kv = kv,
+                        .range = range,
+                        .revision = revision,
+                        .on_item = on_item,
+                        .ctx = ctx,
+                        .looks_left = &looks->left};
+    enum status status = kv_may_read(kv, revision);
     if (status == ST_OK)
         scan_range(&scan);
+    looks->last = scan.is_cut ? scan.last : bytes_of(NULL, 0);
     return status;
 }
 

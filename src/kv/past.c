@@ -97,7 +97,7 @@ static void forget(struct kv *kv, const struct item *item)
 {
     kv->items_hash -= item_hash(item);
     kv->past.versions_count--;
-    kv->past.bytes -= item_state_bytes(item->tree.key_bytes, item->tree.rest_bytes);
+    kv->past.bytes -= item_state_bytes(item->tree.key_bytes, item_value_bytes(item));
 }
 
 /* The key is gone, and nothing that can be read knows of it any more. */

@@ -46,7 +46,7 @@ struct tree_item {
     struct tree_object object; /* the tree's */
     uint16_t key_offset;       /* from the start of this struct */
     uint16_t key_bytes;
-    uint32_t rest_bytes; /* the owner's: the tree does not look at it */
+    uint32_t rest; /* the owner's: the tree does not look at it */
 };
 
 /* One moment: the present of a tree until its next write, or a pin's until it is unpinned. */

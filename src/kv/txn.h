@@ -81,6 +81,10 @@ MUST_CHECK enum status txn_take_operation(struct cursor *in, struct txn_operatio
 MUST_CHECK enum status txn_apply(struct kv *kv, struct bytes encoded, size_t results_bytes_max,
                                  struct buf *out_results, bool *out_changed);
 
+/* Its results have no more than that, whatever the state: at most LIMIT_TXN_RESULTS_BYTES. Requires
+ * txn_check. */
+size_t txn_results_bytes_max(struct bytes encoded);
+
 /* ---- reading what it came to ---- */
 
 struct txn_result {

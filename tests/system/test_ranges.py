@@ -352,3 +352,64 @@ def test_a_stopped_node_ends_its_listings_with_the_reason():
             end = json.loads(stream.read_final().body.splitlines()[-1])
             assert end["type"] == "urn:minikv:shutting-down", end
         assert node.wait_exit() == 0
+
+
+def txn_target(node, operations):
+    return encode("POST", "/v1/txn", {"success": operations}, None, node.http)
+
+
+def delete_many(node, prefix, count):
+    """That many keys are made and deleted: they are passed over until that is compacted."""
+    with Connection(node.http, timeout=60) as connection:
+        for start in range(0, count, 100):
+            puts = [{"put": {"key": f"{prefix}{i:06}", "value": "v"}}
+                    for i in range(start, start + 100)]
+            connection.send(txn_target(node, puts))
+            assert connection.read_final().status == 200
+        connection.send(txn_target(node, [{"delete": {"prefix": prefix}}]))
+        assert connection.read_final().json["results"][0]["delete"]["deleted"] == count
+
+
+@limit(120)
+def test_keys_and_versions_that_are_passed_over_hold_up_nobody():
+    deleted, versions, pipeline = 20_000, 5_000, 60
+    with Cluster(3).start() as cluster:
+        node = cluster.leader()
+        delete_many(node, "t/", deleted)
+        assert node.put("a", "here").status == 204
+        first = node.revision()
+        fill(node, "k", 1, "first")
+        with Connection(node.http, timeout=60) as connection:
+            for start in range(0, versions, PIPELINE):
+                some = range(start, min(start + PIPELINE, versions))
+                connection.send(b"".join(encode("PUT", "/v1/kv/k000000", {"value": str(i)}, None,
+                                                node.http) for i in some))
+                for _ in some:
+                    assert connection.read_final("PUT").status == 204
+        targets = {"/v1/kv?prefix=t/&limit=1": '"items":[],"next":null',
+                   "/v1/kv?prefix=t/&count_only": '"count":0',
+                   f"/v1/kv/k000000?rev={first + 1}": '"value":"first"',
+                   f"/v1/kv?start=k&end=l&rev={first + 1}": '"value":"first"'}
+
+        def listings_answered():
+            return sum(count for name, count in node.metrics().items()
+                       if name.startswith("minikv_http_requests_total{") and '"/v1/kv"' in name)
+
+        def comes_between():
+            """A request that is sent behind all those is answered before some of them."""
+            before = listings_answered()
+            streams = []
+            for target in targets:
+                streams.append(Connection(node.http, timeout=60))
+                streams[-1].send(encode("GET", target + "&consistency=stale", None, None,
+                                        node.http) * pipeline)
+            meanwhile = listings_answered() - before
+            for stream, wanted in zip(streams, targets.values()):
+                replies = [stream.read_final() for _ in range(pipeline)]
+                assert all(r.status == 200 and wanted in r.body.decode() for r in replies), replies[0]
+                stream.close()
+            assert listings_answered() - before == 3 * pipeline
+            return meanwhile < 3 * pipeline
+
+        eventually(comes_between, "others are served in between", timeout=60)
+        assert node.get("a").json["value"] == "here"

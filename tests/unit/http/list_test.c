@@ -244,6 +244,34 @@ static void a_page_has_a_thousand_items_at_most(void **state)
     assert_problem(get(rig, "/v1/kv?keys_only=maybe"), 400, "bad-query");
 }
 
+static void put_long(struct rig *rig, const char *key, size_t bytes)
+{
+    struct buf value;
+    buf_init(&value, LIMIT_VALUE_BYTES);
+    for (size_t i = 0; i < bytes; i++)
+        buf_put_u8(&value, 'x');
+    node_double_put(rig->node, bytes_of_text(key), buf_bytes(&value));
+    buf_release(&value);
+}
+
+/* What ends it is not counted. */
+static void a_page_has_four_mib_at_most(void **state)
+{
+    struct rig *rig = *state;
+    for (int i = 0; i < 10; i++)
+        put(rig, "z", ""); /* revisions have two digits from now on */
+    for (int i = 0; i < 4; i++)
+        put_long(rig, (const char *[]){"p/0", "p/1", "p/2", "p/3"}[i], 1000000);
+    put_long(rig, "p/4", 1);
+    const char *page = strstr(get(rig, "/v1/kv?prefix=p/"), "\r\n\r\n") + 4;
+    size_t counted = (size_t)(strstr(page, "],\"next\":null") - page);
+
+    put_long(rig, "p/4", 1 + LIMIT_LIST_BYTES - counted);
+    assert_has(get(rig, "/v1/kv?prefix=p/"), "],\"next\":null,");
+    put_long(rig, "p/4", 2 + LIMIT_LIST_BYTES - counted);
+    assert_has(get(rig, "/v1/kv?prefix=p/"), "],\"next\":\"p/3\",");
+}
+
 static void bounds_are_as_long_as_keys_and_no_longer(void **state)
 {
     struct rig *rig = *state;
@@ -305,6 +333,7 @@ int main(void)
         RIG_TEST(a_listing_can_be_had_from_its_end),
         RIG_TEST(a_listing_can_be_had_as_it_was),
         RIG_TEST(a_page_has_a_thousand_items_at_most),
+        RIG_TEST(a_page_has_four_mib_at_most),
         RIG_TEST(bounds_are_as_long_as_keys_and_no_longer),
         RIG_TEST(a_count_says_how_many_and_nothing_else),
         RIG_TEST(head_of_a_listing_has_its_link_and_no_body),

@@ -137,6 +137,69 @@ static void check(const struct watch_index *index, struct watch_group *const *gr
         assert_true(watch_filter_has_key(&found.groups[i]->filter, bytes_of_text(key)));
 }
 
+/* However the ranges lie, the tree is not deep: it is gone down in recursion. */
+static size_t depth_of(const struct watch_range_node *node)
+{
+    if (node == NULL)
+        return 0;
+    size_t left = depth_of(node->left), right = depth_of(node->right);
+    return 1 + (left < right ? right : left);
+}
+
+static void ranges_in_any_order_make_a_tree_that_is_not_deep(void **state)
+{
+    enum { RANGES = 10000 };
+    static struct watch_group *groups[RANGES];
+    static char keys[RANGES][8];
+    struct watch_index index;
+    (void)state;
+    watch_index_init(&index, 11);
+    for (int order = 0; order < 2; order++) {
+        for (int i = 0; i < RANGES; i++) {
+            int n = order == 0 ? i : RANGES - 1 - i;
+            (void)snprintf(keys[i], sizeof keys[i], "k%05d", n);
+            struct watch_filter filter = filter_of(WATCH_RANGE, keys[i], i % 2 ? "" : "z");
+            groups[i] = watch_index_join(&index, &filter);
+        }
+        assert_int_equal(index.ranges.count, RANGES);
+        assert_true(depth_of(index.ranges.root) < 64);
+        assert_true(depth_of(index.ranges.root) > 13);
+        for (int i = 0; i < RANGES; i++)
+            watch_index_leave(&index, groups[i]);
+    }
+    assert_null(index.ranges.root);
+    watch_index_release(&index);
+}
+
+static void count_node(void *ctx, struct watch_range_node *node)
+{
+    size_t *count = ctx;
+    (void)node;
+    (*count)++;
+}
+
+static void every_range_is_gone_through_in_order(void **state)
+{
+    static const char *const starts[] = {"d", "", "b", "aa", "c", "a"};
+    struct watch_index index;
+    struct watch_group *groups[ARRAY_COUNT(starts)];
+    size_t count = 0;
+    (void)state;
+    watch_index_init(&index, 3);
+    for (size_t i = 0; i < ARRAY_COUNT(starts); i++) {
+        struct watch_filter filter = filter_of(WATCH_RANGE, starts[i], "");
+        groups[i] = watch_index_join(&index, &filter);
+    }
+    watch_ranges_each(&index.ranges, count_node, &count);
+    assert_int_equal(count, ARRAY_COUNT(starts));
+    count = 0;
+    watch_ranges_match(&index.ranges, BYTES_LITERAL("aa"), count_node, &count);
+    assert_int_equal(count, 3);
+    for (size_t i = 0; i < ARRAY_COUNT(starts); i++)
+        watch_index_leave(&index, groups[i]);
+    watch_index_release(&index);
+}
+
 static void any_key_finds_exactly_the_groups_that_it_is_in(void **state)
 {
     struct watch_index index;
@@ -174,6 +237,8 @@ int main(void)
         cmocka_unit_test(watchers_with_the_same_filter_share_a_group),
         cmocka_unit_test(bounds_of_ranges_are_inclusive_and_exclusive),
         cmocka_unit_test(a_prefix_of_the_longest_key_is_found),
+        cmocka_unit_test(ranges_in_any_order_make_a_tree_that_is_not_deep),
+        cmocka_unit_test(every_range_is_gone_through_in_order),
         cmocka_unit_test(any_key_finds_exactly_the_groups_that_it_is_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

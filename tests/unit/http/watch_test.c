@@ -90,8 +90,8 @@ static void a_client_goes_on_behind_the_id_it_has_seen(void **state)
 static void ids_that_no_event_has_are_refused(void **state)
 {
     struct rig *rig = *state;
-    static const char *const bad[] = {"0",  "01",    "x",  "2.",  "2.0",
-                                      ".1", "2.1.1", "-1", "2.x", "99999999999999999999"};
+    static const char *const bad[] = {
+        "0", "01", "x", "2.", "2.0", "1.5", ".1", "2.1.1", "-1", "2.x", "99999999999999999999"};
     put_together(rig, "k", 3, "v");
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         char header[128], target[128];

@@ -351,6 +351,23 @@ static bool is_in(const struct kv_range *range, struct bytes key)
            (range->end.count == 0 || bytes_compare(key, range->end) < 0);
 }
 
+/* The whole scan, piece by piece: each has a look at least, and none too few before it is cut. */
+static enum status scan_in_slices(struct model *model, const struct kv *kv, struct kv_range range,
+                                  uint64_t revision, struct expectation *want)
+{
+    for (int slices_count = 1;; slices_count++) {
+        uint64_t looks_max = 1 + prng_below(&model->prng, KEYS);
+        struct kv_looks looks = {.left = looks_max};
+        enum status status = kv_scan_at(kv, &range, revision, &looks, expect_item, want);
+        assert_true(looks.left <= looks_max);
+        if (status != ST_OK || looks.last.count == 0)
+            return status;
+        assert_int_equal(looks.left, 0);
+        assert_true(slices_count <= KEYS);
+        range.after = looks.last;
+    }
+}
+
 static void assert_range_at(struct model *model, const struct kv *kv, uint64_t revision)
 {
     struct kv_range range = {.prefix = random_bound(model),
@@ -368,8 +385,7 @@ static void assert_range_at(struct model *model, const struct kv *kv, uint64_t r
             want.items[want.count++] = change;
     }
     size_t wanted_count = MIN(want.count, want.at_most);
-    assert_int_equal(kv_scan_at(kv, &range, revision, expect_item, &want),
-                     readable(model, revision));
+    assert_int_equal(scan_in_slices(model, kv, range, revision, &want), readable(model, revision));
     assert_int_equal(want.at, readable(model, revision) == ST_OK ? wanted_count : 0);
     if (revision != model->revision)
         return;

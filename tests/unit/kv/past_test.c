@@ -118,7 +118,8 @@ static void assert_lists(const struct kv *kv, struct kv_range range, uint64_t re
                          const char *want)
 {
     struct listing listing = {.left = left};
-    assert_int_equal(kv_scan_at(kv, &range, revision, note_item, &listing), ST_OK);
+    struct kv_looks looks = {.left = UINT64_MAX};
+    assert_int_equal(kv_scan_at(kv, &range, revision, &looks, note_item, &listing), ST_OK);
     assert_string_equal(listing.text, want);
     if (revision != stats_of(kv).revision)
         return;
@@ -155,8 +156,14 @@ static void a_range_is_read_as_it_was_from_either_end(void **state)
     assert_lists(kv, in_down, 9, 99, "b/3=1 b/2=2 ");
     assert_lists(kv, rest, 7, 99, "b/1=1 a=1 ");
     assert_lists(kv, part, 7, 99, "b/3=1 b/2=1 ");
-    assert_int_equal(kv_scan_at(kv, &all, 11, note_item, NULL), ST_REVISION_FUTURE);
-    assert_int_equal(kv_scan_at(kv, &all, 0, note_item, NULL), ST_COMPACTED);
+    struct kv_looks looks = {.left = 1};
+    assert_int_equal(kv_scan_at(kv, &all, 11, &looks, note_item, NULL), ST_REVISION_FUTURE);
+    assert_int_equal(kv_scan_at(kv, &all, 0, &looks, note_item, NULL), ST_COMPACTED);
+    assert_int_equal(kv_may_read(kv, 11), ST_REVISION_FUTURE);
+    assert_int_equal(kv_may_read(kv, 10), ST_OK);
+    assert_int_equal(kv_may_read(kv, 1), ST_OK);
+    assert_int_equal(kv_may_read(kv, 0), ST_COMPACTED);
+    assert_int_equal(looks.left, 1);
     fixture_free(kv);
 }
 
@@ -524,6 +531,30 @@ static void a_past_that_is_discarded_goes_in_slices(void **state)
     fixture_free(kv);
 }
 
+/* Each of these versions counts one MiB. */
+static void so_many_mib_of_the_past_are_kept_and_not_a_byte_more(void **state)
+{
+    (void)state;
+    struct kv *kv = fixture_new();
+    struct buf value;
+    buf_init(&value, LIMIT_VALUE_BYTES);
+    buf_put_zeros(&value, MIB - item_state_bytes(1, 0));
+    struct command put = {.op = COMMAND_PUT, .key = BYTES_LITERAL("k"), .value = buf_bytes(&value)};
+
+    for (int i = 0; i <= LIMIT_PAST_MIB; i++)
+        (void)fixture_apply(kv, &put);
+    assert_int_equal(stats_of(kv).past_bytes, (uint64_t)LIMIT_PAST_MIB * MIB);
+    assert_int_equal(stats_of(kv).compacted, 1);
+
+    (void)fixture_put(kv, "l", "");
+    (void)fixture_put(kv, "l", ""); /* a byte's worth of the past, and what it takes to keep it */
+    assert_int_equal(stats_of(kv).compacted, 3);
+    assert_int_equal(stats_of(kv).past_bytes,
+                     (uint64_t)(LIMIT_PAST_MIB - 1) * MIB + item_state_bytes(1, 0));
+    buf_release(&value);
+    fixture_free(kv);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -544,6 +575,7 @@ int main(void)
         cmocka_unit_test(marks_of_time_stay_within_their_room),
         cmocka_unit_test(an_image_has_the_past_of_its_moment_whatever_is_given_up),
         cmocka_unit_test(a_past_that_is_discarded_goes_in_slices),
+        cmocka_unit_test(so_many_mib_of_the_past_are_kept_and_not_a_byte_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

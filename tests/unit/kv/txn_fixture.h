@@ -139,7 +139,10 @@ static inline void results_text(struct buf *out, struct bytes results)
 
 static inline struct kv_result txn_run(struct kv *kv, struct bytes txn)
 {
-    return fixture_apply(kv, &(struct command){.op = COMMAND_TXN, .value = txn});
+    struct kv_result result = fixture_apply(kv, &(struct command){.op = COMMAND_TXN, .value = txn});
+    if (result.status == ST_OK) /* so much is set aside for it before it is proposed */
+        assert_true(result.results.count <= txn_results_bytes_max(txn));
+    return result;
 }
 
 /* Carries it out and releases it. */
