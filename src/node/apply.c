@@ -35,7 +35,10 @@ void apply_note_fresh(struct node *node)
 uint64_t apply_stamp(struct node *node)
 {
     REQUIRE(node->stamp_base_at != 0);
-    return node->stamp_base + (env_now(node->env) - node->stamp_base_at);
+    time_us now = env_now(node->env);
+    node->stamp_base_at += expiry_take_standstill(node);
+    INVARIANT(node->stamp_base_at <= now);
+    return node->stamp_base + (now - node->stamp_base_at);
 }
 
 uint64_t node_log_time(struct node *node)

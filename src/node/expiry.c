@@ -9,15 +9,22 @@
  * stamp: leases last longer by that much. So that it is not much in a log in which nothing happens,
  * the leader stamps it now and then as long as there are leases.
  *
+ * A process that stands still does not hear those who keep their leases alive. Where another one
+ * leads meanwhile, log time stands still as well. A node that is the only voter goes on leading: as
+ * long as there are leases it looks at the clock several times a second, and where it comes much
+ * too late for that, log time has stood still but for a little.
+ *
  * A repetition that a node answers from its own state leaves no trace in the log. So that it counts
  * as a use all the same, nodes answer like that only what was used within the slack, and clients
  * are kept for that much longer than was promised. */
 #include "node/node_internal.h"
 
 enum {
-    EXPIRY_RETRY_US = 1000 * TIME_US_PER_MS,   /* one at a time; it may come to nothing */
-    EXPIRY_REFUSED_US = 100 * TIME_US_PER_MS,  /* after one that could not be proposed */
-    LEASE_MARK_US = 10 * 1000 * TIME_US_PER_MS /* without a stamp while there are leases */
+    EXPIRY_RETRY_US = 1000 * TIME_US_PER_MS,    /* one at a time; it may come to nothing */
+    EXPIRY_REFUSED_US = 100 * TIME_US_PER_MS,   /* after one that could not be proposed */
+    LEASE_MARK_US = 10 * 1000 * TIME_US_PER_MS, /* without a stamp while there are leases */
+    LEASE_LOOK_US = 250 * TIME_US_PER_MS,       /* at the clock, while there are leases */
+    LEASE_LATE_US = 100 * TIME_US_PER_MS        /* for this look; beyond that it stood still */
 };
 
 #define EXPIRY_TTL_DEFAULT (UINT64_C(24) * 3600 * 1000 * TIME_US_PER_MS)
@@ -88,9 +95,22 @@ void expiry_on_applied(struct node *node, uint64_t expired_count)
 
 /* ---- leases ---- */
 
+/* It cannot have run while its timer was overdue. Moved along, so that each moment counts once, and
+ * the time that is left never runs backwards. */
+time_us expiry_take_standstill(struct node *node)
+{
+    time_us now = env_now(node->env);
+    time_us late = now - MIN(now, node->lease_timer_at);
+    time_us stood = late - MIN(late, (time_us)LEASE_LATE_US);
+    if (stood != 0)
+        node->lease_timer_at += stood;
+    return stood;
+}
+
 static void on_lease_timer(void *ctx)
 {
     struct node *node = ctx;
+    node->stamp_base_at += expiry_take_standstill(node);
     node->lease_timer_at = TIME_NEVER;
     node_wake(node);
 }
@@ -125,7 +145,8 @@ void expiry_consider_leases(struct node *node)
         return;
     time_us now = env_now(node->env);
     uint64_t log_time_us = apply_stamp(node);
-    time_us due = MAX(now + next_lease_in(&stats, log_time_us), node->lease_not_before);
+    time_us next = MIN(next_lease_in(&stats, log_time_us), (time_us)LEASE_LOOK_US);
+    time_us due = MAX(now + next, node->lease_not_before);
     if (due <= now) {
         enum status status = propose_expiry(node, COMMAND_EXPIRE_LEASES, log_time_us);
         due = now + (status == ST_OK ? EXPIRY_RETRY_US : EXPIRY_REFUSED_US);

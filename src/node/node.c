@@ -175,6 +175,7 @@ static void take_office(struct node *node)
     uint64_t last_stamp = apply_last_stamp(node);
     node->stamp_base = last_stamp != 0 ? last_stamp : env_wall_now(node->env);
     node->stamp_base_at = now;
+    (void)expiry_take_standstill(node); /* what was before is not counted anyway */
     node->stats.elections_count++;
     if (node->ready_index == 0) {
         struct raft_view view;

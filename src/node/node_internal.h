@@ -183,7 +183,7 @@ struct node {
     uint64_t log_time_us;   /* a stamp that was of now … */
     time_us log_time_at;    /* … at this moment; 0: none was yet */
     uint64_t stamp_base;    /* log time when this node took office */
-    time_us stamp_base_at;  /* monotonic time then */
+    time_us stamp_base_at;  /* monotonic time then, moved on by each standstill since */
 
     /* request.c, propose.c */
     struct list submitted, held, open, answered;
@@ -412,6 +412,8 @@ void expiry_release(struct node *node);
 void expiry_on_tick(struct node *node);
 /* Each turn: proposes to take leases away when it is time, or arms a timer for then. */
 void expiry_consider_leases(struct node *node);
+/* For how long this process has stood still, as far as that has not been asked before. */
+time_us expiry_take_standstill(struct node *node);
 /* Sessions used since then may be answered from the state here. */
 uint64_t expiry_recall_since(struct node *node);
 /* A COMMAND_EXPIRE_SESSIONS has been applied and forgot so many. */

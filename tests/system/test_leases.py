@@ -260,3 +260,27 @@ def test_a_leader_stopped_for_longer_than_the_lease_ends_nothing():
             look_at_all(cluster, leases)
         cluster.wait_ready()
         assert_gone_everywhere(cluster, leases, timeout=60.0)
+
+
+def test_a_single_node_that_was_stopped_gives_its_holders_time():
+    ttl_ms = round(scaled(3) * 1000)
+    with Cluster(1).start() as cluster:
+        node, = cluster.nodes
+        lease = Lease(node, ttl_ms, ["k"])
+        for stop in (0.4, 1.5):  # times the time to live
+            node.pause()
+            time.sleep(stop * lease.ttl)
+            with Connection(node.http, scaled(10)) as connection:  # while it does not listen
+                connection.send(encode("POST", f"/v1/leases/{lease.id}/keepalive", None, None,
+                                       node.http))
+                node.resume()
+                reply = connection.read_final()
+            assert reply.status == 200, (stop, reply)
+            assert key_exists(node, "k"), stop
+
+        node.pause()
+        time.sleep(1.3 * lease.ttl)
+        node.resume()
+        assert lease.keep_alive(node)  # by one who did not ask before
+        lease.revision = node.revision()
+        assert_gone_everywhere(cluster, [lease])

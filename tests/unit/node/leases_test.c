@@ -243,6 +243,55 @@ static void all_paused_together_go_on_where_they_were(void **state)
     trial_close(&trial);
 }
 
+/* Nobody can replace it, and no keep-alive is heard while it stands still. */
+static void a_single_voter_that_stood_still_gives_its_holders_time(void **state)
+{
+    struct trial trial;
+    uint8_t row[8];
+    store_u64(row, LEASE);
+    struct command command = {.op = COMMAND_RENEW_LEASES, .value = bytes_of(row, sizeof row)};
+    trial_open(&trial, 1, 33);
+    trial_settle(&trial);
+    grant_at(&trial, 1, LEASE, TTL_MS, "held");
+    time_us sent_at = 0;
+
+    for (unsigned i = 0; i < 6; i++) { /* at once, and when it has been awake for long */
+        run_holding(&trial, world_now(trial.world) + MS(TTL_MS / 8 * i));
+        world_pause(trial.world, 1, true);
+        trial_run(&trial, TTL_MS / 2 << i);
+        world_pause(trial.world, 1, false);
+        trial_run(&trial, 50);
+        assert_true(has_lease(&trial, 1));
+        sent_at = world_now(trial.world);
+        assert_int_equal(trial_ask(&trial, 1, &command), ST_OK);
+    }
+
+    run_holding(&trial, sent_at + MS(TTL_MS));
+    run_until_gone(&trial, SOON_MS);
+    trial_close(&trial);
+}
+
+/* A little of each standstill counts, so that nothing lasts for ever. */
+static void a_lease_ends_under_a_single_voter_that_stops_again_and_again(void **state)
+{
+    struct trial trial;
+    trial_open(&trial, 1, 34);
+    trial_settle(&trial);
+    grant_at(&trial, 1, LEASE, TTL_MS, "held");
+
+    unsigned long awake_ms = 0;
+    for (; has_lease(&trial, 1) && awake_ms <= TTL_MS; awake_ms += 500) {
+        trial_run(&trial, 500);
+        world_pause(trial.world, 1, true);
+        trial_run(&trial, 5 * TTL_MS);
+        world_pause(trial.world, 1, false);
+    }
+
+    assert_false(has_lease(&trial, 1));
+    assert_in_range(awake_ms, TTL_MS / 2, TTL_MS);
+    trial_close(&trial);
+}
+
 static void a_leader_that_is_cut_off_ends_nothing(void **state)
 {
     struct trial trial;
@@ -460,6 +509,8 @@ int main(void)
         cmocka_unit_test(a_new_leader_lets_it_last_longer_and_not_shorter),
         cmocka_unit_test(a_leader_that_was_paused_ends_nothing_early),
         cmocka_unit_test(all_paused_together_go_on_where_they_were),
+        cmocka_unit_test(a_single_voter_that_stood_still_gives_its_holders_time),
+        cmocka_unit_test(a_lease_ends_under_a_single_voter_that_stops_again_and_again),
         cmocka_unit_test(a_leader_that_is_cut_off_ends_nothing),
         cmocka_unit_test(in_an_idle_log_a_new_leader_loses_little),
         cmocka_unit_test(clocks_that_are_set_move_nothing),
