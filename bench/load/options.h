@@ -2,29 +2,20 @@
 #ifndef MINIKV_BENCH_LOAD_OPTIONS_H
 #define MINIKV_BENCH_LOAD_OPTIONS_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
-enum {
-    CONNECTIONS_MAX = 4096,
-    ENDPOINTS_MAX = 16,
-    HEADERS_MAX = 8,
-    KEYS_MAX = 100000000,
-    VALUE_BYTES_MAX = 64 * 1024,
-    SECONDS_MAX = 3600,
-    RATE_MAX = 1000000
-};
+#include "load/load.h"
+
+enum { VALUE_BYTES_MAX = 64 * 1024 };
 
 struct options {
-    struct sockaddr_in endpoints[ENDPOINTS_MAX];
+    struct load_target endpoints[LOAD_TARGETS_MAX];
     size_t endpoints_count;
-    const char *headers[HEADERS_MAX];
-    size_t headers_count;
-    const char *method, *path, *body, *label;
-    uint32_t connections_count, keys_count, value_bytes;
+    struct template_text text;
+    const char *label;
+    uint32_t connections_count, pipeline, keys_count;
     double seconds, warm_up_seconds;
+    uint32_t gets_percent; /* so many of 100 requests are GETs of the same path */
     uint32_t rate;      /* requests a second, sent when they are due; 0: as fast as answers come */
     bool is_sequential; /* every key once, then stop: to fill the store */
 };

@@ -14,6 +14,10 @@
  * passed. A result always says which of three things is true: applied, not applied, or unknown
  * (`effect`); an unknown write can be asked about, or settled, later with minikv_outcome.
  *
+ * Leases, locks and elections are holds: what the cluster gives for a time, kept alive by whoever
+ * waits here. A hold always says for how long it is certain, and the token that goes with a lock or
+ * an office guards what is written under it.
+ *
  * The library finds the leader by itself: it asks all endpoints at once while it knows none, keeps
  * the one with the highest term, follows redirects a bounded number of times, never follows a hint
  * of a lower term, and waits between rounds with jitter. Many requests share one connection.
@@ -25,7 +29,7 @@
  * Ownership    requests are copied; results own their memory until minikv_result_release
  * Errors       enum minikv_code; nothing is printed and the process is never ended. SIGPIPE is
  *              never raised
- * Limits       MINIKV_REQUESTS_MAX, MINIKV_ENDPOINTS_MAX, MINIKV_REDIRECTS_MAX */
+ * Limits       MINIKV_REQUESTS_MAX, MINIKV_HOLDS_MAX, MINIKV_ENDPOINTS_MAX, MINIKV_REDIRECTS_MAX */
 #ifndef MINIKV_MINIKV_H
 #define MINIKV_MINIKV_H
 
@@ -47,7 +51,8 @@ enum {
     MINIKV_REQUESTS_MAX = 1024, /* under way at once; as many as the server's window */
     MINIKV_REDIRECTS_MAX = 5,   /* in a row; more is a circle */
     MINIKV_CLIENT_ID_MAX = 64,
-    MINIKV_POLLFDS_MAX = MINIKV_ENDPOINTS_MAX + 4
+    MINIKV_HOLDS_MAX = 64, /* of one client */
+    MINIKV_POLLFDS_MAX = MINIKV_ENDPOINTS_MAX + 12
 };
 
 /* The version of the library at run time: "0.1.0". */
@@ -67,7 +72,9 @@ enum minikv_code {
     MINIKV_UNKNOWN = 8,     /* sent, and no answer came that settles it; see `effect` */
     MINIKV_NO_MEMORY = 9,   /* here, in this process */
     MINIKV_INVALID = 10,    /* an argument is out of its range; nothing was sent */
-    MINIKV_CANCELLED = 11   /* by minikv_cancel or minikv_close; see `effect` */
+    MINIKV_CANCELLED = 11,  /* by minikv_cancel or minikv_close; see `effect` */
+    MINIKV_LOST = 12,       /* the hold, or the one that a fence names, is no more */
+    MINIKV_HELD = 13        /* by somebody else, as long as there was time to wait */
 };
 
 /* "not-found", …: one word for logs; never NULL. */
@@ -180,9 +187,9 @@ MINIKV_API void minikv_close(struct minikv *kv);
 /* ---- one request ---- */
 
 enum minikv_op {
-    MINIKV_PUT = 1, /* key, value, condition, lease */
+    MINIKV_PUT = 1, /* key, value, condition, lease, fence */
     MINIKV_GET,     /* key, revision, is_stale */
-    MINIKV_DELETE,  /* key, condition */
+    MINIKV_DELETE,  /* key, condition, fence */
     MINIKV_INCR,    /* key, by */
     MINIKV_LIST,    /* range, is_stale */
     MINIKV_CALL     /* method, target, value as body: any request of docs/http-api.md. It is one of
@@ -208,12 +215,22 @@ struct minikv_range {
     bool keys_only;
 };
 
+/* What a write is guarded with: it is carried out only while `key` is the one that was created at
+ * revision `token`, as the key of a lock is for as long as its holder has it. */
+struct minikv_fence {
+    struct minikv_bytes key;
+    uint64_t token; /* 0: no fence */
+};
+
 struct minikv_request {
     enum minikv_op op;
     struct minikv_bytes key, value;
     enum minikv_condition condition;
     uint64_t revision; /* of the condition; MINIKV_GET: as the key was then; 0: as it is */
     uint64_t lease;    /* that the key goes with; 0: none, the key stays */
+    /* MINIKV_LOST, and nothing has changed, when it does not hold; minikv_outcome of a write says
+     * MINIKV_CONDITION_FAILED then. */
+    struct minikv_fence fence;
     int64_t by;
     bool is_stale; /* any node's own state, however old */
     struct minikv_range range;
@@ -282,8 +299,8 @@ MINIKV_API enum minikv_code minikv_outcome(struct minikv *kv,
  * they start, or call back, ends its poll(). */
 
 /* `result` is the callee's: to be released by it, now or later. Called from minikv_process,
- * minikv_perform, minikv_cancel or minikv_close, of whichever thread, with no lock held; it may
- * call any function but minikv_close. */
+ * minikv_perform, minikv_cancel, minikv_close, or a function of holds but minikv_hold_look, of
+ * whichever thread, with no lock held; it may call any function but minikv_close. */
 typedef void (*minikv_done_fn)(void *ctx, struct minikv_result *result);
 
 /* Takes the request on; on_done is called exactly once, and not from within. `on_done` NULL: the
@@ -301,6 +318,154 @@ MINIKV_API size_t minikv_pollfds(struct minikv *kv, struct pollfd *out_fds, size
 MINIKV_API int minikv_timeout(struct minikv *kv);
 /* Does what can be done without waiting. `fds` as poll() left them; 0 of them is fine. */
 MINIKV_API void minikv_process(struct minikv *kv, const struct pollfd *fds, size_t fds_count);
+
+/* ---- holds: leases, locks, elections ----
+ *
+ *      struct minikv_hold *lock;
+ *      struct minikv_holding holding;
+ *
+ *      if (minikv_lock_acquire(kv, minikv_text("job"), 0, 30000, &lock, &result) == MINIKV_OK) {
+ *              minikv_hold_look(lock, &holding);
+ *              ...                           writes with request.fence = holding.fence
+ *              minikv_hold_keep(lock, 1000); now and then, in longer work
+ *              minikv_hold_release(lock, &result);
+ *      }
+ *
+ * A hold is a lease, which ends when nobody keeps it alive, and, with a name, a place among those
+ * who want that name, first come, first served, as `minikv lock` and `minikv elect` take them too:
+ * a key NAME/<lease in 16 hex digits> under the lease. Its revision of creation is the fencing
+ * token, which grows with every holder; the lowest one holds the name.
+ *
+ * It is kept alive by whoever waits: in minikv_perform, in a poll loop, in minikv_hold_keep. A
+ * keep-alive is sent when a third of the time to live has gone by. While nobody calls anything
+ * here, nothing is sent: this library has no threads.
+ *
+ * What is certain  A lease lasts its time to live from the moment when the keep-alive that was
+ *                  answered last had been *sent*; up to then, less a thousandth for the speed of
+ *                  clocks, nobody else can hold the name. `certain_ms` says how long that still is,
+ *                  by a clock that nobody sets and that goes on while the machine sleeps
+ *                  (CLOCK_BOOTTIME). At 0 nothing is certain: the hold may be there, or another's.
+ *                  Somebody who deletes its key, or revokes its lease, takes it away all the same;
+ *                  who waits here is told soon.
+ * What is not      That it is certain *when a write arrives*: this process may stand still between
+ *                  looking and acting. So what is protected looks at the token: a write here by its
+ *                  `fence`, something else by refusing one lower than the highest it has seen.
+ * Crashes          of this process end the lease, and with it the place, after its time to live.
+ *                  Answers that get lost are settled by the identity of the request: no second
+ *                  lease, no second place.
+ * Ownership        a hold is its caller's, until minikv_hold_release or minikv_hold_free, which are
+ *                  the last for it in any thread. Those left at minikv_close go with it. */
+
+struct minikv_hold;
+
+struct minikv_hold_request {
+    uint64_t ttl_ms; /* 0: 10000; at least 1000 */
+    uint64_t lease;  /* one that is there, to be kept alive here; 0: a new one is granted */
+    struct minikv_bytes name;  /* of the lock or election; empty: only the lease */
+    struct minikv_bytes value; /* of the key that stands for it: what others see */
+};
+
+enum minikv_hold_state {
+    MINIKV_HOLD_ENTERING = 1, /* lease and place are being asked for */
+    MINIKV_HOLD_WAITING,      /* has a place; somebody else holds the name */
+    MINIKV_HOLD_HELD,
+    MINIKV_HOLD_LEAVING, /* being given back */
+    MINIKV_HOLD_LEFT,    /* given back */
+    MINIKV_HOLD_LOST,    /* for good; `detail` says how */
+    MINIKV_HOLD_FAILED   /* refused: `code`, `word` and `detail` say why */
+};
+
+struct minikv_holding {
+    enum minikv_hold_state state;
+    /* Of the lease, from now on; 0: it is not known to be there. A lock is certain while it is
+     * HELD and this is not 0. */
+    uint64_t certain_ms;
+    uint64_t ttl_ms;
+    uint64_t lease;            /* 0: not yet granted */
+    struct minikv_fence fence; /* token 0 but in HELD; its key is borrowed from the hold */
+    enum minikv_code code;     /* MINIKV_OK while all is well; else what is in the way, or was */
+    char word[32];             /* as in struct minikv_result */
+    char detail[256];
+};
+
+/* Begins to take it, and waits for nothing: minikv_hold_wait does, or a poll loop, where
+ * minikv_hold_look tells how it goes. As long as no node answers it goes on trying.
+ * return   MINIKV_OK; MINIKV_INVALID (a name that leaves no room in a key, a value that is too
+ *          long, a time to live below 1000 ms or above a year), MINIKV_FULL (MINIKV_HOLDS_MAX, or
+ *          it is being closed), MINIKV_NO_MEMORY */
+MINIKV_API enum minikv_code minikv_hold_start(struct minikv *kv,
+                                              const struct minikv_hold_request *request,
+                                              struct minikv_hold **out_hold);
+/* As it is known now; sends nothing, waits for nothing. */
+MINIKV_API void minikv_hold_look(struct minikv_hold *hold, struct minikv_holding *out_holding);
+/* Until it is held. -1 waits for ever.
+ * return   MINIKV_OK; after wait_ms MINIKV_HELD (by somebody else) or MINIKV_UNAVAILABLE (no node
+ *          has answered): it stays, and goes on; MINIKV_LOST; or why it failed */
+MINIKV_API enum minikv_code minikv_hold_wait(struct minikv_hold *hold, int wait_ms);
+/* Keeps it alive: when a keep-alive is due, or under way, waits for its answer, at most wait_ms;
+ * else returns at once.
+ * return   MINIKV_OK: certain_ms is not 0; MINIKV_UNAVAILABLE: it is, as no node answers. What
+ *          needs the hold is to stop; later it may be certain again, and was never another's.
+ *          MINIKV_LOST. Before it is held, after it was left: what minikv_hold_wait says. */
+MINIKV_API enum minikv_code minikv_hold_keep(struct minikv_hold *hold, int wait_ms);
+/* Begins to give it back; minikv_hold_look tells when it is LEFT. */
+MINIKV_API void minikv_hold_leave(struct minikv_hold *hold);
+/* Gives it back, waits for the answer as any request does, and frees the hold in every case.
+ * return   MINIKV_OK; MINIKV_LOST: it had been lost before, so that another may have held it
+ *          meanwhile; else it ends with its lease, ttl_ms after this at the latest */
+MINIKV_API enum minikv_code minikv_hold_release(struct minikv_hold *hold,
+                                                struct minikv_result *out_result);
+/* Frees it without a word to the cluster: unless it is LEFT the lease lives out its time, as it is
+ * meant to do when somebody else keeps it alive from now on. NULL is a no-op. */
+MINIKV_API void minikv_hold_free(struct minikv_hold *hold);
+
+/* Grants a lease, as a hold without a name: put keys under minikv_holding.lease. To be released
+ * (the keys go) or freed; `out_hold` is written only with MINIKV_OK. */
+MINIKV_API enum minikv_code minikv_lease_grant(struct minikv *kv, uint64_t ttl_ms,
+                                               struct minikv_hold **out_hold,
+                                               struct minikv_result *out_result);
+
+/* What the cluster says of a lease, anybody's. */
+struct minikv_lease {
+    uint64_t ttl_ms;
+    uint64_t remaining_ms; /* if nobody keeps it alive: at least that */
+    uint64_t keys_count;
+};
+/* return   MINIKV_OK; MINIKV_NOT_FOUND: it has ended; … */
+MINIKV_API enum minikv_code minikv_lease_look(struct minikv *kv, uint64_t lease,
+                                              struct minikv_lease *out_lease,
+                                              struct minikv_result *out_result);
+
+/* Takes the lock: MINIKV_OK with the hold, and its token as `revision` of the result. ttl_ms 0: 10
+ * s. wait_ms is for those before; -1: for ever, 0: not at all. While no node answers it goes on for
+ * as long as a request does, at least.
+ * return   MINIKV_OK; MINIKV_HELD; MINIKV_UNAVAILABLE; MINIKV_LOST: the place was lost before it
+ *          was the first; MINIKV_INVALID, MINIKV_REFUSED, MINIKV_FULL, MINIKV_NO_MEMORY. But for
+ *          MINIKV_OK there is no hold; effect MINIKV_MAYBE_APPLIED: a place may be there until its
+ *          lease ends, as no node answered when it was to be given back */
+MINIKV_API enum minikv_code minikv_lock_acquire(struct minikv *kv, struct minikv_bytes name,
+                                                uint64_t ttl_ms, int wait_ms,
+                                                struct minikv_hold **out_hold,
+                                                struct minikv_result *out_result);
+
+/* An election is a lock whose key has a value: who leads holds it. Resigning is releasing. */
+MINIKV_API enum minikv_code minikv_election_campaign(struct minikv *kv, struct minikv_bytes name,
+                                                     struct minikv_bytes value, uint64_t ttl_ms,
+                                                     int wait_ms, struct minikv_hold **out_hold,
+                                                     struct minikv_result *out_result);
+/* Another value for who leads: MINIKV_OK; MINIKV_LOST: it does not any more; or as of a put. */
+MINIKV_API enum minikv_code minikv_election_proclaim(struct minikv_hold *hold,
+                                                     struct minikv_bytes value,
+                                                     struct minikv_result *out_result);
+/* Who leads: items[0] is the key, with the value; its create_revision is the token.
+ * MINIKV_NOT_FOUND: nobody does. `revision` is when that was so. */
+MINIKV_API enum minikv_code minikv_election_leader(struct minikv *kv, struct minikv_bytes name,
+                                                   struct minikv_result *out_result);
+/* The same, once it is another one, or has another value, than `known`: items[0].mod_revision of
+ * the result before, 0 if nobody led. After wait_ms also if it is not; -1: for ever. */
+MINIKV_API enum minikv_code minikv_election_observe(struct minikv *kv, struct minikv_bytes name,
+                                                    uint64_t known, int wait_ms,
+                                                    struct minikv_result *out_result);
 
 /* ---- redirects by hand (Raft §8) ---- */
 

@@ -196,8 +196,15 @@ static bool check_usage(const struct cli *cli, uint64_t given, struct errtext *e
 enum status arguments_read(struct cli *cli, int argc, char **argv, const char *endpoints,
                            struct errtext *error)
 {
-    *cli = (struct cli){
-        .connect.timeout = 5000 * 1000, .nodes_count = 3, .base_port = 8081, .passed_on = -1};
+    *cli = (struct cli){.connect.timeout = 5000 * 1000,
+                        .nodes_count = 3,
+                        .base_port = 8081,
+                        .bench = {.connections = 16,
+                                  .pipeline = 1,
+                                  .keys = 10000,
+                                  .value_bytes = 100,
+                                  .duration = 10 * (time_us)1000000},
+                        .passed_on = -1};
     uint64_t given;
     bool has_environment = endpoints != NULL && *endpoints != '\0';
     if (!read_options(cli, argc, argv, &given, error))

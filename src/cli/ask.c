@@ -54,19 +54,6 @@ static void report_unknown(const struct minikv_result *result)
         fputs("; read before you write again.\n", stderr);
 }
 
-static void report(const struct cli *cli, const struct minikv_result *result)
-{
-    const char *title = title_of(result);
-    bool has_more = *result->detail != '\0' && strcmp(result->detail, title) != 0;
-    fprintf(stderr, "minikv: %s: %s", cli->command->name, title);
-    if (result->code == MINIKV_CONDITION_FAILED)
-        report_condition(result);
-    else
-        fprintf(stderr, "%s%s\n", has_more ? ": " : "", has_more ? result->detail : "");
-    if (result->effect == MINIKV_MAYBE_APPLIED)
-        report_unknown(result);
-}
-
 static enum exit_code exit_code_of(const struct minikv_result *result)
 {
     const struct status_info *info = find_status(result->word);
@@ -92,8 +79,25 @@ static enum exit_code exit_code_of(const struct minikv_result *result)
     case MINIKV_NO_MEMORY:
     case MINIKV_CANCELLED:
         return EXIT_CODE_FAILURE;
+    case MINIKV_LOST:
+    case MINIKV_HELD:
+        return EXIT_CODE_LOST;
     }
     return EXIT_CODE_FAILURE; /* of a newer library */
+}
+
+enum exit_code ask_report(const struct cli *cli, const struct minikv_result *result)
+{
+    const char *title = title_of(result);
+    bool has_more = *result->detail != '\0' && strcmp(result->detail, title) != 0;
+    fprintf(stderr, "minikv: %s: %s", cli->command->name, title);
+    if (result->code == MINIKV_CONDITION_FAILED)
+        report_condition(result);
+    else
+        fprintf(stderr, "%s%s\n", has_more ? ": " : "", has_more ? result->detail : "");
+    if (result->effect == MINIKV_MAYBE_APPLIED)
+        report_unknown(result);
+    return exit_code_of(result);
 }
 
 /* ---- requests ---- */
@@ -101,20 +105,19 @@ static enum exit_code exit_code_of(const struct minikv_result *result)
 enum exit_code ask_perform(struct cli *cli, const struct minikv_request *request,
                            struct minikv_result *result)
 {
-    if (minikv_perform(cli->kv, request, result) != MINIKV_OK)
-        report(cli, result);
-    return exit_code_of(result);
+    enum minikv_code code = minikv_perform(cli->kv, request, result);
+    return code == MINIKV_OK ? EXIT_CODE_OK : ask_report(cli, result);
 }
 
 /* Gives `body` back. */
-static enum exit_code call(struct cli *cli, struct minikv_request *request, json_t *body,
-                           struct minikv_result *result)
+static enum minikv_code call(struct cli *cli, struct minikv_request *request, json_t *body,
+                             struct minikv_result *result)
 {
     char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
     request->op = MINIKV_CALL;
     if (text != NULL)
         request->value = minikv_text(text);
-    enum exit_code code = ask_perform(cli, request, result);
+    enum minikv_code code = minikv_perform(cli->kv, request, result);
     json_decref(body);
     free(text);
     return code;
@@ -124,15 +127,23 @@ enum exit_code ask_call(struct cli *cli, const char *method, const char *target,
                         struct minikv_result *result)
 {
     struct minikv_request request = {.method = method, .target = target, .is_repeatable = true};
+    enum minikv_code code = call(cli, &request, body, result);
+    return code == MINIKV_OK ? EXIT_CODE_OK : ask_report(cli, result);
+}
+
+enum minikv_code ask_try_once(struct cli *cli, const char *method, const char *target, json_t *body,
+                              struct minikv_result *result)
+{
+    struct minikv_request request = {
+        .method = method, .target = target, .is_once = true, .identity = cli->identity};
     return call(cli, &request, body, result);
 }
 
 enum exit_code ask_once(struct cli *cli, const char *method, const char *target, json_t *body,
                         struct minikv_result *result)
 {
-    struct minikv_request request = {
-        .method = method, .target = target, .is_once = true, .identity = cli->identity};
-    return call(cli, &request, body, result);
+    enum minikv_code code = ask_try_once(cli, method, target, body, result);
+    return code == MINIKV_OK ? EXIT_CODE_OK : ask_report(cli, result);
 }
 
 json_t *ask_json(const struct cli *cli, const struct minikv_result *result)

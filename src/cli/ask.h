@@ -16,6 +16,10 @@ enum exit_code ask_call(struct cli *cli, const char *method, const char *target,
 /* The same for a write, which takes effect once however often it is sent. */
 enum exit_code ask_once(struct cli *cli, const char *method, const char *target, json_t *body,
                         struct minikv_result *result);
+/* The same without a word. ask_report has it, and the exit code, when it is not MINIKV_OK. */
+enum minikv_code ask_try_once(struct cli *cli, const char *method, const char *target, json_t *body,
+                              struct minikv_result *result);
+enum exit_code ask_report(const struct cli *cli, const struct minikv_result *result);
 /* GET of `target`, whose answer is a JSON object; `out_json` is the caller's to give back. */
 enum exit_code ask_for_json(struct cli *cli, const char *target, json_t **out_json);
 /* The JSON object in the body; NULL, with a word on standard error, when there is none. The caller

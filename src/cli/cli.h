@@ -53,6 +53,17 @@ enum cli_option {
     CLI_OPTION_NODES,
     CLI_OPTION_DIR,
     CLI_OPTION_BASE_PORT,
+    CLI_OPTION_CONNECTIONS,
+    CLI_OPTION_PIPELINE,
+    CLI_OPTION_DURATION,
+    CLI_OPTION_REQUESTS,
+    CLI_OPTION_RATE,
+    CLI_OPTION_AT,
+    CLI_OPTION_KEYS,
+    CLI_OPTION_VALUE_BYTES,
+    CLI_OPTION_CLIENT_IDS,
+    CLI_OPTION_KEEP,
+    CLI_OPTION_PLOT,
     CLI_OPTION_MAN,
     CLI_OPTION_HELP,
     CLI_OPTION_VERSION,
@@ -65,6 +76,18 @@ struct cli_connect {
     struct address endpoints[MINIKV_ENDPOINTS_MAX];
     size_t endpoints_count;
     time_us timeout; /* of a whole command */
+};
+
+/* Where the connections of bench go. */
+enum cli_place { CLI_AT_ENDPOINTS, CLI_AT_LEADER, CLI_AT_FOLLOWER, CLI_AT_ALL };
+
+struct cli_bench {
+    unsigned connections, pipeline, rate, keys, value_bytes;
+    uint64_t requests; /* 0: not given */
+    time_us duration;
+    enum cli_place at;
+    bool has_client_ids, keeps;
+    const char *plot; /* NULL: not given */
 };
 
 struct cli {
@@ -88,6 +111,7 @@ struct cli {
     const char *from_data_dir;       /* NULL: not given */
     unsigned nodes_count;
     unsigned base_port;
+    struct cli_bench bench;
 
     struct minikv *kv; /* open when a command runs */
     int passed_on;     /* exit code of a command run for the user, which is ours then; -1: none */
@@ -138,6 +162,7 @@ enum exit_code backup_run(struct cli *cli);
 enum exit_code restore_run(struct cli *cli);
 enum exit_code outcome_run(struct cli *cli);
 enum exit_code audit_run(struct cli *cli);
+enum exit_code bench_run(struct cli *cli);
 enum exit_code demo_run(struct cli *cli);
 enum exit_code about_help(struct cli *cli);
 enum exit_code about_version(struct cli *cli);

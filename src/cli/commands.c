@@ -25,7 +25,12 @@ const struct cli_command command_table[] = {
      "a tab between key and value, all of one revision.",
      ASKING | CLI_BIT(STALE) | CLI_BIT(RAW) | CLI_BIT(REV) | CLI_BIT(PREFIX), 1, 1, true, data_get},
     {"del", "KEY | --prefix PREFIX", "remove a key, or all that begin alike",
-     "Also succeeds when there is none. All of a prefix go at one revision.",
+     "Also succeeds when there is none. All of a prefix go at one revision if one transaction can "
+     "take them, up to 65536 keys; more go in order, 1000 in a transaction, and it is said how "
+     "many "
+     "transactions there were. Then keys that come meanwhile may stay; --timeout is that of each "
+     "request; and when it ends early, by Ctrl-C or for want of a node, it says how many keys are "
+     "gone, and goes on behind them when run again. --client is for a single transaction.",
      WRITING | CLI_BIT(IF_REV) | CLI_BIT(PREFIX), 1, 1, true, data_del},
     {"incr", "KEY", "add to an integer and print the result",
      "A key that does not exist counts as 0.", WRITING | CLI_BIT(BY), 1, 1, false, data_incr},
@@ -60,8 +65,11 @@ const struct cli_command command_table[] = {
      "MINIKV_FENCE, which is higher for every holder; MINIKV_LOCK_KEY is the key that stands for "
      "the lock, and the token its create_revision, so that a transaction can compare it. "
      "MINIKV_LEASE is its lease, renewed all the time. The exit code is COMMAND's. If the lease is "
-     "lost, COMMAND gets SIGTERM and the exit code is 7. SIGTERM and SIGHUP are passed on. "
-     "--timeout is that of each request; the waiting has none.",
+     "lost, or that key deleted, COMMAND and all that it has started get SIGTERM, and the exit "
+     "code "
+     "is 7. A signal to minikv itself is passed on to all of them too. The lock is given back when "
+     "COMMAND has ended, and after a signal when all of them have; else what it leaves running is "
+     "not waited for. --timeout is that of each request; the waiting has none.",
      ASKING | CLI_BIT(TTL), 2, SIZE_MAX, false, lock_run},
     {"elect", "NAME VALUE [-- COMMAND…] | NAME --observe", "take part in an election, or look on",
      "Waits until it is elected, that is until nobody who came before takes part any more, and "
@@ -146,6 +154,21 @@ const struct cli_command command_table[] = {
      "damaged. Needs memory for the state of one node, 24 bytes for each entry of each log, and "
      "about 60 bytes for each write of a client.",
      CLI_BIT(OUTPUT), 1, LIMIT_MEMBERS, false, audit_run},
+    {"bench", "[put | get | incr | READS/WRITES]", "measure how fast the cluster is",
+     "Puts by default; 90/10 is a mix of 90 % gets and 10 % puts. Prints the rate, what was "
+     "refused "
+     "and what was lost, the latency by percentile and as a histogram; with --output json all of "
+     "that and the nodes. Keys are drawn at random of --keys, under a prefix that no run had "
+     "before; gets find them all, as they are put first. Afterwards they are removed, unless "
+     "--keep says not to. Nothing is sent twice: a request that fails is counted by its word and "
+     "by the effect it may have had, and a connection that is lost goes on, with --at at another "
+     "node. Without --rate a connection that waits sends nothing, so a stall delays requests that "
+     "nobody counts as late. --timeout is that of each request. After Ctrl-C there is what was "
+     "measured so far. It takes all that the cluster has left: others who use it will notice.",
+     ASKING | CLI_BIT(STALE) | CLI_BIT(PREFIX) | CLI_BIT(CONNECTIONS) | CLI_BIT(PIPELINE) |
+         CLI_BIT(DURATION) | CLI_BIT(REQUESTS) | CLI_BIT(RATE) | CLI_BIT(AT) | CLI_BIT(KEYS) |
+         CLI_BIT(VALUE_BYTES) | CLI_BIT(CLIENT_IDS) | CLI_BIT(KEEP) | CLI_BIT(PLOT),
+     0, 1, false, bench_run},
     {"demo", "", "run a cluster on this machine until Ctrl-C",
      "Starts real nodes on 127.0.0.1 with the minikvd found beside this program or in PATH, and "
      "shows what to try.",

@@ -4,7 +4,7 @@
 
 #include "base/limits.h"
 #include "cli/ask.h"
-#include "cli/cli.h"
+#include "cli/delete.h"
 #include "cli/input.h"
 #include "cli/keys.h"
 #include "cli/lease.h"
@@ -91,31 +91,6 @@ enum exit_code data_put(struct cli *cli)
         code = cli->ttl_ms != 0 ? put_for_a_time(cli, buf_bytes(&value))
                                 : put_value(cli, buf_bytes(&value), cli->lease);
     buf_release(&value);
-    return code;
-}
-
-/* All of a prefix at one revision: a transaction. */
-static enum exit_code delete_prefix(struct cli *cli)
-{
-    struct minikv_result result;
-    json_t *range = json_object(), *answer = NULL;
-    ask_set_bytes(range, "prefix", bytes_of_text(cli->prefix));
-    enum exit_code code = ask_once(cli, "POST", "/v1/txn",
-                                   json_pack("{s:[{s:o}]}", "success", "delete", range), &result);
-    if (code == EXIT_CODE_OK && (answer = ask_json(cli, &result)) == NULL)
-        code = EXIT_CODE_FAILURE;
-    if (code == EXIT_CODE_OK) {
-        const json_t *first = json_array_get(json_object_get(answer, "results"), 0);
-        const json_t *deleted = json_object_get(first, "delete");
-        json_int_t count = json_integer_value(json_object_get(deleted, "deleted"));
-        json_int_t revision = json_integer_value(json_object_get(answer, "revision"));
-        if (cli->output == CLI_OUTPUT_JSON)
-            ask_print_json(json_pack("{s:I, s:I}", "deleted", count, "revision", revision));
-        else
-            printf("ok, %lld deleted\n", (long long)count);
-    }
-    json_decref(answer);
-    minikv_result_release(&result);
     return code;
 }
 

@@ -1,11 +1,9 @@
 /* minikv elect --observe. */
 #include "cli/elect.h"
 
-#include <string.h>
-
 #include "base/limits.h"
 #include "cli/ask.h"
-#include "cli/hold.h"
+#include "cli/places.h"
 #include "cli/table.h"
 
 void elect_look(struct elect_leader *leader, const struct minikv_result *page, size_t key_bytes)
@@ -24,50 +22,27 @@ void elect_look(struct elect_leader *leader, const struct minikv_result *page, s
     }
 }
 
-/* All places of the election. */
-static enum exit_code look(struct cli *cli, struct bytes prefix, struct elect_leader *leader,
-                           uint64_t *out_revision)
+struct observer {
+    struct cli *cli;
+    struct buf prefix;          /* owned */
+    struct elect_leader leader; /* its buffers: owned */
+    enum exit_code code;        /* of what has failed */
+};
+
+static enum minikv_code perform(void *ctx, const struct minikv_request *request,
+                                struct minikv_result *out_result)
 {
-    struct buf after;
-    enum exit_code code;
-    leader->fence = leader->mod_revision = *out_revision = 0;
-    buf_init(&after, LIMIT_KEY_BYTES);
-    do {
-        struct minikv_result page;
-        struct minikv_request request = {.op = MINIKV_LIST,
-                                         .range = {.prefix = {prefix.data, prefix.count},
-                                                   .after = {after.data, after.count},
-                                                   .revision = *out_revision}};
-        code = ask_perform(cli, &request, &page);
-        if (code == EXIT_CODE_OK) {
-            elect_look(leader, &page, prefix.count + HOLD_PLACE_BYTES);
-            *out_revision = page.revision;
-            buf_reset(&after);
-            buf_put(&after, ask_bytes(page.next));
-        }
-        minikv_result_release(&page);
-    } while (code == EXIT_CODE_OK && after.count != 0);
-    buf_release(&after);
+    struct observer *observer = ctx;
+    enum minikv_code code = minikv_perform(observer->cli->kv, request, out_result);
+    if (code != MINIKV_OK && !places_is_compacted(out_result))
+        observer->code = ask_report(observer->cli, out_result);
     return code;
 }
 
-/* Until a place changes behind `revision`, or for a while. */
-static enum exit_code await_change(struct cli *cli, struct bytes prefix, uint64_t revision)
+static void take(void *ctx, const struct minikv_result *page)
 {
-    struct buf target;
-    struct minikv_result result;
-    buf_init(&target, HOLD_TARGET_BYTES);
-    struct minikv_request request = hold_poll("prefix", prefix, revision, &target);
-    enum exit_code code = EXIT_CODE_OK;
-    bool has_failed = minikv_perform(cli->kv, &request, &result) != MINIKV_OK;
-    if (has_failed && strcmp(result.word, "compacted") != 0) {
-        fprintf(stderr, "minikv: %s: no node can be asked any more: %s\n", cli->command->name,
-                result.detail);
-        code = EXIT_CODE_UNAVAILABLE;
-    }
-    minikv_result_release(&result);
-    buf_release(&target);
-    return code;
+    struct observer *observer = ctx;
+    elect_look(&observer->leader, page, observer->prefix.count + PLACES_DIGITS);
 }
 
 static bool print(const struct cli *cli, const struct elect_leader *leader)
@@ -92,35 +67,36 @@ static bool print(const struct cli *cli, const struct elect_leader *leader)
     return fflush(stdout) == 0;
 }
 
-static enum exit_code observe(struct cli *cli, struct bytes prefix, struct elect_leader *leader)
+static enum exit_code observe(struct observer *observer)
 {
-    uint64_t shown = UINT64_MAX; /* the revision of what was printed last */
-    for (;;) {
-        uint64_t revision;
-        enum exit_code code = look(cli, prefix, leader, &revision);
-        if (code != EXIT_CODE_OK)
-            return code;
-        if (leader->mod_revision != shown && !print(cli, leader))
+    uint64_t revision, shown = UINT64_MAX; /* the revision of what was printed last */
+    struct elect_leader *leader = &observer->leader;
+    struct bytes prefix = buf_bytes(&observer->prefix);
+    const struct places places = {
+        .prefix = prefix, .perform = perform, .take = take, .ctx = observer};
+    while (observer->code == EXIT_CODE_OK) {
+        leader->fence = leader->mod_revision = 0;
+        if (places_read(&places, &revision) != MINIKV_OK)
+            continue; /* compacted meanwhile, or observer->code says why */
+        if (leader->mod_revision != shown && !print(observer->cli, leader))
             return EXIT_CODE_FAILURE;
         shown = leader->mod_revision;
-        code = await_change(cli, prefix, revision);
-        if (code != EXIT_CODE_OK)
-            return code;
+        (void)places_await(&places, PLACES_POLL_PREFIX, prefix, revision); /* as above */
     }
+    return observer->code;
 }
 
 enum exit_code elect_observe(struct cli *cli)
 {
-    struct buf prefix;
-    struct elect_leader leader = {.fence = 0};
-    buf_init(&prefix, LIMIT_TARGET_BYTES);
-    buf_init(&leader.key, LIMIT_KEY_BYTES);
-    buf_init(&leader.value, LIMIT_VALUE_BYTES);
-    buf_put_text(&prefix, cli->arguments[0]);
-    buf_put_u8(&prefix, '/');
-    enum exit_code code = observe(cli, buf_bytes(&prefix), &leader);
-    buf_release(&prefix);
-    buf_release(&leader.key);
-    buf_release(&leader.value);
+    struct observer observer = {.cli = cli, .code = EXIT_CODE_OK};
+    buf_init(&observer.prefix, PLACES_TARGET_BYTES);
+    buf_init(&observer.leader.key, LIMIT_KEY_BYTES);
+    buf_init(&observer.leader.value, LIMIT_VALUE_BYTES);
+    buf_put_text(&observer.prefix, cli->arguments[0]);
+    buf_put_u8(&observer.prefix, '/');
+    enum exit_code code = observe(&observer);
+    buf_release(&observer.prefix);
+    buf_release(&observer.leader.key);
+    buf_release(&observer.leader.value);
     return code;
 }

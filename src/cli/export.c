@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "cli/ask.h"
 #include "cli/bar.h"
+#include "cli/keys.h"
 #include "cli/outfile.h"
 #include "cli/stream.h"
 
@@ -45,19 +46,11 @@ static void put_prefix(const struct cli *cli, struct buf *out)
 /* The revision, and how many keys that will be. */
 static enum exit_code begin(struct export *export)
 {
-    struct buf target;
-    json_t *answer;
-    buf_init(&target, TARGET_BYTES);
-    buf_put_text(&target, "/v1/kv?count_only");
-    put_prefix(export->cli, &target);
-    if (export->cli->rev != 0)
-        buf_printf(&target, "&rev=%llu", (unsigned long long)export->cli->rev);
-    enum exit_code code = ask_for_json(export->cli, buf_text(&target), &answer);
-    uint64_t now = (uint64_t)json_integer_value(json_object_get(answer, "revision"));
-    export->revision = export->cli->rev != 0 ? export->cli->rev : now;
-    export->bar.of = (uint64_t)json_integer_value(json_object_get(answer, "count"));
-    json_decref(answer);
-    buf_release(&target);
+    struct cli *cli = export->cli;
+    const char *prefix = cli->prefix != NULL ? cli->prefix : "";
+    enum exit_code code = keys_count(cli, minikv_text(prefix), &export->bar.of, &export->revision);
+    if (cli->rev != 0)
+        export->revision = cli->rev;
     return code;
 }
 

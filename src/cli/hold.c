@@ -5,12 +5,9 @@
 #include "base/limits.h"
 #include "cli/ask.h"
 #include "cli/lease.h"
+#include "cli/places.h"
 
-enum {
-    POLL_TIMEOUT_MS = 10 * 1000,
-    LOOK_TIMEOUT_MS = 5 * 1000,
-    AGAIN_MS = 200 /* after a question that failed */
-};
+enum { AGAIN_MS = 200 }; /* after a question that failed */
 
 /* ---- taking a place ---- */
 
@@ -48,10 +45,19 @@ static enum exit_code create_key(struct hold *hold, const char *value)
     return code;
 }
 
+bool hold_check_name(const struct cli *cli, const char *name)
+{
+    size_t count = strlen(name), count_max = LIMIT_KEY_BYTES - 1 - PLACES_DIGITS;
+    if (count != 0 && count <= count_max)
+        return true;
+    fprintf(stderr, "minikv: %s: a name has 1 to %zu bytes\n", cli->command->name, count_max);
+    return false;
+}
+
 static void set_names(struct hold *hold, const char *name, uint64_t lease)
 {
-    buf_init(&hold->prefix, HOLD_TARGET_BYTES);
-    buf_init(&hold->key, HOLD_TARGET_BYTES);
+    buf_init(&hold->prefix, LIMIT_KEY_BYTES);
+    buf_init(&hold->key, LIMIT_KEY_BYTES + 1);
     buf_put_text(&hold->prefix, name);
     buf_put_u8(&hold->prefix, '/');
     buf_put(&hold->key, buf_bytes(&hold->prefix));
@@ -100,62 +106,22 @@ void hold_look(struct hold_before *before, const struct minikv_result *page, uin
     }
 }
 
-/* All places, page by page; MINIKV_OK with what they say, and at which revision. */
-static enum minikv_code look(struct hold *hold, struct hold_before *before, uint64_t *out_revision)
+struct waiter {
+    struct hold *hold;
+    struct hold_before before; /* its key: owned */
+};
+
+static enum minikv_code perform(void *ctx, const struct minikv_request *request,
+                                struct minikv_result *out_result)
 {
-    struct buf after;
-    struct bytes prefix = buf_bytes(&hold->prefix);
-    enum minikv_code code;
-    *out_revision = 0;
-    buf_init(&after, LIMIT_KEY_BYTES);
-    do {
-        struct minikv_result page;
-        struct minikv_request request = {.op = MINIKV_LIST,
-                                         .timeout_ms = LOOK_TIMEOUT_MS,
-                                         .range = {.prefix = {prefix.data, prefix.count},
-                                                   .after = {after.data, after.count},
-                                                   .revision = *out_revision,
-                                                   .keys_only = true}};
-        code = keeper_perform(&hold->keeper, &request, &page);
-        if (code == MINIKV_OK) {
-            hold_look(before, &page, hold->fence, buf_bytes(&hold->key));
-            *out_revision = page.revision;
-            buf_reset(&after);
-            buf_put(&after, ask_bytes(page.next));
-        }
-        minikv_result_release(&page);
-    } while (code == MINIKV_OK && after.count != 0);
-    buf_release(&after);
-    return code;
+    struct waiter *waiter = ctx;
+    return keeper_perform(&waiter->hold->keeper, request, out_result);
 }
 
-struct minikv_request hold_poll(const char *what, struct bytes bytes, uint64_t revision,
-                                struct buf *target)
+static void take(void *ctx, const struct minikv_result *page)
 {
-    buf_printf(target, "/v1/watch?%s=", what);
-    ask_put_encoded(target, bytes);
-    buf_printf(target, "&from=%llu&poll_ms=%d&limit=1", (unsigned long long)revision + 1,
-               HOLD_POLL_MS);
-    return (struct minikv_request){.op = MINIKV_CALL,
-                                   .method = "GET",
-                                   .target = buf_text(target),
-                                   .is_repeatable = true,
-                                   .timeout_ms = POLL_TIMEOUT_MS};
-}
-
-/* Until that key changes behind `revision`, or for a while. */
-static enum minikv_code await_change(struct hold *hold, struct bytes key, uint64_t revision)
-{
-    struct buf target;
-    struct minikv_result result;
-    buf_init(&target, HOLD_TARGET_BYTES);
-    struct minikv_request request = hold_poll("key", key, revision, &target);
-    enum minikv_code code = keeper_perform(&hold->keeper, &request, &result);
-    if (code == MINIKV_REFUSED && strcmp(result.word, "compacted") == 0)
-        code = MINIKV_OK; /* as good as a change: all is looked at anew */
-    minikv_result_release(&result);
-    buf_release(&target);
-    return code;
+    struct waiter *waiter = ctx;
+    hold_look(&waiter->before, page, waiter->hold->fence, buf_bytes(&waiter->hold->key));
 }
 
 static void lost(struct hold *hold)
@@ -165,19 +131,26 @@ static void lost(struct hold *hold)
     hold->is_told = true;
 }
 
-static enum exit_code wait_with(struct hold *hold, struct hold_before *before)
+static enum exit_code wait_with(struct waiter *waiter)
 {
+    struct hold *hold = waiter->hold;
+    struct hold_before *before = &waiter->before;
+    const struct places places = {.prefix = buf_bytes(&hold->prefix),
+                                  .keys_only = true,
+                                  .perform = perform,
+                                  .take = take,
+                                  .ctx = waiter};
     while (keeper_goes_on(&hold->keeper)) {
         uint64_t revision;
         before->fence = 0;
         before->is_there = false;
-        enum minikv_code code = look(hold, before, &revision);
+        enum minikv_code code = places_read(&places, &revision);
         if (code == MINIKV_OK && !before->is_there)
             break;
         if (code == MINIKV_OK && before->fence == 0)
             return EXIT_CODE_OK;
         if (code == MINIKV_OK)
-            code = await_change(hold, buf_bytes(&before->key), revision);
+            code = places_await(&places, PLACES_POLL_KEY, buf_bytes(&before->key), revision);
         if (code != MINIKV_OK) { /* as long as the lease lives there is time to ask again */
             uint64_t until_ms = keeper_now_ms() + AGAIN_MS;
             while (keeper_goes_on(&hold->keeper) && keeper_now_ms() < until_ms)
@@ -191,11 +164,78 @@ static enum exit_code wait_with(struct hold *hold, struct hold_before *before)
 
 enum exit_code hold_wait(struct hold *hold)
 {
+    struct waiter waiter = {.hold = hold};
+    buf_init(&waiter.before.key, LIMIT_KEY_BYTES);
+    enum exit_code code = wait_with(&waiter);
+    buf_release(&waiter.before.key);
+    return code;
+}
+
+/* ---- holding ---- */
+
+/* Whether the key is there. */
+static void take_listing(struct hold *hold, const struct minikv_result *page)
+{
     struct hold_before before = {.fence = 0};
     buf_init(&before.key, LIMIT_KEY_BYTES);
-    enum exit_code code = wait_with(hold, &before);
+    hold_look(&before, page, hold->fence, buf_bytes(&hold->key));
+    if (before.is_there) {
+        hold->looked = page->revision;
+    } else {
+        hold->is_key_gone = hold->is_told = true; /* whoever looks at the keeper tells it */
+        keeper_lose(&hold->keeper, "its key is gone: deleted, or with its lease");
+    }
     buf_release(&before.key);
-    return code;
+}
+
+/* Nothing has happened up to then; or what, is to be looked at. */
+static void take_events(struct hold *hold, const struct minikv_result *result)
+{
+    json_t *answer = json_loadb(result->body.data, result->body.count, JSON_ALLOW_NUL, NULL);
+    const json_t *events = json_object_get(answer, "events");
+    hold->looked = 0;
+    if (json_is_array(events) && json_array_size(events) == 0)
+        hold->looked = (uint64_t)json_integer_value(json_object_get(answer, "revision"));
+    json_decref(answer);
+}
+
+static void on_looked(void *ctx, struct minikv_result *result)
+{
+    struct hold *hold = ctx;
+    hold->asked = 0;
+    if (result->code == MINIKV_OK && hold->looked == 0)
+        take_listing(hold, result);
+    else if (result->code == MINIKV_OK)
+        take_events(hold, result);
+    else if (places_is_compacted(result))
+        hold->looked = 0;
+    else
+        hold->look_again_ms = keeper_now_ms() + AGAIN_MS;
+    minikv_result_release(result);
+}
+
+/* The key, and then what becomes of it. */
+static void look_after_key(struct hold *hold)
+{
+    struct buf target;
+    struct bytes key = buf_bytes(&hold->key);
+    struct minikv_request request = {
+        .op = MINIKV_LIST,
+        .range = {.prefix = {key.data, key.count}, .limit = 1, .keys_only = true}};
+    buf_init(&target, PLACES_TARGET_BYTES);
+    if (hold->looked != 0)
+        request = places_poll(PLACES_POLL_KEY, key, hold->looked, &target);
+    if (minikv_start(hold->cli->kv, &request, on_looked, hold, &hold->asked) != MINIKV_OK)
+        hold->look_again_ms = keeper_now_ms() + AGAIN_MS;
+    buf_release(&target);
+}
+
+void hold_keep(struct hold *hold)
+{
+    bool is_idle = hold->asked == 0 && !hold->keeper.is_lost;
+    if (is_idle && keeper_now_ms() >= hold->look_again_ms)
+        look_after_key(hold);
+    keeper_wait(&hold->keeper, is_idle && hold->asked == 0 ? hold->look_again_ms : 0);
 }
 
 /* ---- leaving ---- */
@@ -220,7 +260,12 @@ static enum exit_code give_back(struct hold *hold)
 
 enum exit_code hold_leave(struct hold *hold)
 {
-    enum exit_code code = hold->keeper.is_lost ? EXIT_CODE_LOST : give_back(hold);
+    bool has_lease = !hold->keeper.is_lost || hold->is_key_gone;
+    if (hold->asked != 0)
+        (void)minikv_cancel(hold->cli->kv, hold->asked); /* calls on_looked */
+    enum exit_code code = has_lease ? give_back(hold) : EXIT_CODE_LOST;
+    if (hold->is_key_gone)
+        code = EXIT_CODE_LOST;
     keeper_release(&hold->keeper);
     buf_release(&hold->prefix);
     buf_release(&hold->key);

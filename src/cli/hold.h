@@ -6,7 +6,7 @@
  * one that leaves wakes only one.
  *
  *      hold_enter, hold_wait      until it is held
- *      ...                        keeper_wait(&hold->keeper), as long as keeper_goes_on
+ *      hold_keep …                as long as keeper_goes_on(&hold->keeper)
  *      hold_leave                 in every case
  *
  * Nobody can be sure to hold a lock *now*: this process may be stopped between looking and acting.
@@ -27,21 +27,29 @@ struct hold {
     struct buf prefix, key; /* owned: "NAME/", "NAME/5e1f…" */
     uint64_t fence;         /* 0: it has no place */
     bool is_told;           /* that it is lost */
+    bool is_key_gone;       /* but perhaps not the lease */
+
+    /* of hold_keep */
+    uint64_t asked;         /* the request under way; 0: none */
+    uint64_t looked;        /* the key was there at this revision; 0: it is to be looked at */
+    uint64_t look_again_ms; /* not before */
 };
 
+/* That a name is one: not empty, and with room for a place behind it in a key. Else says so. */
+bool hold_check_name(const struct cli *cli, const char *name);
 /* Takes a place, with `value` in its key. EXIT_CODE_OK; or another one, with a word on standard
  * error, and nothing is left to be released. */
 enum exit_code hold_enter(struct hold *hold, struct cli *cli, const char *name, const char *value);
-/* Until it is held: EXIT_CODE_OK. EXIT_CODE_LOST: the lease is no more; also, with nothing said,
+/* Until it is held: EXIT_CODE_OK. EXIT_CODE_LOST: the place is no more; also, with nothing said,
  * when a signal has come: hold->keeper.stop. */
 enum exit_code hold_wait(struct hold *hold);
+/* While it is held: as keeper_wait, and the key is looked after. With the key gone, as with the
+ * lease, keeper.is_lost. */
+void hold_keep(struct hold *hold);
 /* Gives the place back, and looks at the answer. EXIT_CODE_LOST: it had been lost before, so that
  * somebody else may have held the name meanwhile. With another one it is given back when the lease
  * expires. */
 enum exit_code hold_leave(struct hold *hold);
-
-/* The bytes of a key behind "NAME/". */
-enum { HOLD_PLACE_BYTES = 16 };
 
 /* What a page of places says: the one that is before `fence` and nearest to it. */
 struct hold_before {
@@ -51,11 +59,5 @@ struct hold_before {
 };
 void hold_look(struct hold_before *before, const struct minikv_result *page, uint64_t fence,
                struct bytes own);
-
-/* A long poll for a change behind `revision` of what "key=…" or "prefix=…" names; at most
- * HOLD_POLL_MS. `target` is filled, and borrowed by what is returned. */
-enum { HOLD_POLL_MS = 2000, HOLD_TARGET_BYTES = 1024 * 1024 };
-struct minikv_request hold_poll(const char *what, struct bytes bytes, uint64_t revision,
-                                struct buf *target);
 
 #endif

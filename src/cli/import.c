@@ -32,7 +32,7 @@ struct import {
     uint64_t bytes;  /* read */
     uint64_t keys, leased;
     json_t *operations; /* owned: of the transaction to be sent */
-    json_t *begun;      /* owned: its keys, each of which may be there once */
+    json_t *begun;      /* owned: its keys in base64, each of which may be there once */
     size_t batch_bytes;
     bool has_end; /* the last line has come */
 };
@@ -91,45 +91,44 @@ static void move_value(json_t *to, const json_t *from, size_t line_bytes)
     buf_release(&base64);
 }
 
-/* The text by which a key is told from others. */
-static const char *name_of(const json_t *item)
+/* Appends the key's bytes, however it is spelled; NULL, or what is wrong with it. */
+static const char *take_key(const json_t *item, struct buf *out)
 {
-    const char *name = json_string_value(json_object_get(item, "key"));
-    return name != NULL ? name : json_string_value(json_object_get(item, "key_base64"));
+    bool is_text = json_object_get(item, "key") != NULL;
+    bool is_base64 = json_object_get(item, "key_base64") != NULL;
+    if (!is_text && !is_base64)
+        return "it has no key";
+    if (is_text && is_base64)
+        return "it has both key and key_base64";
+    if (!ask_take_bytes(item, "key", out) || out->count == 0)
+        return "its key is not 1 to 4096 bytes of text, or base64";
+    return NULL;
 }
 
-static bool is_wanted(const struct import *import, const json_t *item)
+static bool is_wanted(const struct import *import, struct bytes key)
 {
-    struct buf key;
-    const char *prefix = import->cli->prefix != NULL ? import->cli->prefix : "";
-    buf_init(&key, LIMIT_KEY_BYTES);
-    bool is_key = ask_take_bytes(item, "key", &key);
-    bool begins = key.count >= strlen(prefix) && memcmp(key.data, prefix, strlen(prefix)) == 0;
-    buf_release(&key);
-    return !is_key || *prefix == '\0' || begins; /* what is no key the server refuses by name */
+    struct bytes prefix = bytes_of_text(import->cli->prefix != NULL ? import->cli->prefix : "");
+    return key.count >= prefix.count && bytes_equal(bytes_of(key.data, prefix.count), prefix);
 }
 
-static enum exit_code take_item(struct import *import, const json_t *item, size_t bytes)
+/* What is collected is stored up to the line before this one. */
+static enum exit_code send_before(struct import *import)
 {
-    const char *name = name_of(item);
-    if (name == NULL)
-        return refuse_line(import, "it has no key");
-    if (json_integer_value(json_object_get(item, "lease")) != 0) {
-        import->leased++;
-        return EXIT_CODE_OK;
-    }
-    if (!is_wanted(import, item))
-        return EXIT_CODE_OK;
+    import->lines--;
+    enum exit_code code = send(import);
+    import->lines++;
+    return code;
+}
+
+/* `name` is that of the key among those begun. */
+static enum exit_code add(struct import *import, const json_t *item, const char *name, size_t bytes)
+{
     bool is_full = json_array_size(import->operations) == BATCH_LINES ||
                    import->batch_bytes + bytes > BATCH_BYTES ||
                    json_object_get(import->begun, name) != NULL;
-    if (is_full) {
-        import->lines--; /* this one is not among those stored */
-        enum exit_code code = send(import);
-        import->lines++;
-        if (code != EXIT_CODE_OK)
-            return code;
-    }
+    enum exit_code code = is_full ? send_before(import) : EXIT_CODE_OK;
+    if (code != EXIT_CODE_OK)
+        return code;
     json_t *put = json_object();
     move_member(put, item, "key");
     move_member(put, item, "key_base64");
@@ -138,6 +137,33 @@ static enum exit_code take_item(struct import *import, const json_t *item, size_
     (void)json_object_set_new(import->begun, name, json_true());
     import->batch_bytes += bytes;
     return EXIT_CODE_OK;
+}
+
+static enum exit_code take_item(struct import *import, const json_t *item, size_t bytes)
+{
+    struct buf key, name;
+    enum exit_code code = EXIT_CODE_OK;
+    buf_init(&key, LIMIT_KEY_BYTES);
+    buf_init(&name, 2 * LIMIT_KEY_BYTES);
+    const char *wrong = take_key(item, &key);
+    if (wrong != NULL) {
+        code = refuse_line(import, wrong);
+    } else if (json_integer_value(json_object_get(item, "lease")) != 0) {
+        import->leased++;
+    } else if (is_wanted(import, buf_bytes(&key))) {
+        base64_put(&name, buf_bytes(&key)); /* one text for both spellings */
+        code = add(import, item, buf_text(&name), bytes);
+    }
+    buf_release(&key);
+    buf_release(&name);
+    return code;
+}
+
+/* The line that says that an export is whole. */
+static bool is_end(const json_t *root)
+{
+    return json_object_get(root, "count") != NULL && json_object_get(root, "key") == NULL &&
+           json_object_get(root, "key_base64") == NULL;
 }
 
 static enum exit_code take_line(struct import *import, size_t bytes)
@@ -150,7 +176,7 @@ static enum exit_code take_line(struct import *import, size_t bytes)
         return refuse_line(import, "it is no JSON object");
     }
     enum exit_code code = EXIT_CODE_OK;
-    if (json_object_get(root, "count") != NULL && name_of(root) == NULL)
+    if (is_end(root))
         import->has_end = true;
     else
         code = take_item(import, root, bytes);

@@ -31,13 +31,20 @@ bool keeper_goes_on(const struct keeper *keeper)
 
 /* ---- renewals ---- */
 
-static void lose(struct keeper *keeper, const char *why)
+void keeper_lose(struct keeper *keeper, const char *why)
 {
     if (keeper->is_lost)
         return;
     keeper->is_lost = true;
-    (void)snprintf(keeper->why, sizeof keeper->why, "lease %llu is lost: %s",
-                   (unsigned long long)keeper->lease, why);
+    (void)snprintf(keeper->why, sizeof keeper->why, "%s", why);
+}
+
+static void lose(struct keeper *keeper, const char *how)
+{
+    char why[sizeof keeper->why];
+    (void)snprintf(why, sizeof why, "lease %llu is lost: %s", (unsigned long long)keeper->lease,
+                   how);
+    keeper_lose(keeper, why);
 }
 
 /* False: it is not what a node says. */

@@ -46,6 +46,8 @@ void keeper_wait(struct keeper *keeper, uint64_t until_ms);
  * signal says stop. */
 enum minikv_code keeper_perform(struct keeper *keeper, const struct minikv_request *request,
                                 struct minikv_result *out_result);
+/* What the lease was for is gone: nothing is renewed any more. `why` is for people. */
+void keeper_lose(struct keeper *keeper, const char *why);
 /* Neither lost nor told to stop. */
 bool keeper_goes_on(const struct keeper *keeper);
 

@@ -153,7 +153,8 @@ enum exit_code keys_list(struct cli *cli, struct minikv_bytes prefix)
     return code;
 }
 
-static enum exit_code count(struct cli *cli, struct minikv_bytes prefix)
+enum exit_code keys_count(struct cli *cli, struct minikv_bytes prefix, uint64_t *out_count,
+                          uint64_t *out_revision)
 {
     struct buf target;
     json_t *answer;
@@ -165,14 +166,22 @@ static enum exit_code count(struct cli *cli, struct minikv_bytes prefix)
     if (cli->is_stale)
         buf_put_text(&target, "&consistency=stale");
     enum exit_code code = ask_for_json(cli, buf_text(&target), &answer);
-    json_int_t number = json_integer_value(json_object_get(answer, "count"));
-    json_int_t revision = json_integer_value(json_object_get(answer, "revision"));
-    if (code == EXIT_CODE_OK && cli->output == CLI_OUTPUT_JSON)
-        ask_print_json(json_pack("{s:I, s:I}", "count", number, "revision", revision));
-    else if (code == EXIT_CODE_OK)
-        printf("%lld\n", (long long)number);
+    *out_count = (uint64_t)json_integer_value(json_object_get(answer, "count"));
+    *out_revision = (uint64_t)json_integer_value(json_object_get(answer, "revision"));
     json_decref(answer);
     buf_release(&target);
+    return code;
+}
+
+static enum exit_code count(struct cli *cli, struct minikv_bytes prefix)
+{
+    uint64_t number, revision;
+    enum exit_code code = keys_count(cli, prefix, &number, &revision);
+    if (code == EXIT_CODE_OK && cli->output == CLI_OUTPUT_JSON)
+        ask_print_json(
+            json_pack("{s:I, s:I}", "count", (json_int_t)number, "revision", (json_int_t)revision));
+    else if (code == EXIT_CODE_OK)
+        printf("%llu\n", (unsigned long long)number);
     return code;
 }
 

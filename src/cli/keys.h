@@ -7,4 +7,8 @@
 /* Prints them as the options say. */
 enum exit_code keys_list(struct cli *cli, struct minikv_bytes prefix);
 
+/* How many there are, and at which revision; as --rev and --stale say. */
+enum exit_code keys_count(struct cli *cli, struct minikv_bytes prefix, uint64_t *out_count,
+                          uint64_t *out_revision);
+
 #endif

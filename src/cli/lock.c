@@ -1,12 +1,10 @@
 /* minikv lock, minikv elect: a command that runs only while this process holds a name. */
-#include <errno.h>
-#include <string.h>
-#include <sys/wait.h>
+#include <signal.h>
 
-#include "base/check.h"
 #include "cli/ask.h"
 #include "cli/child.h"
 #include "cli/elect.h"
+#include "cli/family.h"
 #include "cli/hold.h"
 
 /* ---- the command ---- */
@@ -28,35 +26,46 @@ static pid_t start(struct hold *hold, const char *const *words)
 }
 
 /* What came for us is the command's; what was typed at the terminal it has already. */
-static void pass_on_signal(struct hold *hold, pid_t pid)
+static bool pass_on_signal(struct hold *hold)
 {
-    if (hold->keeper.stop != 0 && !hold->keeper.is_typed)
-        (void)kill(pid, hold->keeper.stop);
+    bool is_new = hold->keeper.stop != 0 && !hold->keeper.is_typed;
+    if (is_new)
+        family_tell(hold->keeper.stop);
     hold->keeper.stop = 0;
+    return is_new;
 }
 
-/* Until it has ended, in any way. */
+static bool pass_on_loss(struct hold *hold)
+{
+    if (!hold->keeper.is_lost)
+        return false;
+    fprintf(stderr, "minikv: %s: %s; the command gets SIGTERM\n", hold->cli->command->name,
+            hold->keeper.why);
+    family_tell(SIGTERM);
+    return true;
+}
+
+/* Until the command has ended, in any way; once it was told to, until all that it has started has,
+ * too: only then is nobody left who may do what the lock is for. */
 static int attend(struct hold *hold, pid_t pid)
 {
     int status = 0;
-    bool is_told = false;
-    pid_t ended;
-    while ((ended = waitpid(pid, &status, WNOHANG)) == 0) {
-        keeper_wait(&hold->keeper, 0);
-        pass_on_signal(hold, pid);
-        if (hold->keeper.is_lost && !is_told) {
-            is_told = true;
-            fprintf(stderr, "minikv: %s: %s; the command gets SIGTERM\n", hold->cli->command->name,
-                    hold->keeper.why);
-            (void)kill(pid, SIGTERM);
-        }
+    bool has_ended = false, was_told = false, was_told_loss = false;
+    while (!has_ended || (was_told && !family_is_gone())) {
+        hold_keep(hold);
+        if (pass_on_signal(hold))
+            was_told = true;
+        if (!was_told_loss && pass_on_loss(hold))
+            was_told = was_told_loss = true;
+        if (family_reap(pid, &status))
+            has_ended = true;
     }
-    REQUIRE(ended == pid); /* nobody else waits for it */
     return child_code(status);
 }
 
 static enum exit_code run_command(struct hold *hold, const char *const *words)
 {
+    family_adopt();
     pid_t pid = start(hold, words);
     if (pid < 0)
         return EXIT_CODE_FAILURE;
@@ -80,7 +89,7 @@ static enum exit_code stay(struct hold *hold)
     }
     (void)fflush(stdout); /* main looks at its state */
     while (keeper_goes_on(&hold->keeper))
-        keeper_wait(&hold->keeper, 0);
+        hold_keep(hold);
     if (!hold->keeper.is_lost)
         return EXIT_CODE_OK;
     fprintf(stderr, "minikv: %s: %s\n", cli->command->name, hold->keeper.why);
@@ -93,6 +102,8 @@ static enum exit_code run(struct cli *cli, const char *name, const char *value,
                           const char *const *words)
 {
     struct hold hold;
+    if (!hold_check_name(cli, name))
+        return EXIT_CODE_USAGE;
     enum exit_code code = hold_enter(&hold, cli, name, value);
     if (code != EXIT_CODE_OK)
         return code;
@@ -115,7 +126,7 @@ enum exit_code lock_run(struct cli *cli)
 enum exit_code elect_run(struct cli *cli)
 {
     if (cli->observes && cli->arguments_count == 1)
-        return elect_observe(cli);
+        return hold_check_name(cli, cli->arguments[0]) ? elect_observe(cli) : EXIT_CODE_USAGE;
     if (!cli->observes && cli->arguments_count >= 2)
         return run(cli, cli->arguments[0], cli->arguments[1], cli->arguments + 2);
     fputs("minikv: usage: minikv elect NAME VALUE [-- COMMAND…], or minikv elect NAME --observe\n",

@@ -35,7 +35,8 @@ const struct option_row option_rows[CLI_OPTIONS_COUNT] = {
     [CLI_OPTION_REV] = {"rev", 0, "N",
                         "As it was at revision N; how far back that goes is bounded."},
     [CLI_OPTION_PREFIX] = {"prefix", 0, "PREFIX",
-                           "All keys that begin with PREFIX; all there are if it is empty."},
+                           "All keys that begin with PREFIX; all there are if it is empty. Of "
+                           "bench: what its keys begin with. Default there: bench/."},
     [CLI_OPTION_LEASE] = {"lease", 0, "ID", "The key goes when this lease does."},
     [CLI_OPTION_TTL] = {"ttl", 0, "TIME",
                         "How long a lease lives that is not kept alive, as in 10 or 10s, 5m; at "
@@ -73,6 +74,33 @@ const struct option_row option_rows[CLI_OPTIONS_COUNT] = {
     [CLI_OPTION_BASE_PORT] = {"base-port", 0, "PORT",
                               "Clients connect to PORT, PORT+1, …; nodes to PORT+100, PORT+101, …. "
                               "Default: 8081."},
+    [CLI_OPTION_CONNECTIONS] = {"connections", 'c', "N",
+                                "How many connections, 1 to 1024. Default: 16."},
+    [CLI_OPTION_PIPELINE] = {"pipeline", 'P', "N",
+                             "How many requests are under way on each connection, 1 to 128. "
+                             "Default: 1."},
+    [CLI_OPTION_DURATION] = {"duration", 'd', "TIME",
+                             "How long to measure, as in 10s or 1m; at most 60m. Default: 10s."},
+    [CLI_OPTION_REQUESTS] = {"requests", 'n', "N",
+                             "Stop after so many requests, if the time is not up before. Default: "
+                             "as many as there is time for."},
+    [CLI_OPTION_RATE] = {"rate", 0, "N",
+                         "Send so many requests a second, when each is due, and count its latency "
+                         "from then. Default: each connection sends when an answer has arrived."},
+    [CLI_OPTION_AT] = {"at", 0, "leader|follower|all",
+                       "Connect to the leader, to the followers in turn, or to all nodes in turn, "
+                       "at their announced addresses. Default: the endpoints in turn."},
+    [CLI_OPTION_KEYS] = {"keys", 0, "N", "How many keys, 1 to 1000000. Default: 10000."},
+    [CLI_OPTION_VALUE_BYTES] = {"value-bytes", 0, "N",
+                                "The length of each value, 1 to 1048576. Default: 100."},
+    [CLI_OPTION_CLIENT_IDS] = {"client-ids", 0, NULL,
+                               "Send each write with a client id and a sequence, as libminikv "
+                               "does: exactly once. The cluster remembers one id for each "
+                               "connection until it expires."},
+    [CLI_OPTION_KEEP] = {"keep", 0, NULL, "Leave the keys there."},
+    [CLI_OPTION_PLOT] = {"plot", 0, "FILE",
+                         "Also write a picture (SVG): latency by percentile, and the rate and the "
+                         "slowest request over time."},
     [CLI_OPTION_MAN] = {"man", 0, NULL, "Print the manual page, for man -l -."},
     [CLI_OPTION_HELP] = {"help", 'h', NULL, "Show how to use the command."},
     [CLI_OPTION_VERSION] = {"version", 'V', NULL, "Show the version."},
@@ -84,10 +112,11 @@ const struct option_row option_rows[CLI_OPTIONS_COUNT] = {
 #define NUMBER_MAX 999999999999999999 /* 18 digits */
 
 /* What refuse_value says of them. */
-#define TIME_RANGE    ", a number with the unit ms, s or m, at least 1ms and at most 1440m"
-#define NUMBER_RANGE  ", a number from 1 to 999999999999999999"
-#define TTL_RANGE     ", a number with the unit s or m, or none for s, from 1s to 525600m"
-#define INTEGER_RANGE ", an integer from -9223372036854775808 to 9223372036854775807"
+#define TIME_RANGE     ", a number with the unit ms, s or m, at least 1ms and at most 1440m"
+#define DURATION_RANGE ", a number with the unit ms, s or m, at least 1ms and at most 60m"
+#define NUMBER_RANGE   ", a number from 1 to 999999999999999999"
+#define TTL_RANGE      ", a number with the unit s or m, or none for s, from 1s to 525600m"
+#define INTEGER_RANGE  ", an integer from -9223372036854775808 to 9223372036854775807"
 
 bool option_read_number(const char *text, uint64_t value_min, uint64_t value_max,
                         uint64_t *out_value)
@@ -203,6 +232,46 @@ static bool take_number(enum cli_option option, const char *text, uint64_t value
     return true;
 }
 
+/* Of an option that takes a number within bounds of its own; false: it takes something else. */
+static bool bounds_of(struct cli *cli, enum cli_option option, unsigned *out_min, unsigned *out_max,
+                      unsigned **out_number)
+{
+    const struct {
+        enum cli_option option;
+        unsigned min, max;
+        unsigned *number;
+    } rows[] = {
+        {CLI_OPTION_ID, 1, NODE_ID_MAX, &cli->node},
+        {CLI_OPTION_NODES, 1, 7, &cli->nodes_count},
+        {CLI_OPTION_BASE_PORT, 1, 65000, &cli->base_port},
+        {CLI_OPTION_CONNECTIONS, 1, LIMIT_BENCH_CONNECTIONS, &cli->bench.connections},
+        {CLI_OPTION_PIPELINE, 1, LIMIT_PIPELINE, &cli->bench.pipeline},
+        {CLI_OPTION_RATE, 1, LIMIT_BENCH_RATE, &cli->bench.rate},
+        {CLI_OPTION_KEYS, 1, LIMIT_BENCH_KEYS, &cli->bench.keys},
+        {CLI_OPTION_VALUE_BYTES, 1, LIMIT_VALUE_BYTES, &cli->bench.value_bytes},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
+        if (rows[i].option == option) {
+            *out_min = rows[i].min;
+            *out_max = rows[i].max;
+            *out_number = rows[i].number;
+            return true;
+        }
+    return false;
+}
+
+static bool read_place(const char *text, enum cli_place *out_place)
+{
+    static const char *const names[] = {
+        [CLI_AT_LEADER] = "leader", [CLI_AT_FOLLOWER] = "follower", [CLI_AT_ALL] = "all"};
+    for (size_t i = CLI_AT_LEADER; i < ARRAY_COUNT(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out_place = (enum cli_place)i;
+            return true;
+        }
+    return false;
+}
+
 static bool take_client(struct cli *cli, const char *text, struct errtext *error)
 {
     size_t count = strlen(text);
@@ -220,14 +289,24 @@ static bool *flag_of(struct cli *cli, enum cli_option option)
     const struct {
         enum cli_option option;
         bool *flag;
-    } flags[] = {{CLI_OPTION_VERBOSE, &cli->is_verbose},   {CLI_OPTION_STALE, &cli->is_stale},
-                 {CLI_OPTION_RAW, &cli->is_raw},           {CLI_OPTION_IF_ABSENT, &cli->if_absent},
-                 {CLI_OPTION_KEYS_ONLY, &cli->keys_only},  {CLI_OPTION_LONG, &cli->is_long},
-                 {CLI_OPTION_COUNT, &cli->counts},         {CLI_OPTION_DESC, &cli->is_descending},
-                 {CLI_OPTION_PREV, &cli->wants_prev},      {CLI_OPTION_EXEC, &cli->executes},
-                 {CLI_OPTION_OBSERVE, &cli->observes},     {CLI_OPTION_REMOVE, &cli->removes},
-                 {CLI_OPTION_SEAL, &cli->seals},           {CLI_OPTION_WATCH, &cli->watches},
-                 {CLI_OPTION_MAN, &cli->is_man},           {CLI_OPTION_HELP, &cli->wants_help},
+    } flags[] = {{CLI_OPTION_VERBOSE, &cli->is_verbose},
+                 {CLI_OPTION_STALE, &cli->is_stale},
+                 {CLI_OPTION_RAW, &cli->is_raw},
+                 {CLI_OPTION_IF_ABSENT, &cli->if_absent},
+                 {CLI_OPTION_KEYS_ONLY, &cli->keys_only},
+                 {CLI_OPTION_LONG, &cli->is_long},
+                 {CLI_OPTION_COUNT, &cli->counts},
+                 {CLI_OPTION_DESC, &cli->is_descending},
+                 {CLI_OPTION_PREV, &cli->wants_prev},
+                 {CLI_OPTION_EXEC, &cli->executes},
+                 {CLI_OPTION_OBSERVE, &cli->observes},
+                 {CLI_OPTION_REMOVE, &cli->removes},
+                 {CLI_OPTION_SEAL, &cli->seals},
+                 {CLI_OPTION_WATCH, &cli->watches},
+                 {CLI_OPTION_CLIENT_IDS, &cli->bench.has_client_ids},
+                 {CLI_OPTION_KEEP, &cli->bench.keeps},
+                 {CLI_OPTION_MAN, &cli->is_man},
+                 {CLI_OPTION_HELP, &cli->wants_help},
                  {CLI_OPTION_VERSION, &cli->wants_version}};
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++)
         if (flags[i].option == option)
@@ -247,6 +326,7 @@ static uint64_t *positive_of(struct cli *cli, enum cli_option option)
                    {CLI_OPTION_LEASE, &cli->lease},
                    {CLI_OPTION_FROM, &cli->from},
                    {CLI_OPTION_SKIP, &cli->skip},
+                   {CLI_OPTION_REQUESTS, &cli->bench.requests},
                    {CLI_OPTION_SEQUENCE, &cli->identity.sequence}};
     for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
         if (numbers[i].option == option)
@@ -263,7 +343,8 @@ static const char **text_of(struct cli *cli, enum cli_option option)
     } texts[] = {{CLI_OPTION_KEY, &cli->key},
                  {CLI_OPTION_INITIAL_CLUSTER, &cli->initial},
                  {CLI_OPTION_FROM_DATA_DIR, &cli->from_data_dir},
-                 {CLI_OPTION_DIR, &cli->dir}};
+                 {CLI_OPTION_DIR, &cli->dir},
+                 {CLI_OPTION_PLOT, &cli->bench.plot}};
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         if (texts[i].option == option)
             return texts[i].text;
@@ -291,12 +372,11 @@ static bool take_other(struct cli *cli, enum cli_option option, const char *text
     case CLI_OPTION_PREFIX:
         cli->prefix = text;
         return true;
-    case CLI_OPTION_ID:
-        return take_number(option, text, 1, NODE_ID_MAX, &cli->node, error);
-    case CLI_OPTION_NODES:
-        return take_number(option, text, 1, 7, &cli->nodes_count, error);
-    case CLI_OPTION_BASE_PORT:
-        return take_number(option, text, 1, 65000, &cli->base_port, error);
+    case CLI_OPTION_DURATION:
+        return read_time(text, LIMIT_BENCH_SECONDS * (time_us)1000000, &cli->bench.duration) ||
+               refuse_value(error, option, text, DURATION_RANGE);
+    case CLI_OPTION_AT:
+        return read_place(text, &cli->bench.at) || refuse_value(error, option, text, "");
     }
     UNREACHABLE();
 }
@@ -306,6 +386,7 @@ bool option_take(struct cli *cli, enum cli_option option, const char *text, stru
     bool *flag = flag_of(cli, option);
     uint64_t *positive = positive_of(cli, option);
     const char **text_at = text_of(cli, option);
+    unsigned min, max, *bounded;
     if (flag != NULL) {
         *flag = true;
         return true;
@@ -313,6 +394,8 @@ bool option_take(struct cli *cli, enum cli_option option, const char *text, stru
     if (positive != NULL)
         return option_read_number(text, 1, NUMBER_MAX, positive) ||
                refuse_value(error, option, text, NUMBER_RANGE);
+    if (bounds_of(cli, option, &min, &max, &bounded))
+        return take_number(option, text, min, max, bounded, error);
     if (text_at == NULL)
         return take_other(cli, option, text, error);
     *text_at = text;

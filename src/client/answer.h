@@ -19,6 +19,7 @@ struct answer {
     bool is_from_node;
     bool is_replayed;
     bool knows_leader;
+    bool is_lost; /* of a write with a fence: that is what did not hold */
     int node;
     unsigned forwards_count;
     uint64_t term;

@@ -4,6 +4,7 @@
 
 #include "client/answer.h"
 #include "client/json_reader.h"
+#include "client/txn_reply.h"
 
 /* ---- items ----
  *
@@ -148,8 +149,8 @@ static enum status decode_page(const struct http_reply *reply, struct minikv_res
 
 /* ---- sums and bodies ---- */
 
-/* Whether there is one. */
-static bool read_sum(struct reader *reader, int64_t *out_number)
+/* Whether there is one. `txn` is of the answer to a transaction, if it is one. */
+static bool read_sum(struct reader *reader, int64_t *out_number, struct txn_reply *txn)
 {
     struct bytes name;
     bool is_there = false;
@@ -158,7 +159,7 @@ static bool read_sum(struct reader *reader, int64_t *out_number)
         if (bytes_equal_text(name, "value")) {
             reader_i64(reader, out_number);
             is_there = true;
-        } else {
+        } else if (!txn_reply_member(txn, reader, name)) {
             reader_skip(reader);
         }
     }
@@ -168,8 +169,9 @@ static bool read_sum(struct reader *reader, int64_t *out_number)
 static enum status decode_sum(const struct http_reply *reply, struct minikv_result *result)
 {
     struct reader reader;
+    struct txn_reply none = {0};
     reader_init(&reader, http_reply_body(reply));
-    bool is_there = read_sum(&reader, &result->number);
+    bool is_there = read_sum(&reader, &result->number, &none);
     return reader_end(&reader) && is_there ? ST_OK : ST_BAD_JSON;
 }
 
@@ -236,10 +238,25 @@ enum status answer_decode_session(const struct http_reply *reply,
     return ST_OK;
 }
 
+/* A transaction whose compares did not hold is a condition that failed, and if it only read then,
+ * nothing has changed. */
+static void judge_txn(const struct txn_reply *txn, struct minikv_result *result)
+{
+    if (!txn->is_one)
+        return;
+    result->revision = txn->revision;
+    if (txn->has_succeeded)
+        return;
+    result->code = MINIKV_CONDITION_FAILED;
+    if (!txn->has_changes)
+        result->effect = MINIKV_NOT_APPLIED;
+}
+
 /* {"status":200,"etag":"\"7\"","body":{"value":5}}, or with "type" when it was refused. */
 static void read_answer(struct reader *reader, struct minikv_result *result)
 {
     struct bytes name;
+    struct txn_reply txn = {0};
     char etag[32] = "", type[64] = "";
     uint64_t http_code = 0;
     enum status status = ST_OK;
@@ -252,7 +269,7 @@ static void read_answer(struct reader *reader, struct minikv_result *result)
         else if (bytes_equal_text(name, "type"))
             reader_text(reader, type, sizeof type);
         else if (bytes_equal_text(name, "body"))
-            (void)read_sum(reader, &result->number); /* of an increment; others have none */
+            (void)read_sum(reader, &result->number, &txn); /* of an increment, a transaction … */
         else
             reader_skip(reader);
     }
@@ -265,6 +282,7 @@ static void read_answer(struct reader *reader, struct minikv_result *result)
     result->revision = answer_revision(etag);
     result->http_code = (int)MIN(http_code, 599u);
     (void)snprintf(result->word, sizeof result->word, "%s", is_refused ? status_word(status) : "");
+    judge_txn(&txn, result);
 }
 
 static bool find_fate(const char *word, enum minikv_fate *out_fate)

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/percent.h"
+#include "client/fence.h"
 
 enum {
     METHOD_BYTES_MAX = 16,
@@ -86,10 +87,12 @@ enum status call_check(const struct minikv_request *request)
         return ST_BAD_CONDITION;
     switch (request->op) {
     case MINIKV_PUT:
-        return request->value.count > LIMIT_VALUE_BYTES ? ST_VALUE_TOO_LONG
-                                                        : check_key(request->key);
-    case MINIKV_GET:
     case MINIKV_DELETE:
+        status = request->op == MINIKV_PUT && request->value.count > LIMIT_VALUE_BYTES
+                     ? ST_VALUE_TOO_LONG
+                     : check_key(request->key);
+        return status != ST_OK ? status : fence_check(request);
+    case MINIKV_GET:
     case MINIKV_INCR:
         return check_key(request->key);
     case MINIKV_LIST:
@@ -198,6 +201,10 @@ static void write_query(struct pen *pen, const struct minikv_request *request)
 static const char *write_target(struct pen *pen, const struct minikv_request *request)
 {
     const char *first = pen->at;
+    if (fence_is_wanted(request)) {
+        write_text(pen, "/v1/txn");
+        return end_text(pen, first);
+    }
     switch (request->op) {
     case MINIKV_PUT:
     case MINIKV_DELETE:
@@ -243,9 +250,14 @@ static void write_condition(struct pen *pen, const struct minikv_request *reques
 static const char *write_headers(struct pen *pen, const struct minikv_request *request)
 {
     const char *first = pen->at;
+    bool is_json = request->op == MINIKV_CALL && request->value.count != 0;
+    if (fence_is_wanted(request)) {
+        write_text(pen, "Content-Type: application/json\r\n");
+        return end_text(pen, first);
+    }
     if (request->op == MINIKV_PUT)
         write_text(pen, "Content-Type: application/octet-stream\r\n");
-    else if (request->op == MINIKV_CALL && request->value.count != 0)
+    else if (is_json)
         write_text(pen, "Content-Type: application/json\r\n");
     if (request->op == MINIKV_PUT || request->op == MINIKV_DELETE)
         write_condition(pen, request);
@@ -255,7 +267,9 @@ static const char *write_headers(struct pen *pen, const struct minikv_request *r
 static struct bytes write_body(struct pen *pen, const struct minikv_request *request)
 {
     const char *first = pen->at;
-    if (request->op == MINIKV_INCR) {
+    if (fence_is_wanted(request)) {
+        pen->at = fence_body_write(request, pen->at);
+    } else if (request->op == MINIKV_INCR) {
         write_text(pen, "{\"by\":");
         if (request->by < 0)
             write_text(pen, "-");
@@ -269,6 +283,8 @@ static struct bytes write_body(struct pen *pen, const struct minikv_request *req
 
 static const char *method_of(const struct minikv_request *request)
 {
+    if (fence_is_wanted(request))
+        return "POST";
     switch (request->op) {
     case MINIKV_PUT:
         return "PUT";
@@ -294,7 +310,15 @@ static size_t texts_bytes_max(const struct minikv_request *request)
         encoded = range->prefix.count + range->start.count + range->end.count + range->after.count;
     size_t given = request->op == MINIKV_CALL ? strlen(request->target) : 0;
     return METHOD_BYTES_MAX + 1 + given + encoded * PERCENT_ENCODED_BYTES_MAX + QUERY_BYTES_MAX +
-           HEADERS_BYTES_MAX + request->value.count + 32;
+           HEADERS_BYTES_MAX + request->value.count + 32 +
+           (fence_is_wanted(request) ? fence_body_bytes_max(request) : 0);
+}
+
+/* What a node answers only when something has happened. */
+static bool is_long_poll(const struct minikv_request *request)
+{
+    static const char watch[] = "/v1/watch?";
+    return request->op == MINIKV_CALL && strncmp(request->target, watch, sizeof watch - 1) == 0;
 }
 
 struct call *call_new(const struct minikv_request *request)
@@ -303,7 +327,10 @@ struct call *call_new(const struct minikv_request *request)
     if (call == NULL)
         return NULL;
     struct pen pen = {(char *)(call + 1)};
-    *call = (struct call){.op = request->op, .is_stale = request->is_stale};
+    *call = (struct call){.op = request->op,
+                          .is_stale = request->is_stale,
+                          .is_slow = is_long_poll(request),
+                          .token = fence_is_wanted(request) ? request->fence.token : 0};
     list_init(&call->link);
     const char *method = pen.at;
     write_text(&pen, method_of(request));

@@ -48,6 +48,9 @@ struct call {
     bool has_body, is_head_only;
     bool is_write;      /* by its method */
     bool is_stale;      /* any node will do */
+    bool is_slow;       /* a long poll: its answer may take as long as it likes */
+    bool is_for_hold;   /* see struct engine_way */
+    uint64_t token;     /* of the fence; 0: there is none */
     bool is_repeatable; /* changes nothing, or may be done twice: the caller says so */
     bool is_once;       /* takes an identity of the session */
     bool wants_identity;

@@ -16,7 +16,7 @@ enum { READS_MAX = 16, REFRESH_US = 1000 };
 time_us driver_now(void)
 {
     struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
+    (void)clock_gettime(CLOCK_BOOTTIME, &now); /* cannot fail with this clock */
     return (time_us)now.tv_sec * 1000000u + (time_us)now.tv_nsec / 1000u;
 }
 

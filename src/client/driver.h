@@ -36,7 +36,7 @@ struct driver {
     uint8_t buffer[DRIVER_READ_BYTES];
 };
 
-time_us driver_now(void); /* monotonic */
+time_us driver_now(void); /* monotonic, and goes on while the machine sleeps: leases do, too */
 
 /* False: the system has no descriptor for it. */
 MUST_CHECK bool driver_init(struct driver *driver, struct engine *engine);

@@ -91,10 +91,11 @@ void engine_pause(struct engine *engine, struct call *call, time_us until)
 /* Finds an id whose place is free; one is, as the callers' calls are counted. */
 static void enter(struct engine *engine, struct call *call)
 {
+    uint64_t bit = call->is_for_hold ? ENGINE_HOLD_BIT : 0;
     do {
-        call->id = ++engine->last_id;
-    } while (engine->calls[call->id % ENGINE_CALLS] != NULL);
-    engine->calls[call->id % ENGINE_CALLS] = call;
+        call->id = ++engine->last_id | bit;
+    } while (engine->calls[engine_slot(call->id)] != NULL);
+    engine->calls[engine_slot(call->id)] = call;
 }
 
 struct call *engine_start_own(struct engine *engine, time_us now, enum call_kind kind,
@@ -151,11 +152,15 @@ enum minikv_code engine_start(struct engine *engine, time_us now,
     if (call_check(request) != ST_OK)
         return MINIKV_INVALID;
     engine_tick(engine, now); /* what is due comes first: nobody may have polled for long */
-    if (engine->users_count == MINIKV_REQUESTS_MAX || engine->is_closing)
+    bool is_for_hold = way != NULL && way->is_for_hold;
+    size_t *count = is_for_hold ? &engine->holds_count : &engine->users_count;
+    size_t count_max = is_for_hold ? (size_t)ENGINE_HOLD_CALLS : (size_t)MINIKV_REQUESTS_MAX;
+    if (*count == count_max || engine->is_closing)
         return MINIKV_FULL;
     struct call *call = call_new(request);
     if (call == NULL)
         return MINIKV_NO_MEMORY;
+    call->is_for_hold = is_for_hold;
     call->on_done = on_done;
     call->ctx = ctx;
     call->wants_redirect = engine->options.redirect && !call->is_stale;
@@ -167,7 +172,7 @@ enum minikv_code engine_start(struct engine *engine, time_us now,
     call->wants_identity =
         call->is_once && !engine->options.without_session && !call_has_identity(call);
     enter(engine, call);
-    engine->users_count++;
+    ++*count;
     engine_wake_at(engine, call->deadline);
     if (call->resume_at > now)
         engine_pause(engine, call, call->resume_at);
@@ -195,7 +200,7 @@ static void cancel(struct engine *engine, time_us now, struct call *call)
 
 bool engine_cancel(struct engine *engine, time_us now, uint64_t id)
 {
-    struct call *call = engine->calls[id % ENGINE_CALLS];
+    struct call *call = engine->calls[engine_slot(id)];
     if (call == NULL || call->id != id || call->kind != CALL_USER || call->state == CALL_DONE)
         return false;
     cancel(engine, now, call);
@@ -237,7 +242,10 @@ struct call *engine_take_done(struct engine *engine)
         return NULL;
     struct call *call = CONTAINER_OF(engine->done.next, struct call, link);
     list_remove(&call->link);
-    engine->calls[call->id % ENGINE_CALLS] = NULL;
-    engine->users_count--;
+    engine->calls[engine_slot(call->id)] = NULL;
+    if (call->is_for_hold)
+        engine->holds_count--;
+    else
+        engine->users_count--;
     return call;
 }

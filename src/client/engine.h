@@ -25,7 +25,9 @@
 
 enum {
     ENGINE_SPARES = 3, /* for leaders and nodes that are none of the endpoints */
-    ENGINE_CHANNELS = MINIKV_ENDPOINTS_MAX + ENGINE_SPARES
+    ENGINE_ASIDE = MINIKV_ENDPOINTS_MAX + ENGINE_SPARES, /* the first of those below */
+    ENGINE_ASIDES = 8, /* for long polls, which would hold up the answers behind theirs */
+    ENGINE_CHANNELS = ENGINE_ASIDE + ENGINE_ASIDES
 };
 
 struct engine;
@@ -53,6 +55,7 @@ struct engine_way {
     struct redirect_msg redirect;  /* what a node has said: where to begin; .redirect 0: none */
     enum minikv_effect effect;     /* of what was sent before under the same identity */
     struct minikv_identity retake; /* that goes on; client "": none */
+    bool is_for_hold; /* not one of the MINIKV_REQUESTS_MAX: a hold has two at most at a time */
 };
 
 /* return   MINIKV_OK; MINIKV_INVALID, MINIKV_FULL, MINIKV_NO_MEMORY. `way` NULL: the usual one */

@@ -21,8 +21,11 @@
 
 enum {
     ENGINE_INTERNAL_CALLS = MINIKV_ENDPOINTS_MAX + 2, /* a probe for each, and the session's two */
-    ENGINE_CALLS = MINIKV_REQUESTS_MAX + ENGINE_INTERNAL_CALLS
+    ENGINE_HOLD = MINIKV_REQUESTS_MAX + ENGINE_INTERNAL_CALLS, /* the first of those for holds */
+    ENGINE_HOLD_CALLS = 2 * MINIKV_HOLDS_MAX,
+    ENGINE_CALLS = ENGINE_HOLD + ENGINE_HOLD_CALLS
 };
+#define ENGINE_HOLD_BIT ((uint64_t)1 << 63) /* in their ids */
 
 enum session_state { SESSION_NONE, SESSION_OPENING, SESSION_OPEN };
 
@@ -37,12 +40,13 @@ struct session {
 
 struct engine {
     struct engine_options options;
-    struct call *calls[ENGINE_CALLS]; /* by id modulo; NULL: free. Owned, but those done */
+    struct call *calls[ENGINE_CALLS]; /* by engine_slot; NULL: free. Owned, but those done */
     size_t users_count;               /* of them, and not taken yet: the callers' */
+    size_t holds_count;               /* likewise: those for holds */
     uint64_t last_id;
     struct list ready, paused, waiting /* for an identity */, done;
 
-    struct channel channels[ENGINE_CHANNELS]; /* endpoints first, then spares */
+    struct channel channels[ENGINE_CHANNELS]; /* endpoints, spares, those aside */
     size_t
         current; /* the endpoint that answered last, or one behind it that has not failed since */
     struct leader leader;
@@ -63,6 +67,13 @@ struct engine {
 /* A request of the engine's own, given to the queue of the ready; NULL without memory. */
 struct call *engine_start_own(struct engine *engine, time_us now, enum call_kind kind,
                               const struct minikv_request *request, time_us deadline);
+/* Where the call with this id is. */
+static inline size_t engine_slot(uint64_t id)
+{
+    return (id & ENGINE_HOLD_BIT) != 0
+               ? ENGINE_HOLD + (size_t)((id & ~ENGINE_HOLD_BIT) % ENGINE_HOLD_CALLS)
+               : (size_t)(id % ENGINE_HOLD);
+}
 /* Into the queue of that state, out of the one it was in. */
 void engine_move(struct engine *engine, struct call *call, enum call_state state);
 /* Goes on: to be sent, or first to be given an identity. */

@@ -11,11 +11,11 @@ enum {
 
 /* ---- channels ---- */
 
-/* ENGINE_CHANNELS when there is none. */
+/* ENGINE_ASIDE when there is none. */
 static size_t find_channel(const struct engine *engine, const struct address *address)
 {
     size_t at = 0;
-    while (at < ENGINE_CHANNELS && !address_equal(&engine->channels[at].address, address))
+    while (at < ENGINE_ASIDE && !address_equal(&engine->channels[at].address, address))
         at++;
     return at;
 }
@@ -24,7 +24,7 @@ static size_t find_channel(const struct engine *engine, const struct address *ad
 static size_t pick_spare(const struct engine *engine)
 {
     size_t best = MINIKV_ENDPOINTS_MAX;
-    for (size_t at = best; at < ENGINE_CHANNELS; at++) {
+    for (size_t at = best; at < ENGINE_ASIDE; at++) {
         const struct channel *channel = &engine->channels[at], *other = &engine->channels[best];
         bool is_idle = channel_is_idle(channel), other_is_idle = channel_is_idle(other);
         if (is_idle != other_is_idle ? is_idle : channel->used_at < other->used_at)
@@ -33,20 +33,67 @@ static size_t pick_spare(const struct engine *engine)
     return best;
 }
 
-/* The channel of that address, or a spare one made so; never fails: the oldest spare gives way. */
-static size_t channel_of(struct engine *engine, time_us now, const struct address *address)
+/* The channel is that node's from now on. */
+static void take_over(struct engine *engine, time_us now, size_t at, const struct address *address)
 {
-    size_t at = find_channel(engine, address);
-    if (at < ENGINE_CHANNELS)
-        return at;
-    at = pick_spare(engine);
     struct channel *channel = &engine->channels[at];
     engine_break(engine, now, at, "the connection was needed for another node");
     channel->address = *address;
     channel->bad_until = 0;
     channel->failures_count = 0;
     channel->used_at = now;
+}
+
+/* The channel of that address, or a spare one made so; never fails: the oldest spare gives way. */
+static size_t channel_of(struct engine *engine, time_us now, const struct address *address)
+{
+    size_t at = find_channel(engine, address);
+    if (at < ENGINE_ASIDE)
+        return at;
+    at = pick_spare(engine);
+    take_over(engine, now, at, address);
     return at;
+}
+
+static size_t calls_count(const struct channel *channel)
+{
+    size_t count = channel->slots_count;
+    for (const struct list *at = channel->assigned.next; at != &channel->assigned; at = at->next)
+        count++;
+    return count;
+}
+
+/* A long poll has a connection of its own, or, if none is idle, shares one with other long polls:
+ * anything else that is sent behind it would wait for its answer. `at` is where it goes when all
+ * are busy with other nodes. */
+static size_t aside_of(struct engine *engine, time_us now, size_t at)
+{
+    const struct address *address = &engine->channels[at].address;
+    size_t idle = ENGINE_CHANNELS, shared = ENGINE_CHANNELS;
+    for (size_t aside = ENGINE_ASIDE; aside < ENGINE_CHANNELS; aside++) {
+        const struct channel *channel = &engine->channels[aside];
+        bool is_there = address_equal(&channel->address, address);
+        bool is_idle = channel_is_idle(channel);
+        if (is_idle && is_there)
+            return aside;
+        if (is_idle && idle == ENGINE_CHANNELS)
+            idle = aside;
+        bool is_first = shared == ENGINE_CHANNELS;
+        if (is_there && (is_first || calls_count(channel) < calls_count(&engine->channels[shared])))
+            shared = aside;
+    }
+    if (idle == ENGINE_CHANNELS)
+        return shared != ENGINE_CHANNELS ? shared : at;
+    take_over(engine, now, idle, address);
+    return idle;
+}
+
+/* How well a node does is kept in one place. */
+static struct channel *channel_of_node(struct engine *engine, struct channel *channel)
+{
+    bool is_aside = channel >= &engine->channels[ENGINE_ASIDE];
+    size_t at = is_aside ? find_channel(engine, &channel->address) : ENGINE_ASIDE;
+    return at < ENGINE_ASIDE ? &engine->channels[at] : channel;
 }
 
 /* ---- how well they do ---- */
@@ -62,6 +109,7 @@ static void pass_on(struct engine *engine, const struct channel *channel)
 
 void route_failed(struct engine *engine, time_us now, struct channel *channel, time_us wait)
 {
+    channel = channel_of_node(engine, channel);
     leader_forget(&engine->leader, &channel->address);
     pass_on(engine, channel);
     if (channel->bad_until > now)
@@ -77,6 +125,7 @@ void route_failed(struct engine *engine, time_us now, struct channel *channel, t
 
 void route_answered(struct engine *engine, time_us now, struct channel *channel)
 {
+    channel = channel_of_node(engine, channel);
     size_t at = (size_t)(channel - engine->channels);
     channel->failures_count = 0;
     channel->bad_until = 0;
@@ -93,8 +142,7 @@ bool route_hear(struct engine *engine, raft_term term, const struct address *lea
         return false;
     /* News of a leader are news of its node, unless it has already failed as just that. */
     size_t at = find_channel(engine, leader);
-    if (address_is_set(leader) && at < ENGINE_CHANNELS &&
-        !leader_has_failed(&engine->leader, leader))
+    if (address_is_set(leader) && at < ENGINE_ASIDE && !leader_has_failed(&engine->leader, leader))
         engine->channels[at].bad_until = 0;
     return true;
 }
@@ -104,7 +152,7 @@ bool route_has_leader(const struct engine *engine, time_us now)
     if (!leader_is_known(&engine->leader))
         return false;
     size_t at = find_channel(engine, &engine->leader.address);
-    return at == ENGINE_CHANNELS || engine->channels[at].bad_until <= now;
+    return at == ENGINE_ASIDE || engine->channels[at].bad_until <= now;
 }
 
 static bool prefers_leader(const struct engine *engine)
@@ -182,7 +230,7 @@ void route_call(struct engine *engine, time_us now, struct call *call)
         engine_move(engine, call, CALL_PAUSED);
         return;
     }
-    call->channel = at;
+    call->channel = call->is_slow ? aside_of(engine, now, at) : at;
     engine_move(engine, call, CALL_ASSIGNED);
 }
 

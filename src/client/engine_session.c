@@ -98,7 +98,7 @@ void session_opened(struct engine *engine, struct call *opener)
     session->number++;
     session->opener = NULL;
     window_init(&session->window);
-    engine->calls[opener->id % ENGINE_CALLS] = NULL;
+    engine->calls[engine_slot(opener->id)] = NULL;
     list_remove(&opener->link);
     call_free(opener);
 }

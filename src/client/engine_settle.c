@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/engine_internal.h"
+#include "client/fence.h"
 
 /* Sessions that a write may lose before it gives up; there is a pause before all but the first. */
 enum { RESTARTS_MAX = 5 };
@@ -122,7 +123,7 @@ static enum minikv_effect effect_of(const struct call *call)
 static void end_own(struct engine *engine, time_us now, struct call *call)
 {
     list_remove(&call->link);
-    engine->calls[call->id % ENGINE_CALLS] = NULL;
+    engine->calls[engine_slot(call->id)] = NULL;
     if (call->kind == CALL_PROBE)
         engine->probes_count--;
     if (call->kind == CALL_OPEN_SESSION)
@@ -295,6 +296,8 @@ static enum effect effect_by(const struct call *call, const struct answer *answe
 /* A session that was there and is not, time and again, is no fault of the request. */
 static enum minikv_code code_by(const struct call *call, const struct answer *answer)
 {
+    if (answer->is_lost)
+        return MINIKV_LOST;
     return call->restarts_count == RESTARTS_MAX && answer->status == ST_SESSION_EXPIRED
                ? MINIKV_UNAVAILABLE
                : answer_code(answer->status);
@@ -349,6 +352,14 @@ static enum status decode(struct engine *engine, struct call *call, const struct
     return answer_decode(call->op, reply, &call->result);
 }
 
+/* A write with a fence: a transaction that was carried out may have changed nothing. */
+static enum status look_behind_fence(const struct call *call, const struct http_reply *reply,
+                                     struct answer *answer)
+{
+    bool is_fenced = call->token != 0 && reply->code < 300;
+    return !is_fenced || fence_answer_read(reply, call->token, answer) ? ST_OK : ST_BAD_JSON;
+}
+
 static void probe_replied(struct engine *engine, time_us now, struct call *call,
                           struct channel *channel, const struct answer *answer)
 {
@@ -370,6 +381,7 @@ void settle_replied(struct engine *engine, time_us now, struct call *call, size_
         probe_replied(engine, now, call, channel, &answer);
         return;
     }
+    enum status status = look_behind_fence(call, reply, &answer);
     struct attempt attempt = {.end = ATTEMPT_REPLIED,
                               .code = answer.code,
                               .effect = effect_by(call, &answer),
@@ -377,7 +389,8 @@ void settle_replied(struct engine *engine, time_us now, struct call *call, size_
                               .points = points,
                               .follows_count = call->follows_count};
     bool settles = call_has_identity(call) && answer.is_from_node && answer_settles(answer.status);
-    enum status status = decode(engine, call, reply);
+    if (status == ST_OK)
+        status = decode(engine, call, reply);
     if (status == ST_BAD_JSON) {
         route_failed(engine, now, channel, 0);
         settle_lost(engine, now, call, &address, "the reply is not what was asked for");

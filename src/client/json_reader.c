@@ -294,6 +294,11 @@ bool reader_null(struct reader *reader)
     return take_word(reader, "null");
 }
 
+bool reader_true(struct reader *reader)
+{
+    return take_word(reader, "true");
+}
+
 static void skip_number(struct reader *reader)
 {
     const uint8_t *first = reader->at;

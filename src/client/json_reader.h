@@ -45,6 +45,7 @@ void reader_base64(struct reader *reader, uint8_t *out, size_t *out_count);
 void reader_u64(struct reader *reader, uint64_t *out_value);
 void reader_i64(struct reader *reader, int64_t *out_value);
 bool reader_null(struct reader *reader); /* takes it if it is there */
+bool reader_true(struct reader *reader); /* likewise */
 void reader_skip(struct reader *reader);
 /* All has been read, and well. */
 bool reader_end(struct reader *reader);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "client/minikv_internal.h"
 
@@ -41,6 +42,10 @@ const char *minikv_code_name(enum minikv_code code)
         return "invalid";
     case MINIKV_CANCELLED:
         return "cancelled";
+    case MINIKV_LOST:
+        return "lost";
+    case MINIKV_HELD:
+        return "held";
     }
     return "?";
 }
@@ -116,6 +121,9 @@ enum minikv_code minikv_open(const char *endpoints, const struct minikv_options 
         return MINIKV_NO_MEMORY;
     take_options(options != NULL ? options : &defaults, kv, &engine_options);
     list_init(&kv->sleepers);
+    list_init(&kv->holds);
+    kv->holds_tick = TIME_NEVER;
+    kv->timeout = engine_options.timeout;
     kv->engine = engine_new(&engine_options);
     if (kv->engine == NULL)
         goto no_engine;
@@ -137,23 +145,38 @@ no_engine:
 
 /* ---- who waits ---- */
 
-struct waiter {
-    struct list link; /* among the sleepers, while it is one */
-    pthread_cond_t has_news;
-    bool is_done;
-    struct minikv_result *out_result;
-    struct redirect_msg *out_message; /* may be NULL */
-};
+bool waiter_init(struct waiter *waiter, struct minikv_result *out_result,
+                 struct redirect_msg *out_message)
+{
+    pthread_condattr_t attributes;
+    *waiter = (struct waiter){.out_result = out_result, .out_message = out_message};
+    if (pthread_condattr_init(&attributes) != 0)
+        return false;
+    bool is_well = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
+                   pthread_cond_init(&waiter->has_news, &attributes) == 0;
+    (void)pthread_condattr_destroy(&attributes);
+    return is_well;
+}
+
+void waiter_release(struct waiter *waiter)
+{
+    (void)pthread_cond_destroy(&waiter->has_news);
+}
+
+static time_us next_tick(const struct minikv *kv)
+{
+    return MIN(engine_next_tick(kv->engine), kv->holds_tick);
+}
 
 static struct plan make_plan(const struct minikv *kv)
 {
-    return (struct plan){kv->driver.version, engine_next_tick(kv->engine)};
+    return (struct plan){kv->driver.version, next_tick(kv)};
 }
 
 /* There is more to wait for, or less time, than when it was made. */
 static bool is_outdated(const struct minikv *kv, const struct plan *plan)
 {
-    return kv->driver.version != plan->version || engine_next_tick(kv->engine) < plan->until;
+    return kv->driver.version != plan->version || next_tick(kv) < plan->until;
 }
 
 /* Before anybody gives the lock away: those who wait learn what has changed meanwhile, and if
@@ -174,12 +197,12 @@ static void tell_others(struct minikv *kv)
         (void)pthread_cond_signal(&CONTAINER_OF(kv->sleepers.next, struct waiter, link)->has_news);
 }
 
-static void lock(struct minikv *kv)
+void door_lock(struct minikv *kv)
 {
     (void)pthread_mutex_lock(&kv->mutex);
 }
 
-static void unlock(struct minikv *kv)
+void door_unlock(struct minikv *kv)
 {
     tell_others(kv);
     (void)pthread_mutex_unlock(&kv->mutex);
@@ -208,12 +231,12 @@ static void give(struct minikv *kv, struct waiter *waiter, struct call *call)
 
 static void call_back(struct minikv *kv, const struct call *call, struct minikv_result *result)
 {
-    unlock(kv);
+    door_unlock(kv);
     if (call->on_done != NULL)
         call->on_done(call->ctx, result);
     else
         minikv_result_release(result);
-    lock(kv);
+    door_lock(kv);
     kv->callbacks_count++; /* not before it returns: what it did is to be seen by the loop */
 }
 
@@ -221,6 +244,8 @@ static void hand_over(struct minikv *kv, struct call *call)
 {
     if (call->on_done == on_performed) {
         give(kv, call->ctx, call);
+    } else if (call->on_done == claims_on_done) {
+        claims_take(kv, call);
     } else {
         struct minikv_result result = call->result;
         call->result = (struct minikv_result){0};
@@ -236,11 +261,28 @@ static void hand_over_all(struct minikv *kv)
         hand_over(kv, call);
 }
 
+void door_advance(struct minikv *kv)
+{
+    hand_over_all(kv);
+    if (claims_run(kv, driver_now()))
+        driver_pump(&kv->driver);
+}
+
+void door_wake_all(struct minikv *kv)
+{
+    kv->callbacks_count++; /* for a loop it is as if one had run */
+    for (struct list *at = kv->sleepers.next; at != &kv->sleepers; at = at->next)
+        (void)pthread_cond_signal(&CONTAINER_OF(at, struct waiter, link)->has_news);
+    if (kv->driving != NULL)
+        driver_wake(&kv->driver, DRIVER_PERFORMER);
+}
+
 /* ---- waiting ---- */
 
-static int timeout_ms(const struct minikv *kv)
+/* At most until then. */
+static int timeout_ms(const struct minikv *kv, time_us until)
 {
-    time_us next = engine_next_tick(kv->engine), now = driver_now();
+    time_us next = MIN(next_tick(kv), until), now = driver_now();
     if (next == TIME_NEVER)
         return -1;
     time_us left_ms = next > now ? (next - now + TIME_US_PER_MS - 1) / TIME_US_PER_MS : 0;
@@ -248,28 +290,56 @@ static int timeout_ms(const struct minikv *kv)
 }
 
 /* One turn of the loop: of whoever finds nobody doing it. */
-static void drive(struct minikv *kv, struct waiter *waiter)
+static void drive(struct minikv *kv, struct waiter *waiter, time_us until)
 {
     struct pollfd fds[DRIVER_POLLFDS];
     size_t count = driver_pollfds(&kv->driver, DRIVER_PERFORMER, fds, DRIVER_POLLFDS);
-    int wait_ms = timeout_ms(kv);
+    int wait_ms = timeout_ms(kv, until);
     kv->driving_plan = make_plan(kv);
     kv->driving = waiter;
-    unlock(kv);
+    door_unlock(kv);
     if (poll(fds, count, wait_ms) <= 0) /* a signal is no event; time is looked at anyway */
         count = 0;
-    lock(kv);
+    door_lock(kv);
     kv->driving = NULL;
     driver_process(&kv->driver, fds, count);
-    hand_over_all(kv);
+    door_advance(kv);
 }
 
-static void sleep_while_driven(struct minikv *kv, struct waiter *waiter)
+/* A moment of driver_now as pthread_cond_timedwait counts: not while the machine sleeps. */
+static struct timespec deadline_at(time_us until)
+{
+    struct timespec at;
+    time_us now = driver_now(), left = until > now ? until - now : 0;
+    (void)clock_gettime(CLOCK_MONOTONIC, &at); /* cannot fail with this clock */
+    at.tv_sec += (time_t)(left / 1000000u);
+    at.tv_nsec += (long)(left % 1000000u) * 1000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_nsec -= 1000000000;
+        at.tv_sec++;
+    }
+    return at;
+}
+
+static void sleep_while_driven(struct minikv *kv, struct waiter *waiter, time_us until)
 {
     list_push_back(&kv->sleepers, &waiter->link);
     tell_others(kv);
-    (void)pthread_cond_wait(&waiter->has_news, &kv->mutex);
+    if (until == TIME_NEVER) {
+        (void)pthread_cond_wait(&waiter->has_news, &kv->mutex);
+    } else {
+        struct timespec at = deadline_at(until);
+        (void)pthread_cond_timedwait(&waiter->has_news, &kv->mutex, &at);
+    }
     list_remove(&waiter->link);
+}
+
+void door_wait(struct minikv *kv, struct waiter *waiter, time_us until)
+{
+    if (kv->driving != NULL)
+        sleep_while_driven(kv, waiter, until);
+    else
+        drive(kv, waiter, until);
 }
 
 static void say(struct minikv_result *result, enum status status, const char *detail)
@@ -299,30 +369,26 @@ enum minikv_code perform(struct minikv *kv, const struct minikv_request *request
                          struct redirect_msg *out_message)
 {
     uint64_t id;
-    struct waiter waiter = {.out_result = out_result, .out_message = out_message};
-    if (pthread_cond_init(&waiter.has_news, NULL) != 0) {
+    struct waiter waiter;
+    if (!waiter_init(&waiter, out_result, out_message)) {
         explain(kv, request, MINIKV_NO_MEMORY, out_result);
         return MINIKV_NO_MEMORY;
     }
-    lock(kv);
+    door_lock(kv);
     driver_refresh(&kv->driver);
     enum minikv_code code =
         engine_start(kv->engine, driver_now(), request, way, on_performed, &waiter, &id);
     if (code == MINIKV_OK) {
         driver_pump(&kv->driver);
         hand_over_all(kv);
-        while (!waiter.is_done) {
-            if (kv->driving != NULL)
-                sleep_while_driven(kv, &waiter);
-            else
-                drive(kv, &waiter);
-        }
+        while (!waiter.is_done)
+            door_wait(kv, &waiter, TIME_NEVER);
         code = out_result->code;
     } else {
         explain(kv, request, code, out_result);
     }
-    unlock(kv);
-    (void)pthread_cond_destroy(&waiter.has_news);
+    door_unlock(kv);
+    waiter_release(&waiter);
     return code;
 }
 
@@ -387,7 +453,7 @@ enum minikv_code minikv_start(struct minikv *kv, const struct minikv_request *re
                               minikv_done_fn on_done, void *ctx, uint64_t *out_id)
 {
     uint64_t id;
-    lock(kv);
+    door_lock(kv);
     driver_refresh(&kv->driver);
     enum minikv_code code =
         engine_start(kv->engine, driver_now(), request, NULL, on_done, ctx, &id);
@@ -396,49 +462,49 @@ enum minikv_code minikv_start(struct minikv *kv, const struct minikv_request *re
         if (out_id != NULL)
             *out_id = id;
     }
-    unlock(kv);
+    door_unlock(kv);
     return code;
 }
 
 bool minikv_cancel(struct minikv *kv, uint64_t id)
 {
-    lock(kv);
+    door_lock(kv);
     bool has_ended = engine_cancel(kv->engine, driver_now(), id);
     hand_over_all(kv);
-    unlock(kv);
+    door_unlock(kv);
     return has_ended;
 }
 
 size_t minikv_pollfds(struct minikv *kv, struct pollfd *out_fds, size_t fds_max)
 {
-    lock(kv);
+    door_lock(kv);
     driver_pump(&kv->driver);
     kv->is_loop_polling = true;
     kv->loop_plan = make_plan(kv);
     size_t count = driver_pollfds(&kv->driver, DRIVER_LOOP, out_fds, fds_max);
-    unlock(kv); /* at once awake again if callbacks have run since the loop was here last */
+    door_unlock(kv); /* at once awake again if callbacks have run since the loop was here last */
     return count;
 }
 
 int minikv_timeout(struct minikv *kv)
 {
-    lock(kv);
-    int wait_ms = timeout_ms(kv);
-    kv->loop_plan.until = engine_next_tick(kv->engine);
-    unlock(kv);
+    door_lock(kv);
+    int wait_ms = timeout_ms(kv, TIME_NEVER);
+    kv->loop_plan.until = next_tick(kv);
+    door_unlock(kv);
     return wait_ms;
 }
 
 void minikv_process(struct minikv *kv, const struct pollfd *fds, size_t fds_count)
 {
-    lock(kv);
+    door_lock(kv);
     if (fds_count != 0) /* it is the loop; else it could be anybody */
         kv->is_loop_polling = false;
     driver_process(&kv->driver, fds, fds_count);
-    hand_over_all(kv);
+    door_advance(kv);
     if (fds_count != 0)
         kv->loop_callbacks_count = kv->callbacks_count;
-    unlock(kv);
+    door_unlock(kv);
 }
 
 /* ---- closing ---- */
@@ -447,15 +513,16 @@ void minikv_close(struct minikv *kv)
 {
     if (kv == NULL)
         return;
-    lock(kv);
+    door_lock(kv);
     time_us now = driver_now(), deadline = now + CLOSE_MS * TIME_US_PER_MS;
     driver_refresh(&kv->driver);
     engine_close(kv->engine, now, deadline);
     driver_pump(&kv->driver);
     hand_over_all(kv);
     while (!engine_is_closed(kv->engine) && driver_now() < deadline)
-        drive(kv, NULL);
-    unlock(kv);
+        drive(kv, NULL, deadline);
+    claims_close(kv);
+    door_unlock(kv);
     driver_release(&kv->driver);
     engine_free(kv->engine);
     (void)pthread_mutex_destroy(&kv->mutex);

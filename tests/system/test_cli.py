@@ -680,7 +680,7 @@ def test_a_demo_whose_node_does_not_start_shows_its_log_and_keeps_the_directory(
         demo = minikv("demo", "--base-port", str(port), "--dir", directory)
         assert demo.code == FAILURE, demo
         assert "node 2 ended with exit code" in demo.err and "the end of" in demo.err, demo
-        assert os.path.exists(directory + "/node-1.log")
+        assert os.path.exists(directory + "/node-2.log")
         assert claims
 
 

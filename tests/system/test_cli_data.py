@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -203,6 +204,139 @@ def test_a_prefix_is_deleted_at_one_revision():
         assert at[0].revision() == before + 1
         assert keys_of(at, "") == ["q"]
         assert minikv("del", "--prefix", "p/", "-o", "json", at=at).json["deleted"] == 0
+
+
+MANY = 65536 + 1000  # more than one transaction deletes
+
+
+def import_many(at, count=MANY, prefix="p/"):
+    lines = [json.dumps({"key": f"{prefix}{i:06}", "value": ""}) for i in range(count)]
+    taken = minikv("import", "-", at=at, stdin="\n".join(
+        lines + [json.dumps({"revision": 1, "count": count})]).encode())
+    assert taken.code == OK, taken
+
+
+@limit(120)
+def test_more_than_a_transaction_deletes_goes_page_by_page():
+    with Cluster(1).start() as cluster:
+        at = cluster.nodes
+        import_many(at)
+        minikv("put", "q", "v", at=at)
+
+        whole = minikv("del", "--prefix", "p/", *AS_CLIENT, at=at)
+        assert whole.code == USAGE and "same --client" in whole.err, whole
+        assert minikv("ls", "p/", "--count", at=at).text == f"{MANY}\n"
+
+        before = at[0].revision()
+        done = minikv("del", "--prefix", "p/", "-o", "json", at=at)
+        assert done.code == OK and done.json["deleted"] == MANY, done
+        assert done.json["transactions"] == done.json["revision"] - before > 1, (before, done)
+        assert keys_of(at, "") == ["q"]
+
+
+TOO_LARGE = json.dumps({"type": "urn:minikv:txn-too-large", "title": "too large", "status": 413,
+                        "effect": "none"}).encode()
+
+
+def requests_of(connection):
+    """Each request that comes, whole."""
+    received = b""
+    while more := connection.recv(1 << 16):
+        received += more
+        while b"\r\n\r\n" in received:
+            head, _, body = received.partition(b"\r\n\r\n")
+            length = re.search(rb"(?i)\r\nContent-Length: *(\d+)", head)
+            count = len(head) + 4 + (int(length.group(1)) if length else 0)
+            if len(received) < count:
+                break
+            yield received[:count]
+            received = received[count:]
+
+
+class Gate(Front):
+    """A front that refuses transactions with one of these words, and lets so many others pass; the
+    next one waits until it is opened, or is lost if it says so."""
+
+    def __init__(self, node, passes, refuses=(b'"prefix"',), loses=False):
+        self.passes, self.refuses, self.loses = passes, refuses, loses
+        self.opened = threading.Event()
+        super().__init__(node, "POST /v1/txn", 0)
+
+    def _serve(self, connection):
+        with connection, socket.create_connection(self.node.http) as upstream:
+            back = threading.Thread(target=self._pump, args=(upstream, connection), daemon=True)
+            back.start()
+            for request in requests_of(connection):
+                is_transaction = request.startswith(self.start)
+                if is_transaction and any(word in request for word in self.refuses):
+                    connection.sendall(b"HTTP/1.1 413 Content Too Large\r\n"
+                                       b"Content-Type: application/problem+json\r\n"
+                                       b"Content-Length: %d\r\n\r\n" % len(TOO_LARGE) + TOO_LARGE)
+                    continue
+                self.seen += is_transaction
+                if is_transaction and self.seen > self.passes:
+                    if self.loses:
+                        break
+                    self.opened.wait(scaled(60))
+                upstream.sendall(request)
+            upstream.shutdown(socket.SHUT_RDWR)
+            back.join()
+
+    @staticmethod
+    def _pump(upstream, connection):
+        try:
+            while reply := upstream.recv(1 << 16):
+                connection.sendall(reply)
+        except OSError:
+            pass  # one of them is gone
+
+
+def test_a_deletion_that_ends_early_says_how_far_it_came():
+    with Cluster(1).start() as cluster:
+        at = cluster.nodes
+        import_many(at, 7000)
+        gate = Gate(at[0], 3)
+        with Running("del", "--prefix", "p/", at=[gate.address]) as run:
+            eventually(lambda: gate.seen == 4, "the fourth page is on its way")
+            run.signal(signal.SIGINT)
+            gate.opened.set()
+            assert run.wait() == 128 + signal.SIGINT, run
+            assert run.text == "", run
+            assert "interrupted: 4000 keys were deleted, in 4 transactions" in run.error, run
+        assert keys_of(at, "")[0] == "p/004000"
+
+        lost = minikv("del", "--prefix", "p/", at=[Gate(at[0], 1, loses=True).address],
+                      timeout="1s")
+
+        assert lost.code == UNKNOWN, lost  # of what the last one did
+        assert "before that, 1000 keys were deleted, in 1 transaction;" in lost.err, lost
+        assert keys_of(at, "")[0] == "p/005000"
+
+
+def test_a_deletion_goes_on_where_its_revision_is_compacted():
+    with Cluster(1).start() as cluster:
+        at = cluster.nodes
+        import_many(at, 2500)
+        gate = Gate(at[0], 1)
+        with Running("del", "--prefix", "p/", "-o", "json", at=[gate.address]) as run:
+            eventually(lambda: gate.seen == 2, "the second page is on its way")
+            at[0].put("p/new", "v")
+            assert minikv("compact", str(at[0].revision()), at=at).code == OK
+            gate.opened.set()
+            assert run.wait() == OK, run
+            assert json.loads(run.text)["deleted"] == 2501, run
+        assert keys_of(at, "") == []
+
+
+def test_a_page_that_is_too_large_goes_key_by_key():
+    with Cluster(1).start() as cluster:
+        at = cluster.nodes
+        import_many(at, 5)
+        minikv("put", b"p/\xff", "v", at=at)
+        done = minikv("del", "--prefix", "p/",
+                      at=[Gate(at[0], 1000, (b'"prefix"', b'"start"')).address])
+        assert done.code == OK and done.text == "ok, 6 deleted in 6 transactions\n", done
+        assert keys_of(at, "") == []
 
 
 # ---- leases ----
@@ -415,6 +549,50 @@ def test_the_exit_code_and_signals_are_passed_on():
         assert keys_of(at, "job/") == []
 
 
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_signal_reaches_all_that_the_command_has_started():
+    inner = 'trap "sleep 0.2; echo told >>log; exit" TERM; touch ready; while :; do sleep 0.02; done'
+    outer = 'trap "exit 3" TERM'  # once the inner one has ended
+    script = f"{outer}; (setsid sleep 1000 & echo $! >pid); ({inner}); echo never >>log"
+    with Cluster(1).start() as cluster, tempfile.TemporaryDirectory() as there:
+        at, log = cluster.nodes, os.path.join(there, "log")
+        with Running("lock", "job", "--", "sh", "-c", script, at=at, cwd=there) as run:
+            eventually(lambda: os.path.exists(os.path.join(there, "ready")), "it runs")
+            orphan = int(lines_of(os.path.join(there, "pid"))[0])
+            assert is_alive(orphan)
+            run.signal(signal.SIGTERM)
+            assert run.wait() == 3, run
+        assert lines_of(log) == ["told"] and not is_alive(orphan), lines_of(log)
+        assert keys_of(at, "job/") == []
+
+
+def test_what_a_command_leaves_running_is_not_waited_for():
+    with Cluster(1).start() as cluster:
+        script = "sleep 1000 </dev/null >/dev/null 2>&1 & echo $!"
+        run = minikv("lock", "job", "--", "sh", "-c", script, at=cluster.nodes)
+        assert run.code == OK, run
+        os.kill(int(run.text), signal.SIGKILL)  # it is there
+        assert keys_of(cluster.nodes, "job/") == []
+
+
+def test_a_name_has_room_for_a_place():
+    with Cluster(1).start() as cluster:
+        at = cluster.nodes
+        for name in ("", "n" * 4080):
+            for command in (["lock", name, "--", "true"], ["elect", name, "v", "--", "true"],
+                            ["elect", name, "--observe"]):
+                refused = minikv(*command, at=at)
+                assert refused.code == USAGE and "a name has 1 to 4079 bytes" in refused.err, refused
+        assert minikv("lock", "n" * 4079, "--", "true", at=at).code == OK
+
+
 def test_who_gives_up_waiting_leaves_its_place():
     with Cluster(1).start() as cluster, tempfile.TemporaryDirectory() as there:
         at = cluster.nodes
@@ -468,17 +646,55 @@ def test_a_command_is_told_when_its_lock_is_lost():
             lease = minikv("lease", "list", "-o", "json", at=at).json["leases"][0]["lease"]
             minikv("lease", "revoke", str(lease), at=at)
             assert run.wait() == LOST and run.text == "told\n", run
-            assert f"lease {lease} is lost" in run.error, run
+            assert f"lease {lease} is lost" in run.error or "its key is gone" in run.error, run
+
+
+def test_a_holder_is_told_when_its_key_is_deleted():
+    script = 'trap "echo told; exit 0" TERM; touch ready; while :; do sleep 0.02; done'
+    with Cluster(3).start() as cluster, tempfile.TemporaryDirectory() as there:
+        at = cluster.nodes
+        with Running("lock", "job", "--ttl", "60", "--", "sh", "-c", script, at=at,
+                     cwd=there) as run:
+            eventually(lambda: os.path.exists(os.path.join(there, "ready")), "it runs")
+            key, = keys_of(at, "job/")
+            time.sleep(scaled(0.5))  # it watches, or is about to: both must do
+            assert minikv("txn", "-", at=at, stdin=json.dumps({"success": [
+                {"delete": {"key": key}}]}).encode()).code == OK
+            minikv("put", key, "another's", at=at)
+            assert run.wait() == LOST and run.text == "told\n", run
+            assert "its key is gone" in run.error, run
+        minikv("del", key, at=at)
+        with Running("elect", "job", "anna", "--ttl", "60", at=at) as anna:
+            eventually(lambda: anna.text, "anna is elected")
+            cluster.leader().kill()
+            minikv("del", "--prefix", "job/", at=cluster.up())
+            assert anna.wait() == LOST and "its key is gone" in anna.error, anna
+        assert minikv("lease", "list", "-o", "json", at=cluster.up()).json["leases"] == []
+
+
+def test_a_holder_whose_key_changes_goes_on():
+    with Cluster(1).start() as cluster, tempfile.TemporaryDirectory() as there:
+        at = cluster.nodes
+        with Running("lock", "job", "--ttl", "60", "--", "sh", "-c", HOLD, "-", "go", at=at,
+                     cwd=there) as run:
+            eventually(lambda: len(keys_of(at, "job/")) == 1, "it holds the lock")
+            key, = keys_of(at, "job/")
+            lease = minikv("get", key, "-o", "json", at=at).json["lease"]
+            for i in range(20):
+                assert minikv("put", key, str(i), "--lease", str(lease), at=at).code == OK
+                minikv("compact", str(at[0].revision()), at=at)
+            touch(os.path.join(there, "go"))
+            assert run.wait() == OK, run
 
 
 def test_a_release_is_checked():
     with Cluster(1).start() as cluster:
         at = cluster.nodes
-        script = f'{program("minikv")} lease revoke "$MINIKV_LEASE"'  # ENDPOINTS are handed on
+        script = f'trap "" TERM; {program("minikv")} lease revoke "$MINIKV_LEASE"'
         run = minikv("--endpoints", at[0].http_text, "lock", "job", "--ttl", "60", "--", "sh", "-c",
-                     script)
+                     script)  # ENDPOINTS are handed on
         assert run.code == LOST and run.text == "ok\n", run
-        assert "had been lost before" in run.err, run
+        assert "had been lost before" in run.err or "its key is gone" in run.err, run
 
 
 def test_who_loses_its_place_while_waiting_says_so():
@@ -597,6 +813,29 @@ def test_an_import_that_stopped_goes_on_behind_the_last_stored_line():
         assert cut.code == FAILURE and "may have been cut off" in cut.err, cut
         twice = minikv("import", "-", at=at, stdin=(lines[0] + "\n" + lines[0] + "\n" + end).encode())
         assert twice.code == OK and twice.text == "ok, 2 keys\n", twice
+
+
+def test_an_import_knows_a_key_in_both_spellings():
+    end = '{"revision":1,"count":3}'
+    with Cluster(1).start() as cluster:
+        at = cluster.nodes
+        lines = ['{"key":"a","value":"1"}', '{"key":"b","value":"2"}',
+                 '{"key_base64":"YQ==","value_base64":"Mw=="}', end]
+        taken = minikv("import", "-", at=at, stdin="\n".join(lines).encode())
+        assert taken.code == OK and taken.text == "ok, 3 keys\n", taken
+        assert minikv("get", "--prefix", "", at=at).text == "a\t3\nb\t2\n"
+        part = minikv("import", "-", "--prefix", "a", at=at, stdin="\n".join(lines).encode())
+        assert part.code == OK and part.text == "ok, 2 keys\n", part
+        for wrong, words in (('{"key":"a","key_base64":"YQ==","value":"1"}', "it has both key and key_base64"),
+                             ('{"key_base64":"Y?==","value":"1"}', "its key is not"),
+                             ('{"key":"","value":"1"}', "its key is not"),
+                             ('{"key":7,"value":"1"}', "its key is not"),
+                             (json.dumps({"key": "k" * 4097, "value": "1"}), "its key is not"),
+                             ('{"value":"1"}', "it has no key")):
+            refused = minikv("import", "-", at=at, stdin=f"{lines[0]}\n{wrong}\n{end}".encode())
+            assert refused.code == USAGE and f"line 2: {words}" in refused.err, refused
+        longest = json.dumps({"key": "k" * 4096, "value": "1"})
+        assert minikv("import", "-", at=at, stdin=f"{longest}\n{end}".encode()).code == OK
 
 
 def test_an_export_goes_on_at_another_node():

@@ -14,7 +14,7 @@ from cluster import Cluster, build_directory, eventually, listing, scaled
 from testing import count_from_environment, limit, report
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-EXAMPLES = ("config_cas", "counter", "locked", "poll_loop")
+EXAMPLES = ("config_cas", "counter", "leader", "locked", "poll_loop")
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
 # What a library that never ends the process and never prints has no use for.
 FORBIDDEN = re.compile(

@@ -221,6 +221,54 @@ static void play_library(struct toy_server *server)
     minikv_close(kv);
 }
 
+/* A lock is had, or not for want of memory; then nothing is said of it that is not so. */
+static void play_lock(struct toy_server *server)
+{
+    struct minikv *kv;
+    struct minikv_hold *lock = NULL;
+    struct minikv_result result;
+    struct minikv_holding holding;
+    struct minikv_options options = {.timeout_ms = 2000};
+    if (minikv_open(server->endpoint, &options, &kv) != MINIKV_OK)
+        return;
+    enum minikv_code code = minikv_lock_acquire(kv, minikv_text("job"), 0, 1000, &lock, &result);
+    assert_true(code == MINIKV_OK || code == MINIKV_NO_MEMORY || code == MINIKV_UNAVAILABLE);
+    minikv_result_release(&result);
+    if (code == MINIKV_OK) {
+        minikv_hold_look(lock, &holding);
+        assert_int_equal(holding.state, MINIKV_HOLD_HELD);
+        assert_int_equal(holding.fence.token, 12);
+        struct minikv_request request = {
+            .op = MINIKV_PUT, .key = {"k", 1}, .value = {"v", 1}, .fence = holding.fence};
+        (void)minikv_perform(kv, &request, &result);
+        minikv_result_release(&result);
+        code = minikv_hold_release(lock, &result);
+        assert_true(code == MINIKV_OK || result.effect == MINIKV_MAYBE_APPLIED);
+        minikv_result_release(&result);
+    }
+    code = minikv_election_leader(kv, minikv_text("job"), &result);
+    assert_true(code == MINIKV_OK || code == MINIKV_NO_MEMORY);
+    minikv_result_release(&result);
+    minikv_close(kv);
+}
+
+static void a_lock_survives_any_one_allocation_failing(void **state)
+{
+    (void)state;
+    struct toy_server *server = toy_start(0);
+    unsigned nth = 0;
+
+    do {
+        arm(nth++, false);
+        play_lock(server);
+        memory.is_armed = false;
+    } while (memory.failed_count != 0);
+
+    assert_true(nth > 15);
+    toy_stop(server);
+    free(server);
+}
+
 static void the_library_survives_any_one_allocation_failing(void **state)
 {
     (void)state;
@@ -245,6 +293,7 @@ int main(void)
         cmocka_unit_test(the_engine_survives_all_allocations_failing_from_any_one_on),
         cmocka_unit_test(a_request_that_finds_no_memory_leaves_nothing_on_the_wire),
         cmocka_unit_test(the_library_survives_any_one_allocation_failing),
+        cmocka_unit_test(a_lock_survives_any_one_allocation_failing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* Toy server: a thread with a poll loop on a loopback port that keeps one counter and the server's
- * rules of exactly once, for many connections and pipelined requests. It hangs up as often as it is
+ * rules of exactly once, for many connections and pipelined requests; whoever wants the lock "job"
+ * has it. It hangs up as often as it is
  * told to, after carrying out a write and before answering it. */
 #ifndef MINIKV_TESTS_TOY_SERVER_H
 #define MINIKV_TESTS_TOY_SERVER_H
@@ -89,6 +90,14 @@ static inline bool toy_answer(struct toy_server *server, struct toy_connection *
         toy_say(connection, "200 OK", "");
     } else if (strncmp(head, "POST /v1/incr/", 14) == 0)
         return toy_write(server, connection, head);
+    else if (strncmp(head, "POST /v1/leases ", 16) == 0)
+        toy_say(connection, "200 OK", "{\"lease\":30,\"ttl_ms\":10000}");
+    else if (strncmp(head, "POST /v1/txn ", 13) == 0)
+        toy_say(connection, "200 OK", "{\"succeeded\":true,\"revision\":12,\"results\":[]}");
+    else if (strncmp(head, "GET /v1/kv?prefix=job", 21) == 0)
+        toy_say(connection, "200 OK",
+                "{\"items\":[{\"key\":\"job/000000000000001e\",\"create_revision\":12}],"
+                "\"next\":null,\"revision\":15}");
     else if (strncmp(head, "GET /v1/kv/", 11) == 0)
         toy_say(connection, "200 OK", "{\"key\":\"k\",\"value\":\"v\",\"mod_revision\":3}");
     else

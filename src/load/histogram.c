@@ -1,6 +1,6 @@
 #include "load/histogram.h"
 
-#include <stddef.h>
+#include "base/check.h"
 
 static size_t bucket_of(uint64_t value)
 {
@@ -11,7 +11,7 @@ static size_t bucket_of(uint64_t value)
            (size_t)((value >> shift) - HISTOGRAM_SUB_BUCKETS);
 }
 
-static uint64_t bucket_value(size_t bucket)
+uint64_t histogram_bucket_ns(size_t bucket)
 {
     if (bucket < HISTOGRAM_SUB_BUCKETS)
         return bucket;
@@ -23,9 +23,17 @@ void histogram_add(struct histogram *histogram, uint64_t latency_ns)
 {
     histogram->count++;
     histogram->sum += latency_ns;
-    if (latency_ns > histogram->max)
-        histogram->max = latency_ns;
+    histogram->max = MAX(histogram->max, latency_ns);
     histogram->buckets[bucket_of(latency_ns)]++;
+}
+
+void histogram_merge(struct histogram *into, const struct histogram *from)
+{
+    into->count += from->count;
+    into->sum += from->sum;
+    into->max = MAX(into->max, from->max);
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+        into->buckets[i] += from->buckets[i];
 }
 
 double histogram_mean_us(const struct histogram *histogram)
@@ -38,8 +46,16 @@ double histogram_percentile_us(const struct histogram *histogram, double share)
     uint64_t seen = 0;
     for (size_t i = 0; i < HISTOGRAM_BUCKETS && histogram->count != 0; i++) {
         seen += histogram->buckets[i];
-        if ((double)seen >= share * (double)histogram->count)
-            return (double)bucket_value(i) / 1000;
+        if (seen > 0 && (double)seen >= share * (double)histogram->count)
+            return (double)histogram_bucket_ns(i) / 1000;
     }
     return 0;
+}
+
+uint64_t histogram_count_below(const struct histogram *histogram, uint64_t latency_ns)
+{
+    uint64_t seen = 0;
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS && histogram_bucket_ns(i) < latency_ns; i++)
+        seen += histogram->buckets[i];
+    return seen;
 }
