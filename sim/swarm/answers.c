@@ -205,7 +205,7 @@ static void on_answer(struct operation *operation, const struct node_answer *ans
     case OPERATION_COMPACT:
     case OPERATION_GRANT:
     case OPERATION_ATTACH:
-    case OPERATION_RENEW:
+    case OPERATION_KEEP:
     case OPERATION_REVOKE:
         data_on_answer(operation, answer, kv);
         return;

@@ -1,8 +1,11 @@
 /* After every step: the events of a revision are the same on all nodes, whenever they look; they
  * go on without a gap from what the state still has, also behind a start and an installed snapshot.
  *
- * Of each revision one hash is kept, from who showed it first; a run has some thousands. */
+ * Of each revision one hash is kept, from who showed it first; a run has some thousands. In the end
+ * they are what the log came to. */
 #include "base/mem.h"
+#include "sim/swarm/listing.h"
+#include "sim/swarm/model.h"
 #include "sim/swarm/swarm.h"
 
 static void violate(const struct site *site, uint64_t revision, const char *what)
@@ -22,26 +25,6 @@ static uint64_t *hash_of(struct swarm *swarm, uint64_t revision)
                (swarm->changes_capacity - before) * sizeof swarm->changes[0]);
     }
     return &swarm->changes[revision];
-}
-
-/* FNV-1a. */
-static uint64_t mix(uint64_t hash, const void *data, size_t count)
-{
-    const uint8_t *bytes = data;
-    for (size_t i = 0; i < count; i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
-/* What is compacted, and so may be gone here and not there, does not count. */
-static uint64_t mix_event(uint64_t hash, const struct kv_event *event)
-{
-    const struct kv_item *item = &event->item;
-    uint64_t numbers[] = {item->create_revision, item->mod_revision, item->version,
-                          item->lease,           event->nth,         item->key.count};
-    hash = mix(hash, numbers, sizeof numbers);
-    hash = mix(hash, item->key.data, item->key.count);
-    return mix(hash, item->value.data, item->value.count);
 }
 
 static bool fits_previous(const struct kv_event *event)
@@ -68,8 +51,7 @@ static void end_revision(struct site *site, uint64_t revision, uint64_t hash)
  */
 static void look(struct site *site, const struct kv *kv, uint64_t number)
 {
-    const uint64_t basis = UINT64_C(0xcbf29ce484222325);
-    uint64_t hash = basis;
+    uint64_t hash = listing_basis();
     unsigned nth = 0;
     for (; number < kv_events_end(kv) && !swarm_is_violated(site->swarm); number++) {
         struct kv_event event;
@@ -82,11 +64,11 @@ static void look(struct site *site, const struct kv *kv, uint64_t number)
             violate(site, revision, "an event is missing, or out of order");
         if (!fits_previous(&event))
             violate(site, revision, "an event does not follow the one before of its key");
-        hash = mix_event(hash, &event);
+        hash = listing_add_event(hash, &event.item, nth);
         if (!event.is_last)
             continue;
         end_revision(site, revision, hash);
-        hash = basis;
+        hash = listing_basis();
         nth = 0;
     }
     site->changes_number = number;
@@ -111,4 +93,15 @@ void changes_watch(struct site *site)
         look(site, kv, number);
     if (site->changes_seen != stats.revision)
         violate(site, stats.revision, "events of the newest revision are missing");
+}
+
+void changes_judge(struct swarm *swarm, const struct model *model)
+{
+    for (uint64_t i = 2; i < swarm->changes_capacity && !swarm_is_violated(swarm); i++) {
+        const struct model_revision *revision = model_find_revision(model, i);
+        if (swarm->changes[i] != 0 && (revision == NULL || revision->events != swarm->changes[i]))
+            swarm_violate(swarm, VERDICT_SAFETY, "events",
+                          "what nodes tell of revision %llu is not what the log came to",
+                          (unsigned long long)i);
+    }
 }

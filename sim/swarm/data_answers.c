@@ -1,12 +1,9 @@
-#include <stdio.h>
-
 #include "base/mem.h"
 #include "kv/txn.h"
 #include "sim/swarm/data.h"
-#include "sim/swarm/members.h"
 #include "sim/swarm/model.h"
 
-enum { RATE_PERCENT_MIN = 80, RATE_PERCENT_MAX = 125 }; /* what CLOCK draws */
+enum { REVISION_AT = 1 }; /* docs/formats/txn.md */
 
 static void violate(const struct operation *operation, const char *oracle, const char *what)
 {
@@ -15,7 +12,7 @@ static void violate(const struct operation *operation, const char *oracle, const
                   operation->number, operation_format(operation, text), operation->at, what);
 }
 
-/* ---- transactions ---- */
+/* ---- the pair ---- */
 
 struct pair {
     struct kv_item a, b;
@@ -46,28 +43,40 @@ static void on_pair(const struct operation *operation, const struct kv *kv)
         violate(operation, "transactions", "shows a half of what was changed together");
     if (count < operation->acked_before)
         violate(operation, "reads", "misses an acknowledged transaction");
-    if (operation->swarm->plan.session_ttl == 0 && count > operation->swarm->data->txns_count)
+    if (operation->swarm->plan.session_ttl == 0 && count > operation->swarm->data->pairs_count)
         violate(operation, "exactly once", "shows more transactions than there are");
 }
 
+/* ---- transactions ---- */
+
 /* The same results, byte for byte, however often it is sent. */
-static void on_txn(const struct operation *operation, const struct kv_result *result)
+static void on_applied(const struct operation *operation, struct txn_sent *sent,
+                       const struct kv_result *result)
 {
     struct data *data = operation->swarm->data;
-    struct txn_sent *sent = &data->txns[operation->txn];
-    struct bytes results = result->results;
-    REQUIRE(results.count <= DATA_RESULTS_BYTES_MAX);
     operation->swarm->totals.replayed += result->is_replayed;
+    if (!txn_results_are_sound(result->results))
+        violate(operation, "transactions", "was answered with results that nobody can read");
     if (sent->is_applied) {
-        if (!bytes_equal(results, bytes_of(sent->results, sent->results_count)))
+        if (!bytes_equal(result->results, buf_bytes(&sent->results)))
             violate(operation, "exactly once", "two answers to the same transaction differ");
         return;
     }
     sent->is_applied = true;
-    data->applied_count++;
-    sent->results_count = results.count;
-    if (results.count > 0)
-        memcpy(sent->results, results.data, results.count);
+    data->applied_count += sent->is_pair;
+    buf_put(&sent->results, result->results);
+}
+
+static void on_txn(const struct operation *operation, const struct node_answer *answer)
+{
+    struct txn_sent *sent = &operation->swarm->data->txns[operation->txn];
+    if (answer->status == ST_OK)
+        on_applied(operation, sent, &answer->result);
+    sent->is_refused = sent->is_refused || answer->status == ST_LEASE_NOT_FOUND;
+    if (sent->is_applied && sent->is_refused)
+        violate(operation, "exactly once", "was carried out, and refused by the state");
+    if (answer->status == ST_BAD_REQUEST || answer->status == ST_TXN_TOO_LARGE)
+        violate(operation, "transactions", "is refused though nothing is wrong with it");
 }
 
 static void on_swap(const struct operation *operation, const struct node_answer *answer)
@@ -86,119 +95,19 @@ static void on_swap(const struct operation *operation, const struct node_answer 
         history_forget_change(swarm, operation->key, operation->history);
 }
 
-/* ---- leases ---- */
-
-time_us data_lease_until(time_us asked_at, time_us ttl, unsigned rate_percent)
-{
-    return asked_at + ttl * 100 / rate_percent;
-}
-
-time_us data_lease_bound(void)
-{
-    return DATA_TTL_MS_MAX * TIME_US_PER_MS * 100 / RATE_PERCENT_MIN;
-}
-
-/* It was there from the moment on in which that was asked for which is acknowledged now. */
-static void check_held(struct swarm *swarm, const struct lease_seen *seen, time_us asked_at)
-{
-    bool has_clocks = (swarm->plan.faults & 1u << FAULT_CLOCK) != 0;
-    time_us until = data_lease_until(asked_at, seen->ttl, has_clocks ? RATE_PERCENT_MAX : 100);
-    if (!seen->is_revoked && seen->gone_at != 0 && seen->gone_at < until)
-        swarm_violate(swarm, VERDICT_SAFETY, "leases",
-                      "lease %llu of %llu ms was asked for at %llu us, acknowledged, and gone at "
-                      "%llu us",
-                      (unsigned long long)seen->lease,
-                      (unsigned long long)(seen->ttl / TIME_US_PER_MS),
-                      (unsigned long long)asked_at, (unsigned long long)seen->gone_at);
-}
-
-static void hold(struct swarm *swarm, struct lease_seen *seen, time_us asked_at)
-{
-    seen->held_from = MAX(seen->held_from, asked_at);
-    check_held(swarm, seen, asked_at);
-}
-
-static void on_grant(const struct operation *operation, const struct kv_result *result)
-{
-    struct data *data = operation->swarm->data;
-    struct lease_seen *seen =
-        swarm_append((void **)&data->leases, &data->leases_count, sizeof data->leases[0]);
-    seen->lease = (uint64_t)result->number;
-    seen->ttl = operation->ttl;
-    hold(operation->swarm, seen, operation->called_at);
-}
-
-/* All of them were there; else nobody knows which. */
-static void on_renew(const struct operation *operation, const struct kv_result *result)
-{
-    struct data *data = operation->swarm->data;
-    if ((size_t)result->number != operation->leases_count)
-        return;
-    for (size_t i = 0; i < data->leases_count; i++)
-        for (size_t k = 0; k < operation->leases_count; k++)
-            if (data->leases[i].lease == operation->leases[k])
-                hold(operation->swarm, &data->leases[i], operation->called_at);
-}
-
-static void watch_leases(struct site *site, const struct kv *kv)
-{
-    struct data *data = site->swarm->data;
-    struct kv_lease lease;
-    for (size_t i = 0; i < data->leases_count; i++) {
-        struct lease_seen *seen = &data->leases[i];
-        /* its id is the index that granted it */
-        if (seen->gone_at != 0 || seen->lease > site->applied_seen ||
-            kv_lease(kv, seen->lease, &lease))
-            continue;
-        seen->gone_at = world_now(site->swarm->world);
-        check_held(site->swarm, seen, seen->held_from);
-    }
-}
-
-static void watch_leased_keys(struct site *site, const struct kv *kv)
-{
-    for (unsigned i = 0; i < DATA_LEASED_KEYS; i++) {
-        char key[32];
-        struct kv_item item;
-        struct kv_lease lease;
-        data_leased_key(i, key);
-        if (kv_get(kv, bytes_of_text(key), &item) && item.lease != 0 &&
-            !kv_lease(kv, item.lease, &lease))
-            swarm_violate(site->swarm, VERDICT_SAFETY, "leases",
-                          "n%u has key %s on lease %llu, which is gone", site->id, key,
-                          (unsigned long long)item.lease);
-    }
-}
-
-bool data_has_leases(const struct swarm *swarm)
-{
-    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
-        struct kv_stats stats;
-        if (!members_are_owed(swarm, i) || swarm->sites[i].node == NULL)
-            continue;
-        kv_stats(node_kv(swarm->sites[i].node), &stats);
-        if (stats.leases_count > 0)
-            return true;
-    }
-    return false;
-}
-
 /* ---- all of them ---- */
 
 void data_on_answer(struct operation *operation, const struct node_answer *answer,
                     const struct kv *kv)
 {
-    bool is_ok = answer->status == ST_OK;
     if (operation->kind == OPERATION_SWAP)
         on_swap(operation, answer);
-    else if (is_ok && operation->kind == OPERATION_TXN)
-        on_txn(operation, &answer->result);
-    else if (is_ok && operation->kind == OPERATION_PAIR)
+    else if (operation->kind == OPERATION_TXN)
+        on_txn(operation, answer);
+    else if (answer->status == ST_OK && operation->kind == OPERATION_PAIR)
         on_pair(operation, kv);
-    else if (is_ok && operation->kind == OPERATION_GRANT)
-        on_grant(operation, &answer->result);
-    else if (is_ok && operation->kind == OPERATION_RENEW)
-        on_renew(operation, &answer->result);
+    else
+        data_on_lease(operation, answer, kv);
 }
 
 void data_watch(struct site *site)
@@ -210,8 +119,8 @@ void data_watch(struct site *site)
     if (!is_whole(&pair))
         swarm_violate(site->swarm, VERDICT_SAFETY, "transactions",
                       "n%u has a half of what was changed together", site->id);
-    watch_leases(site, kv);
-    watch_leased_keys(site, kv);
+    data_watch_leases(site, kv);
+    data_watch_past(site, kv);
 }
 
 /* ---- at the end ---- */
@@ -222,6 +131,19 @@ static enum fate join(enum fate a, enum fate b)
     if (a == FATE_APPLIED || b == FATE_APPLIED)
         return FATE_APPLIED;
     return a == FATE_NONE && b == FATE_NONE ? FATE_NONE : FATE_MAYBE;
+}
+
+static void judge_results(struct data *data, const struct model *model, size_t number)
+{
+    const struct txn_sent *sent = &data->txns[number];
+    if (!sent->is_applied)
+        return;
+    INVARIANT(sent->results.count > REVISION_AT + sizeof(uint64_t)); /* they were sound */
+    const struct model_revision *revision =
+        model_find_revision(model, load_u64(sent->results.data + REVISION_AT));
+    if (revision == NULL || !bytes_equal(revision->results, buf_bytes(&sent->results)))
+        swarm_violate(data->swarm, VERDICT_SAFETY, "transactions",
+                      "txn-%zu was answered with other results than the log comes to", number);
 }
 
 void data_judge(struct data *data, const struct model *model)
@@ -239,7 +161,9 @@ void data_judge(struct data *data, const struct model *model)
     }
     for (size_t i = 0; i < data->txns_count && !swarm_is_violated(swarm); i++) {
         char name[32];
-        data_txn_name((unsigned)i, name);
+        data_txn_name(i, name);
         judge_own_key(data->swarm, model, name, data->txns[i].fate, name);
+        judge_results(data, model, i);
     }
+    data_judge_past(data, model);
 }

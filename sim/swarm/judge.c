@@ -66,8 +66,8 @@ static bool compare_item(void *ctx, const struct kv_item *item)
     const struct model_key *key = model_find_key(comparison->model, item->key);
     comparison->keys_count++;
     if (key == NULL || !bytes_equal(key->value, item->value) ||
-        key->mod_revision != item->mod_revision || key->version != item->version ||
-        key->lease != item->lease)
+        key->create_revision != item->create_revision || key->mod_revision != item->mod_revision ||
+        key->version != item->version || key->lease != item->lease)
         swarm_violate(comparison->swarm, VERDICT_SAFETY, "state",
                       "key %.*s is not what the log comes to",
                       (int)MIN(item->key.count, (size_t)40), (const char *)item->key.data);
@@ -82,6 +82,13 @@ static const struct kv *compare_states(struct swarm *swarm, const struct model *
             continue;
         const struct kv *kv = node_kv(swarm->sites[i].node);
         struct comparison comparison = {swarm, model, 0};
+        struct kv_stats stats;
+        kv_stats(kv, &stats);
+        if (stats.compacted != model->compacted)
+            swarm_violate(swarm, VERDICT_SAFETY, "state",
+                          "n%u has compacted up to %llu; the log comes to %llu", i,
+                          (unsigned long long)stats.compacted,
+                          (unsigned long long)model->compacted);
         if (first == NULL) {
             struct kv_range all = {0};
             kv_scan(kv, &all, compare_item, &comparison);
@@ -245,6 +252,7 @@ void judge(struct swarm *swarm)
                 swarm->operations[i]->kind == OPERATION_LAST)
                 check_own(swarm->operations[i], &model);
         check_writes(swarm, &model);
+        changes_judge(swarm, &model);
         data_judge(swarm->data, &model);
         customers_judge(swarm->customers, &model);
     } else {

@@ -126,12 +126,20 @@ static bool is_on_enough(const struct site *site, struct entry_id id)
     return count >= voters - voters / 2;
 }
 
+/* With an older configuration go back those who counted then: a majority of these may be others. */
+static bool knows_members(const struct site *site, raft_index end)
+{
+    const struct swarm *swarm = site->swarm;
+    return swarm->configs[swarm->configs_count - 1].index <= end;
+}
+
 static bool can_go_back(const struct site *site)
 {
     const struct truth *now = &site->truth, *then = &site->truth_copied;
     bool is_same_vote = now->hard_state.term == then->hard_state.term &&
                         now->hard_state.vote == then->hard_state.vote;
-    if (site->copy == NULL || !is_same_vote || !members_are_settled(site->swarm))
+    if (site->copy == NULL || !is_same_vote || !members_are_settled(site->swarm) ||
+        !knows_members(site, truth_end(then)))
         return false;
     for (raft_index i = truth_end(then) + 1; i <= truth_end(now); i++) {
         raft_term term = i <= now->last ? now->terms[i] : 0;

@@ -1,27 +1,32 @@
-#include "sim/swarm/model.h"
-
 #include <stdio.h>
 
 #include "base/mem.h"
 #include "kv/session.h"
-#include "kv/txn.h"
+#include "sim/swarm/model_internal.h"
 #include "types/proposal.h"
 
 enum { NAME_BYTES = LIMIT_IDEMPOTENCY_KEY_BYTES + 40 };
 
 void model_init(struct model *model)
 {
-    *model = (struct model){.revision = 1};
+    *model = (struct model){.revision = 1, .compacted = 1};
 }
 
 void model_release(struct model *model)
 {
-    for (size_t i = 0; i < model->keys_count; i++)
+    for (size_t i = 0; i < model->keys_count; i++) {
+        mem_free((void *)model->keys[i].key.data);
         mem_free((void *)model->keys[i].value.data);
+    }
+    for (size_t i = 0; i < model->revisions_count; i++)
+        mem_free((void *)model->revisions[i].results.data);
     mem_free(model->clients);
     mem_free(model->writes);
     mem_free(model->keys);
+    mem_free(model->order);
     mem_free(model->leases);
+    mem_free(model->revisions);
+    mem_free(model->touched);
     table_release(&model->client_names);
     table_release(&model->write_names);
     table_release(&model->key_names);
@@ -45,8 +50,7 @@ static struct bytes write_name(const struct client_identity *identity, char out[
     return bytes_of(out, count);
 }
 
-/* A zeroed item at the end of an array that doubles. */
-static void *append(void **array, size_t *count, size_t item_bytes)
+void *model_append(void **array, size_t *count, size_t item_bytes)
 {
     if ((*count & (*count - 1)) == 0)
         *array = mem_realloc(*array, MAX(*count * 2, (size_t)1) * item_bytes);
@@ -67,7 +71,7 @@ static struct model_client *add_client(struct model *model, const struct client_
     char name[NAME_BYTES];
     table_add(&model->client_names, client_name(identity, name), model->clients_count);
     struct model_client *client =
-        append((void **)&model->clients, &model->clients_count, sizeof *client);
+        model_append((void **)&model->clients, &model->clients_count, sizeof *client);
     client->is_open = true;
     return client;
 }
@@ -93,22 +97,7 @@ static struct model_write *write_of(struct model *model, const struct client_ide
         return write;
     char name[NAME_BYTES];
     table_add(&model->write_names, write_name(identity, name), model->writes_count);
-    return append((void **)&model->writes, &model->writes_count, sizeof *write);
-}
-
-static struct model_key *key_of(struct model *model, struct bytes key)
-{
-    size_t at = table_find(&model->key_names, key, SIZE_MAX);
-    if (at != SIZE_MAX)
-        return &model->keys[at];
-    table_add(&model->key_names, key, model->keys_count);
-    return append((void **)&model->keys, &model->keys_count, sizeof model->keys[0]);
-}
-
-const struct model_key *model_find_key(const struct model *model, struct bytes key)
-{
-    size_t at = table_find(&model->key_names, key, SIZE_MAX);
-    return at != SIZE_MAX && model->keys[at].is_there ? &model->keys[at] : NULL;
+    return model_append((void **)&model->writes, &model->writes_count, sizeof *write);
 }
 
 /* ---- keys ---- */
@@ -130,34 +119,6 @@ static bool condition_holds(const struct command *command, const struct model_ke
     UNREACHABLE();
 }
 
-static void set_value(struct model *model, struct model_key *key, struct bytes value,
-                      uint64_t lease, uint64_t revision)
-{
-    uint8_t *copy = mem_alloc_raw(value.count + 1);
-    if (value.count > 0)
-        memcpy(copy, value.data, value.count);
-    mem_free((void *)key->value.data);
-    model->keys_there_count += !key->is_there;
-    *key = (struct model_key){.is_there = true,
-                              .value = bytes_of(copy, value.count),
-                              .mod_revision = revision,
-                              .version = key->version + 1,
-                              .lease = lease};
-    model->revision = revision;
-}
-
-/* False: there was none. */
-static bool delete_key(struct model *model, struct model_key *key, uint64_t revision)
-{
-    if (!key->is_there)
-        return false;
-    model->keys_there_count--;
-    key->is_there = false;
-    key->version = key->lease = 0;
-    model->revision = revision;
-    return true;
-}
-
 static int64_t number_in(const struct model_key *key)
 {
     int64_t number = 0;
@@ -166,114 +127,26 @@ static int64_t number_in(const struct model_key *key)
     return number;
 }
 
-/* ---- leases ---- */
-
-static struct model_lease *find_lease(struct model *model, uint64_t lease)
-{
-    for (size_t i = 0; i < model->leases_count; i++)
-        if (model->leases[i].lease == lease && model->leases[i].is_there)
-            return &model->leases[i];
-    return NULL;
-}
-
-static bool has_lease(struct model *model, uint64_t lease)
-{
-    return lease == 0 || find_lease(model, lease) != NULL;
-}
-
-static void end_lease(struct model *model, struct model_lease *lease, uint64_t revision)
-{
-    lease->is_there = false;
-    for (size_t i = 0; i < model->keys_count; i++)
-        if (model->keys[i].lease == lease->lease)
-            (void)delete_key(model, &model->keys[i], revision);
-}
-
-static void renew(struct model *model, struct bytes leases)
-{
-    struct cursor in = cursor_of(leases);
-    while (!cursor_is_done(&in) && !in.is_short) {
-        struct model_lease *lease = find_lease(model, cursor_u64(&in));
-        if (lease != NULL)
-            lease->expires_us = MAX(lease->expires_us, model->stamp_us + lease->ttl_us);
-    }
-}
-
-static void end_leases(struct model *model, uint64_t cutoff_us)
-{
-    uint64_t revision = model->revision + 1;
-    for (size_t i = 0; i < model->leases_count; i++)
-        if (model->leases[i].is_there && model->leases[i].expires_us <= cutoff_us)
-            end_lease(model, &model->leases[i], revision);
-}
-
-static void grant(struct model *model, const struct command *command, raft_index index)
-{
-    uint64_t ttl_us = command->ttl_ms * TIME_US_PER_MS;
-    INVARIANT(command->lease == 0); /* no client of this model chooses one */
-    struct model_lease *lease =
-        append((void **)&model->leases, &model->leases_count, sizeof *lease);
-    *lease = (struct model_lease){index, ttl_us, model->stamp_us + ttl_us, true};
-}
-
-/* ---- transactions ---- */
-
-/* Of keys, on revisions: what clients of this model ask for. */
-static bool compares_hold(struct model *model, struct cursor *in, size_t count)
-{
-    bool do_hold = true;
-    for (size_t i = 0; i < count; i++) {
-        struct txn_compare compare;
-        enum status status = txn_take_compare(in, &compare);
-        INVARIANT(status == ST_OK && compare.target == TXN_MOD_REVISION);
-        INVARIANT(compare.relation == TXN_EQUAL);
-        const struct model_key *key = key_of(model, compare.key);
-        do_hold = do_hold && (key->is_there ? key->mod_revision : 0) == compare.number;
-    }
-    return do_hold;
-}
-
-static struct model_result carry_out(struct model *model, struct bytes txn)
-{
-    struct cursor in = cursor_of(txn);
-    struct model_result result = {.status = ST_OK};
-    struct txn_head head;
-    enum status status = txn_take_head(&in, &head);
-    INVARIANT(status == ST_OK);
-    uint64_t revision = model->revision + 1;
-    bool succeeds = compares_hold(model, &in, head.compares_count);
-    for (size_t i = 0; i < head.success_count + head.failure_count; i++) {
-        struct txn_operation operation;
-        status = txn_take_operation(&in, &operation);
-        INVARIANT(status == ST_OK && (operation.op == TXN_PUT || operation.op == TXN_GET));
-        if (operation.op != TXN_PUT || succeeds != (i < head.success_count))
-            continue;
-        set_value(model, key_of(model, operation.key), operation.value, 0, revision);
-        result.changed = true;
-    }
-    return result;
-}
-
 static struct model_result change(struct model *model, const struct command *command)
 {
-    struct model_key *key = key_of(model, command->key);
+    struct model_key *key = model_key_of(model, command->key);
     struct model_result result = {.status = ST_OK};
     uint64_t revision = model->revision + 1;
     if (!condition_holds(command, key)) {
         result.status = ST_CONDITION_FAILED;
     } else if (command->op == COMMAND_DELETE) {
-        result.changed = delete_key(model, key, revision);
-    } else if (command->op == COMMAND_PUT && !has_lease(model, command->lease)) {
+        result.changed = model_delete_key(model, key, revision);
+    } else if (command->op == COMMAND_PUT && !model_has_lease(model, command->lease)) {
         result.status = ST_LEASE_NOT_FOUND;
     } else if (command->op == COMMAND_PUT) {
         result.changed = true;
-        set_value(model, key, command->value, command->lease, revision);
+        model_set_value(model, key, command->value, command->lease, revision);
     } else {
         char text[24];
         result.changed = true;
         result.number = number_in(key) + command->by;
         (void)snprintf(text, sizeof text, "%lld", (long long)result.number);
-        set_value(model, key, bytes_of_text(text), key->is_there ? key->lease : 0, revision);
+        model_set_value(model, key, bytes_of_text(text), key->is_there ? key->lease : 0, revision);
     }
     result.mod_revision = key->is_there ? key->mod_revision : 0;
     return result;
@@ -281,7 +154,8 @@ static struct model_result change(struct model *model, const struct command *com
 
 static struct model_result do_write(struct model *model, const struct command *command)
 {
-    return command->op == COMMAND_TXN ? carry_out(model, command->value) : change(model, command);
+    return command->op == COMMAND_TXN ? model_carry_out(model, command->value)
+                                      : change(model, command);
 }
 
 /* ---- clients ---- */
@@ -402,20 +276,22 @@ static void apply_command(struct model *model, const struct command *command, st
     case COMMAND_JOIN:
     case COMMAND_REMOVE:
     case COMMAND_PROMOTE:
-    case COMMAND_COMPACT: /* of the past, which this model does not keep */
+        return;
+    case COMMAND_COMPACT:
+        if (command->revision <= model->revision)
+            model->compacted = MAX(model->compacted, command->revision);
         return;
     case COMMAND_GRANT_LEASE:
-        grant(model, command, id.index);
+        model_grant(model, command, id.index);
         return;
     case COMMAND_REVOKE_LEASE:
-        if (find_lease(model, command->lease) != NULL)
-            end_lease(model, find_lease(model, command->lease), model->revision + 1);
+        model_revoke(model, command->lease);
         return;
     case COMMAND_RENEW_LEASES:
-        renew(model, command->value);
+        model_renew(model, command->value);
         return;
     case COMMAND_EXPIRE_LEASES:
-        end_leases(model, MIN(command->cutoff_us, model->stamp_us));
+        model_end_leases(model, MIN(command->cutoff_us, model->stamp_us));
         return;
     }
     UNREACHABLE();
@@ -427,7 +303,9 @@ void model_apply(struct model *model, const struct entry *entry)
     struct command command;
     if (entry->type != ENTRY_COMMAND || proposal_decode(entry_data(entry), &proposal) != ST_OK)
         return;
+    uint64_t revision = model->revision;
     model->stamp_us = MAX(model->stamp_us, proposal.stamp_us);
     if (command_decode(proposal.command, &command) == ST_OK)
         apply_command(model, &command, entry->id, proposal.origin.node);
+    model_end_command(model, revision);
 }

@@ -97,6 +97,17 @@ static void draw_customers(struct plan *plan)
     plan->idle_timeout = draw_scaled(&prng, 1000, 64000) * TIME_US_PER_MS;
 }
 
+/* All others may fetch from one at once, window by window, and begin anew when their turn does not
+ * come for half a minute: of a large state none would ever be there. No node of minikvd is as slow
+ * as that. */
+static uint64_t least_rate(const struct plan *plan)
+{
+    enum { SECONDS = 24 }; /* half a minute by the fastest clock */
+    uint64_t others_count = plan->nodes_count > 2 ? plan->nodes_count - 2 : 0;
+    bool is_large = plan->value_bytes_max > 4 * KIB; /* more than one window */
+    return is_large ? others_count * LIMIT_FETCH_WINDOW_BYTES / SECONDS : 0;
+}
+
 /* From a generator of its own too. The bound of minikvd is of no use here: with less log between
  * two snapshots there are more of them in a minute. */
 static void draw_cluster(struct plan *plan, bool leaves_out)
@@ -107,7 +118,7 @@ static void draw_cluster(struct plan *plan, bool leaves_out)
     uint64_t bytes = draw_scaled(&prng, KIB, 64 * KIB);
     uint64_t rate = draw_scaled(&prng, 16 * KIB, 2 * MIB);
     plan->snapshot_bytes = has_snapshots ? 8 * bytes : 0; /* a commit alone takes 4 KiB of log */
-    plan->snapshot_rate = is_slow ? rate : 0; /* crashes strike while one is being written */
+    plan->snapshot_rate = is_slow ? MAX(rate, least_rate(plan)) : 0; /* crashes strike meanwhile */
     draw_faults(plan, &prng, leaves_out, FAULT_MEMBERS, FAULT_LATE_FIRST);
     bool begins_small = one_in(&prng, 4);
     unsigned founders = 1 + (unsigned)prng_below(&prng, PLAN_NODES_MAX);

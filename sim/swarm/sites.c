@@ -44,7 +44,7 @@ static void on_verify(void *ctx, const struct node_verify *verify)
                                              sizeof swarm->questions[0]);
     time_us delay = (1 + prng_below(&swarm->work, 400)) * TIME_US_PER_MS;
     *question = (struct question){
-        .verify = *verify, .site = site->id, .node = site->node, .at = world_now(swarm->world)};
+        .verify = *verify, .site = site->id, .life = site->life, .at = world_now(swarm->world)};
     question->at += delay;
 }
 
@@ -57,7 +57,7 @@ void sites_answer_questions(struct swarm *swarm)
         struct site *site = &swarm->sites[question.site];
         struct address wanted = site_http(question.verify.id);
         bool is_right = address_equal(&question.verify.http, &wanted);
-        if (site->node == NULL || site->node != question.node)
+        if (site->node == NULL || site->life != question.life)
             continue;
         if (question.at > world_now(swarm->world) || site->is_paused)
             swarm->questions[kept++] = question;
@@ -174,6 +174,7 @@ void site_boot(struct site *site)
     swarm_note(swarm, TRACE_BOOT, site->id, 0, 0, 0, "starts");
     site->is_paused = site->is_failed = false;
     site->boot_at = TIME_NEVER;
+    site->life++;
     site->env = world_boot(swarm->world, site->id);
     enum status status = node_open(site->env, &options, &callbacks, &site->node, &error);
     if (status != ST_OK)
@@ -188,6 +189,7 @@ void site_boot(struct site *site)
         return;
     }
     site->is_fresh = false;
+    keep_open(site);
     watch_after_boot(site);
 }
 
@@ -232,6 +234,7 @@ static void close_node(struct site *site)
     site->is_failed = site->is_stopping = false;
     site->led_term = 0;
     node_close(node);
+    keep_close(site);
     front_close(site);
 }
 

@@ -98,6 +98,7 @@ void swarm_free(struct swarm *swarm)
         struct node *node = site->node;
         site->node = NULL;
         node_close(node);
+        keep_close(site);
         front_close(site);
         truth_release(&site->truth);
         truth_release(&site->truth_wiped);

@@ -9,6 +9,7 @@
  *      answers.c    what they are told, and what must hold of it at once
  *      history.c    what was done with each register, for linear.h
  *      data.h       transactions, leases and compaction
+ *      keep.c       keep-alives of leases, many in one command
  *      front.c      the HTTP front doors of the nodes, where there are customers
  *      customer.h   machines that use libminikv
  *      watch.c      after every step: terms, commits, states, disks
@@ -26,6 +27,7 @@
 
 #include "http/http.h"
 #include "node/node.h"
+#include "node/renewals.h"
 #include "sim/swarm/chronicle.h"
 #include "sim/swarm/linear.h"
 #include "sim/swarm/plan.h"
@@ -68,9 +70,11 @@ enum bad_write {
 struct site {
     struct swarm *swarm;
     unsigned id;
-    struct node *node; /* NULL: off */
-    struct http *http; /* NULL: no front door */
+    struct node *node;         /* NULL: off */
+    struct http *http;         /* NULL: no front door */
+    struct renewals *renewals; /* NULL: nobody has leases; owned */
     struct env *env;
+    unsigned life;           /* counts its starts: nodes of two lives may lie in one place */
     bool is_paused, is_lost; /* lost: for good */
     bool is_failed;          /* the node wants its process to end */
     bool may_be_damaged;     /* bits have turned round: it may refuse its disk */
@@ -167,7 +171,7 @@ enum operation_kind {
     OPERATION_COMPACT,
     OPERATION_GRANT,
     OPERATION_ATTACH,
-    OPERATION_RENEW,
+    OPERATION_KEEP, /* keeps a lease alive */
     OPERATION_REVOKE
 };
 
@@ -193,8 +197,8 @@ struct operation {
     time_us called_at;     /* in true time */
     unsigned txn;          /* TXN */
     time_us ttl;           /* GRANT */
-    uint64_t leases[3];    /* RENEW */
-    size_t leases_count;
+    uint64_t lease;        /* KEEP */
+    struct renewal renewal;
     struct buf command;
 };
 
@@ -249,7 +253,7 @@ struct register_history {
 struct question {
     struct node_verify verify;
     unsigned site;
-    struct node *node; /* of that life */
+    unsigned life; /* of its node */
     time_us at;
 };
 
@@ -447,6 +451,18 @@ struct operation *work_new(struct swarm *swarm, struct prng *prng, unsigned at,
                            enum operation_kind kind);
 void work_submit(struct operation *operation, const struct command *command); /* NULL: a read */
 
+/* It is asked for now, in whatever way. */
+void work_count(struct operation *operation);
+
+/* ---- keep.c ---- */
+
+void keep_open(struct site *site);
+void keep_close(struct site *site);
+void keep_submit(struct operation *operation);
+void keep_cancel(struct operation *operation); /* nobody waits for it any more */
+/* Commands that keep-alives have become, or are about to. */
+uint64_t keep_batches(const struct site *site);
+
 /* ---- answers.c ---- */
 
 void answers_on_done(void *ctx, const struct node_answer *answer);
@@ -477,7 +493,6 @@ void watch_after_boot(struct site *site);
 void watch_step(struct swarm *swarm, bool is_first);
 /* Of a node that is about to be closed in the turn in which it may have committed something. */
 void watch_last_commit(struct site *site);
-void watch_release(struct swarm *swarm);
 /* More costly looks at the state of one node, now and then. */
 void watch_closely(struct swarm *swarm);
 
@@ -485,6 +500,7 @@ void watch_closely(struct swarm *swarm);
 
 /* What a node has applied since the last look, as the events that it tells of it. */
 void changes_watch(struct site *site);
+void changes_judge(struct swarm *swarm, const struct model *model);
 
 /* ---- contact.c ---- */
 

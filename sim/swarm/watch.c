@@ -21,11 +21,6 @@
 
 enum { TERMS_MAX = 1 << 22 };
 
-void watch_release(struct swarm *swarm)
-{
-    mem_free(swarm->leaders);
-}
-
 static unsigned *leader_of(struct swarm *swarm, raft_term term)
 {
     REQUIRE(term < TERMS_MAX);

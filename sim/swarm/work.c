@@ -29,7 +29,7 @@ const char *operation_format(const struct operation *operation, char out[64])
         [OPERATION_TXN] = "transaction",        [OPERATION_SWAP] = "transaction on register",
         [OPERATION_PAIR] = "read the pair",     [OPERATION_COMPACT] = "compact",
         [OPERATION_GRANT] = "grant a lease",    [OPERATION_ATTACH] = "put with a lease",
-        [OPERATION_RENEW] = "renew leases",     [OPERATION_REVOKE] = "revoke a lease"};
+        [OPERATION_KEEP] = "keep a lease",      [OPERATION_REVOKE] = "revoke a lease"};
     bool names_write = operation->kind == OPERATION_DELIVER || operation->kind == OPERATION_SEAL ||
                        operation->kind == OPERATION_OUTCOME;
     bool names_key = operation->kind == OPERATION_READ || operation->kind == OPERATION_CHANGE ||
@@ -82,19 +82,24 @@ static struct operation *new_operation(struct swarm *swarm, unsigned at, enum op
     return work_new(swarm, &swarm->work, at, kind);
 }
 
-void work_submit(struct operation *operation, const struct command *command)
+void work_count(struct operation *operation)
 {
     struct swarm *swarm = operation->swarm;
     char text[64];
-    if (command != NULL)
-        command_encode(command, &operation->command);
-    operation->request.command = buf_bytes(&operation->command);
     swarm->open_count++;
     swarm->sites[operation->at].open_count++;
     swarm->totals.operations++;
     swarm_note(swarm, TRACE_CALL, operation->at, 0, operation->number, operation->kind, "#%u %s",
                operation->number, operation_format(operation, text));
-    handle_client_request(swarm->sites[operation->at].node, &operation->request);
+}
+
+void work_submit(struct operation *operation, const struct command *command)
+{
+    if (command != NULL)
+        command_encode(command, &operation->command);
+    operation->request.command = buf_bytes(&operation->command);
+    work_count(operation);
+    handle_client_request(operation->swarm->sites[operation->at].node, &operation->request);
 }
 
 /* ---- the counter ---- */

@@ -198,6 +198,23 @@ static void other_events_of_a_revision_are_found(void **state)
     expect_violation(swarm, "events");
 }
 
+/* Of as many as were asked for; a command has at least one. */
+static void keep_alives_share_commands(void **state)
+{
+    struct swarm *swarm = new_swarm(1u << FAULT_DATA);
+    uint64_t taken_count = 0, batches_count = 0;
+
+    (void)swarm_play(swarm);
+
+    for (unsigned i = 1; i <= swarm->plan.nodes_count; i++) {
+        taken_count += swarm->sites[i].renewals->taken_count;
+        batches_count += swarm->sites[i].renewals->batches_count;
+    }
+    assert_true(batches_count > 0);
+    assert_true(taken_count > 2 * batches_count);
+    swarm_free(swarm);
+}
+
 static void a_load_with_leases_and_transactions_passes(void **state)
 {
     struct swarm *swarm = new_swarm(1u << FAULT_DATA);
@@ -206,6 +223,7 @@ static void a_load_with_leases_and_transactions_passes(void **state)
 
     assert_int_equal(verdict, VERDICT_PASS);
     assert_true(swarm->data->txns_count > 0 && swarm->data->applied_count > 0);
+    assert_true(swarm->data->pairs_count < swarm->data->txns_count);
     assert_true(swarm->data->leases_count > 0 && !data_has_leases(swarm));
     swarm_free(swarm);
 }
@@ -220,6 +238,7 @@ int main(void)
         cmocka_unit_test(a_revoked_lease_takes_only_the_keys_that_still_hang_on_it),
         cmocka_unit_test(a_fast_clock_shortens_what_a_lease_is_owed),
         cmocka_unit_test(other_events_of_a_revision_are_found),
+        cmocka_unit_test(keep_alives_share_commands),
         cmocka_unit_test(a_load_with_leases_and_transactions_passes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
