@@ -109,6 +109,14 @@ static void adopt_hard_state(struct truth *truth, raft_term term)
     truth->hard_state.term = term;
 }
 
+/* Of a head whose write got nowhere the disk has what the spare was before. */
+static bool is_head_of(const struct wal_segment_header *header, const char *path)
+{
+    char wanted[64];
+    (void)snprintf(wanted, sizeof wanted, "wal/%016llx.log", (unsigned long long)header->segment);
+    return strcmp(path, wanted) == 0;
+}
+
 /* What stands before the entries in memory is committed and was not touched by the start. */
 void truth_adopt(struct truth *truth, struct world *world, unsigned machine,
                  const struct raft *raft)
@@ -129,7 +137,8 @@ void truth_adopt(struct truth *truth, struct world *world, unsigned machine,
     struct errtext error;
     size_t count = world_disk_peek(world, machine, truth->path, 0, block, sizeof block);
     if (count == sizeof block &&
-        wal_format_decode_segment(bytes_of(block, count), &header, &error) == ST_OK) {
+        wal_format_decode_segment(bytes_of(block, count), &header, &error) == ST_OK &&
+        is_head_of(&header, truth->path)) {
         truth->segment = header.segment;
         truth->salt = header.salt;
     }
