@@ -108,6 +108,7 @@ class Steady(Workload):
         while not self.stopping.is_set():
             sequence += 1
             is_fill = self.value_bytes and sequence % 2 == 0
+            may_have_happened = False  # by any attempt so far
             while True:
                 if client is None:
                     nodes = list(self.nodes)
@@ -127,8 +128,9 @@ class Steady(Workload):
                     self.breaks.append(attempt.reply or attempt.error)
                 client.close()
                 client = None
+                may_have_happened |= attempt.effect != NONE
                 self.stopping.wait(RETRY_PAUSE_SECONDS)
-                if self.stopping.is_set() and attempt.effect == NONE and attempt.reply is None:
+                if self.stopping.is_set() and not may_have_happened and attempt.reply is None:
                     return
             self._note_answer()
             if not is_fill:
