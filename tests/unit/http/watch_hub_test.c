@@ -295,8 +295,10 @@ static void follow(struct rig *rig, struct follower *follower, struct prng *prng
     if (is_all)
         follower->prefix[0] = '\0';
     follower->from = 1 + prng_below(prng, revision_of(rig) + 1);
-    (void)snprintf(follower->target, sizeof follower->target, "/v1/watch?prefix=%s&from=%llu",
-                   follower->prefix, (unsigned long long)follower->from);
+    char target[sizeof follower->target];
+    (void)snprintf(target, sizeof target, "/v1/watch?prefix=%s&from=%llu", follower->prefix,
+                   (unsigned long long)follower->from);
+    memcpy(follower->target, target, sizeof target);
     follower->stream = watch(rig, follower->target, "");
     assert_int_equal(code_of(received(follower->stream)), 200);
     if (prng_below(prng, 2) == 0)
