@@ -71,6 +71,36 @@ static void watchers_with_the_same_filter_share_a_group(void **state)
     watch_index_release(&index);
 }
 
+static void ranges_that_differ_in_anything_have_groups_of_their_own(void **state)
+{
+    struct watch_index index;
+    struct watch_filter filters[7];
+    struct watch_group *groups[7];
+    (void)state;
+    watch_index_init(&index, 7);
+    for (size_t i = 0; i < 7; i++)
+        filters[i] = filter_of(WATCH_RANGE, "k", "m");
+    filters[1].key = BYTES_LITERAL("ka");
+    filters[2].end = BYTES_LITERAL("");
+    filters[3].has_previous = true;
+    filters[4].lacks_puts = true;
+    filters[5].lacks_deletes = true;
+    filters[6].format = WATCH_NDJSON;
+    for (size_t i = 0; i < 7; i++) {
+        groups[i] = watch_index_join(&index, &filters[i]);
+        assert_true(watch_filter_equal(&groups[i]->filter, &filters[i]));
+        assert_int_equal(index.ranges.count, i + 1);
+    }
+    for (size_t i = 0; i < 7; i++)
+        assert_ptr_equal(watch_index_join(&index, &filters[i]), groups[i]);
+    assert_int_equal(matches(&index, "kz"), 7);
+    for (size_t i = 0; i < 7; i++) {
+        watch_index_leave(&index, groups[i]);
+        watch_index_leave(&index, groups[i]);
+    }
+    watch_index_release(&index);
+}
+
 static void bounds_of_ranges_are_inclusive_and_exclusive(void **state)
 {
     struct watch_index index;
@@ -235,6 +265,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(watchers_with_the_same_filter_share_a_group),
+        cmocka_unit_test(ranges_that_differ_in_anything_have_groups_of_their_own),
         cmocka_unit_test(bounds_of_ranges_are_inclusive_and_exclusive),
         cmocka_unit_test(a_prefix_of_the_longest_key_is_found),
         cmocka_unit_test(ranges_in_any_order_make_a_tree_that_is_not_deep),
