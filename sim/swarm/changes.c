@@ -3,7 +3,6 @@
  *
  * Of each revision one hash is kept, from who showed it first; a run has some thousands. In the end
  * they are what the log came to. */
-#include "base/mem.h"
 #include "sim/swarm/listing.h"
 #include "sim/swarm/model.h"
 #include "sim/swarm/swarm.h"
@@ -16,15 +15,7 @@ static void violate(const struct site *site, uint64_t revision, const char *what
 
 static uint64_t *hash_of(struct swarm *swarm, uint64_t revision)
 {
-    if (revision >= swarm->changes_capacity) {
-        size_t before = swarm->changes_capacity;
-        swarm->changes_capacity = MAX(before * 2, (size_t)revision + 256);
-        swarm->changes =
-            mem_realloc(swarm->changes, swarm->changes_capacity * sizeof swarm->changes[0]);
-        memset(swarm->changes + before, 0,
-               (swarm->changes_capacity - before) * sizeof swarm->changes[0]);
-    }
-    return &swarm->changes[revision];
+    return listing_hash_at(&swarm->changes, &swarm->changes_capacity, revision);
 }
 
 static bool fits_previous(const struct kv_event *event)

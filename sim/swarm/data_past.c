@@ -1,7 +1,6 @@
 /* Listings of the past: at a revision that is kept, each node shows the same keys, whether it has
  * applied them itself, read them back at a start, or been given them in a snapshot; whatever was
  * compacted in between. In the end they are what the log came to at that revision. */
-#include "base/mem.h"
 #include "sim/swarm/data.h"
 #include "sim/swarm/listing.h"
 #include "sim/swarm/model.h"
@@ -14,15 +13,7 @@ static void violate(const struct site *site, uint64_t revision, const char *what
 
 static uint64_t *listing_of(struct data *data, uint64_t revision)
 {
-    if (revision >= data->listings_capacity) {
-        size_t before = data->listings_capacity;
-        data->listings_capacity = MAX(before * 2, (size_t)revision + 256);
-        data->listings =
-            mem_realloc(data->listings, data->listings_capacity * sizeof data->listings[0]);
-        memset(data->listings + before, 0,
-               (data->listings_capacity - before) * sizeof data->listings[0]);
-    }
-    return &data->listings[revision];
+    return listing_hash_at(&data->listings, &data->listings_capacity, revision);
 }
 
 static bool add_item(void *ctx, const struct kv_item *item)

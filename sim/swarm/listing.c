@@ -1,6 +1,7 @@
 #include "sim/swarm/listing.h"
 
 #include "base/check.h"
+#include "base/mem.h"
 
 enum { VALUE_BYTES = 64 };
 
@@ -39,4 +40,16 @@ uint64_t listing_add_event(uint64_t events, const struct kv_item *item, unsigned
 {
     events = mix_item(events, item, nth);
     return mix(events, item->value.data, item->value.count);
+}
+
+uint64_t *listing_hash_at(uint64_t **row, size_t *capacity, uint64_t revision)
+{
+    enum { MORE = 256 };
+    size_t before = *capacity;
+    if (revision >= before) {
+        *capacity = MAX(before * 2, (size_t)revision + MORE);
+        *row = mem_realloc(*row, *capacity * sizeof **row);
+        memset(*row + before, 0, (*capacity - before) * sizeof **row);
+    }
+    return &(*row)[revision];
 }

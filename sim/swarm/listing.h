@@ -15,5 +15,8 @@ uint64_t listing_basis(void);
 uint64_t listing_add(uint64_t listing, const struct kv_item *item);
 /* The same of events: `nth` of its revision, from 1. */
 uint64_t listing_add_event(uint64_t events, const struct kv_item *item, unsigned nth);
+/* The place of such a number in a row by revision, which grows as needed and belongs to the caller;
+ * 0 where nothing has been put yet. Valid until the next call for that row. */
+uint64_t *listing_hash_at(uint64_t **row, size_t *capacity, uint64_t revision);
 
 #endif
