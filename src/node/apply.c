@@ -186,7 +186,8 @@ static void look_ahead(const struct node *node, raft_index last)
             proposal_decode(entry_data(entry), &proposal) == ST_OK)
             commands[count++] = proposal.command;
     }
-    kv_prefetch_commands(node->kv, commands, count);
+    if (count > 1) /* one alone is looked up when it is applied, no later than here */
+        kv_prefetch_commands(node->kv, commands, count);
 }
 
 /* After a restart the entries to apply may be on disk only. */
