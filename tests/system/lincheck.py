@@ -26,6 +26,8 @@ Undecided, which is no verdict and fails a test as well.
 import bisect
 import time
 
+from testing import BrokenPromise
+
 NEVER = float("inf")
 ABSENT = None
 SHOWN_BEFORE, SHOWN_MAX = 12, 40  # operations around the place that nothing explains
@@ -289,6 +291,6 @@ def assert_linearizable(history, initial=ABSENT, seconds_max=20.0):
     for key, operations in history.items():
         search = _Search(operations, initial, seconds_max)
         if not search.run():
-            raise AssertionError(f"the history of key {key} is not linearizable: of "
-                                 f"{len(operations)} operations at most "
-                                 f"{search.furthest_count} are explained\n{search.place()}")
+            raise BrokenPromise(f"the history of key {key} is not linearizable: of "
+                                f"{len(operations)} operations at most "
+                                f"{search.furthest_count} are explained\n{search.place()}")

@@ -5,6 +5,7 @@ import time
 
 from cluster import HOST, Cluster, Node, eventually
 from http_client import NONE, Client, identity
+from testing import promise
 from workload import RETRY_PAUSE_SECONDS, Workload
 
 
@@ -150,7 +151,7 @@ class Steady(Workload):
 
     def assert_truth(self, node):
         value = int(node.value(self.key) or 0)
-        assert value == self.total(), f"the counter is {value}, {self.total()} were acknowledged"
+        promise(value == self.total(), f"the counter is {value}, {self.total()} were acknowledged")
 
 
 def directory_bytes(node, name):

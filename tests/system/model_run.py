@@ -24,6 +24,7 @@ from http_client import NONE, Client, Closed, Connection, encode, identity
 from model import Model, Range, json_of_next, place_behind
 from model_operations import Operations
 from model_requests import WRITES, Differs, Request
+from testing import BrokenPromise
 from watching import Stream, Watcher, revision_of
 
 OPERATIONS, KILLS = 20000, 20
@@ -488,6 +489,11 @@ class Kills:
 
 # ---- runs ----
 
+def kind_of(error):
+    """An answer that differs from the model's is a broken promise; a node that does not come is not."""
+    return BrokenPromise if isinstance(error, Differs) else AssertionError
+
+
 class Failed(AssertionError):
     """`operations`: all that were done, the last one went wrong."""
 
@@ -541,7 +547,7 @@ def run_cluster(seed, count, kills, without=()):
             run.check_at_rest()
             check_watcher(run, watcher)
         except Exception as error:
-            raise AssertionError(f"seed {seed}, operation {number}: {error!r}\n{run.story()}") from error
+            raise kind_of(error)(f"seed {seed}, operation {number}: {error!r}\n{run.story()}") from error
         finally:
             run.close()
             watcher.stop()
@@ -617,13 +623,13 @@ def check_one(seed, count, seconds=SHRINK_SECONDS, without=()):
     try:
         return run_one(seed, drawn(seed, count, without), restarts)
     except Failed as failure:
-        first = str(failure)
+        first, kind = str(failure), kind_of(failure.__cause__)
         operations, text = shrink(seed, list(failure.operations), seconds)
         if text is None:
-            raise AssertionError(f"{first}\n(not without the restarts)") from failure
+            raise kind(f"{first}\n(not without the restarts)") from failure
         listed = "\n".join(short(str(o)) for o in operations)
-        raise AssertionError(f"{first}\n\n{len(operations)} operations are enough:\n{listed}\n"
-                             f"{text}") from failure
+        raise kind(f"{first}\n\n{len(operations)} operations are enough:\n{listed}\n"
+                   f"{text}") from failure
 
 
 def main():

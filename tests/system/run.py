@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Runs the system tests: every function test_* of every test_*.py here, each in its own process.
 
-  run.py [--build DIR] [-j N] [--list] [FILTER ...]
+  run.py [--build DIR] [-j N] [--again] [--list] [FILTER ...]
 
 A FILTER is a part of `file.function`. A test that outlives its limit is ended, with the servers it
 started. One for which something did not come in time is run again in the end, alone and with twice
 the time: a busy machine is no error, and what does not come then will not come. Whatever else fails
-has failed. The last line is `N passed, N failed`; the exit status is 1 when one failed.
+has failed; with --again it is run again too, and what passes then is listed as unsteady. A broken
+promise (testing.py) has failed in any case. The last line is `N passed, N failed`; the exit status is
+1 when one failed.
 """
 import argparse
 import glob
@@ -25,7 +27,8 @@ sys.path.insert(0, HERE)
 import testing  # noqa: E402
 
 LIMIT_SECONDS = 60
-OUT_OF_TIME = 3    # exit status of a test
+OUT_OF_TIME = 3     # exit status of a test
+BROKEN_PROMISE = 4  # another
 AGAIN_SLOWDOWN = 2
 GRACE_SECONDS = 5  # between the polite and the final end of a test that is over its limit
 
@@ -79,6 +82,9 @@ class Run:
         except (testing.OutOfTime, TimeoutError):
             status = OUT_OF_TIME
             traceback.print_exc()
+        except testing.BrokenPromise:
+            status = BROKEN_PROMISE
+            traceback.print_exc()
         except BaseException:  # the process ends here in any case
             traceback.print_exc()
         finally:
@@ -87,7 +93,7 @@ class Run:
             os._exit(status)
 
     def poll(self):
-        """None while it runs, then "passed", "failed" or "slow": to be run again."""
+        """None while it runs, then "passed", "failed", "slow" or "broken": a promise."""
         now = time.monotonic()
         if now > self.end + GRACE_SECONDS:
             os.kill(self.pid, signal.SIGKILL)
@@ -99,14 +105,16 @@ class Run:
             return None
         if status == 0:
             return "passed"
-        is_slow = self.is_over_limit or os.waitstatus_to_exitcode(status) == OUT_OF_TIME
-        return "slow" if is_slow and not self.is_again else "failed"
+        code = os.waitstatus_to_exitcode(status)
+        if code == BROKEN_PROMISE:
+            return "broken"
+        return "slow" if self.is_over_limit or code == OUT_OF_TIME else "failed"
 
     def finish(self, outcome):
         seconds = time.monotonic() - self.begin
         notes = os.read(self.notes, 65536).decode().splitlines() if self._has_notes() else []
         os.close(self.notes)
-        mark = {"passed": "ok  ", "failed": "FAIL", "slow": "slow"}[outcome]
+        mark = {"passed": "ok  ", "slow": "slow"}.get(outcome, "FAIL")
         note = f"  ({'; '.join(notes)})" if notes else ""
         late = "  (over its time limit)" if self.is_over_limit else ""
         again = "  (run again)" if self.is_again else ""
@@ -124,9 +132,9 @@ def _raise_over_limit(*_):
     raise TimeoutError("the test is over its time limit")
 
 
-def run_all(tests, jobs):
+def run_all(tests, jobs, again_outcomes):
     """(passed, failed). Tests marked `alone` come last, one at a time, then those run again."""
-    counts = {"passed": 0, "failed": 0}
+    passed = failed = 0
     together = [t for t in tests if not getattr(t[1], "alone", False)]
     apart = [t for t in tests if getattr(t[1], "alone", False)]
     again = []
@@ -141,18 +149,21 @@ def run_all(tests, jobs):
                     continue
                 running.remove(run)
                 run.finish(outcome)
-                if outcome == "slow":
+                if outcome == "passed":
+                    passed += 1
+                elif outcome in again_outcomes and not run.is_again:
                     again.append((run.name, run.function))
                 else:
-                    counts[outcome] += 1
+                    failed += 1
             time.sleep(0.005)
-    return counts["passed"], counts["failed"]
+    return passed, failed
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", help="directory with minikvd (default: build/release)")
     parser.add_argument("-j", "--jobs", type=int, default=1)
+    parser.add_argument("--again", action="store_true", help="run what failed again, alone")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("filters", nargs="*", metavar="FILTER")
     options = parser.parse_args()
@@ -167,7 +178,7 @@ def main():
         print(f"no minikvd in {cluster.build_directory()}: build it, or name it with --build")
         return 1
     begin = time.monotonic()
-    passed, failed = run_all(tests, options.jobs)
+    passed, failed = run_all(tests, options.jobs, {"slow", "failed"} if options.again else {"slow"})
     print(f"{time.monotonic() - begin:.0f} s")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

@@ -650,6 +650,7 @@ def test_a_demo_whose_port_is_taken_says_so():
         port, claims = free_range()
         for taken_port in (port + 2, port + 101):
             with socket.socket() as taken:
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 taken.bind((HOST, taken_port))
                 taken.listen()
                 demo = minikv("demo", "--base-port", str(port), "--dir", directory + "/demo")

@@ -8,6 +8,15 @@ class OutOfTime(AssertionError):
     """What was waited for has not come yet: wrong or only slow, which a busy machine is too."""
 
 
+class BrokenPromise(AssertionError):
+    """An acknowledged write is lost or doubled, or an answer untrue: no second run excuses it."""
+
+
+def promise(is_kept, text):
+    if not is_kept:
+        raise BrokenPromise(text)
+
+
 def alone(function):
     """Timing matters: no other test runs at the same time."""
     function.alone = True

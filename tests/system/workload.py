@@ -6,6 +6,7 @@ import time
 from cluster import listing
 from http_client import APPLIED, MAYBE, NONE, Client, identity
 from lincheck import ABSENT, NEVER, UNKNOWN, Operation
+from testing import promise
 
 RETRY_PAUSE_SECONDS = 0.005
 
@@ -86,11 +87,11 @@ class Writers(Workload):
         for node in nodes:
             found = {i["key"]: i["value"] for i in listing(node, f"&prefix={self.prefix}-")}
             lost = sorted(acked - found.keys())
-            assert not lost, f"node {node.id} lost {len(lost)} of {len(acked)}: {lost[:5]}"
+            promise(not lost, f"node {node.id} lost {len(lost)} of {len(acked)}: {lost[:5]}")
             ghosts = sorted(undone & found.keys())
-            assert not ghosts, f"node {node.id} has writes answered `effect: none`: {ghosts[:5]}"
+            promise(not ghosts, f"node {node.id} has writes answered `effect: none`: {ghosts[:5]}")
             wrong = [k for k, v in found.items() if v != f"v-{k}"]
-            assert not wrong, f"node {node.id} has wrong values: {wrong[:5]}"
+            promise(not wrong, f"node {node.id} has wrong values: {wrong[:5]}")
 
 
 class Counters(Workload):
@@ -110,7 +111,7 @@ class Counters(Workload):
             effect = APPLIED if attempt.ok else attempt.effect
             self.counts[number][effect] += 1
             if attempt.ok:
-                assert attempt.reply.json["value"] > last, "a counter went backwards"
+                promise(attempt.reply.json["value"] > last, "a counter went backwards")
                 last = attempt.reply.json["value"]
             else:
                 client.close()
@@ -125,7 +126,7 @@ class Counters(Workload):
         value = int(node.value(self.key) or 0)
         low = self.total(APPLIED)
         high = low + self.total(MAYBE)
-        assert low <= value <= high, f"the counter is {value}, the clients know {low}..{high}"
+        promise(low <= value <= high, f"the counter is {value}, the clients know {low}..{high}")
 
 
 class Recorder(Workload):
