@@ -21,12 +21,14 @@ import time
 from urllib.parse import quote
 
 from http_client import Client, Closed, exchange
-from testing import OutOfTime
+from testing import BrokenPromise, OutOfTime
 
 HOST = "127.0.0.1"
 PORTS = range(18000, 32000)  # below the ephemeral range, so that no client takes a node's port
 EXIT_LOCKED, EXIT_STORAGE, EXIT_CORRUPT, EXIT_FORMAT = 10, 11, 12, 13
 LOG_TAIL_LINES = 25
+REIGNS_MAX = 6  # that a test bears while it wants one
+READ_SECONDS_MAX = 5
 
 
 def build_directory():
@@ -107,6 +109,7 @@ class Node:
         self.http_port, self.peer_port = self.http_claim.port, self.peer_claim.port
         self.advertised_peer_port = self.peer_port  # a test may put a proxy in between
         self.flags = []
+        self.environment = {}  # on top of ours
         self.process = None
         self.is_paused = False
 
@@ -126,7 +129,7 @@ class Node:
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *(arguments or self.arguments())],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=clean_environment(), cwd=self.directory)
+                env={**clean_environment(), **self.environment}, cwd=self.directory)
         self.is_paused = False
 
     @property
@@ -144,7 +147,7 @@ class Node:
     def kill(self):
         """kill -9; returns when the process is gone."""
         self._signal(signal.SIGKILL)
-        return self._reap(10)
+        return self.wait_exit()
 
     def pause(self):
         """SIGSTOP; returns when every thread has stopped."""
@@ -177,7 +180,7 @@ class Node:
         if self.process is not None:
             if self.process.poll() is None:
                 self.process.kill()
-            self._reap(10)
+            self.wait_exit()
 
     def log(self):
         with open(self.log_path, errors="replace") as log:
@@ -210,9 +213,17 @@ class Node:
     def get(self, key, query="", timeout=10.0):
         return self.request("GET", f"/v1/kv/{key}{query}", timeout=timeout)
 
+    def read(self, target):
+        """A GET that is sent again where nobody led for a moment: it does nothing."""
+        end = time.monotonic() + scaled(READ_SECONDS_MAX)
+        while (reply := self.request("GET", target)).status in (502, 503, 504) \
+                and time.monotonic() < end:
+            time.sleep(0.01)
+        return reply
+
     def value(self, key, query=""):
         """The value as text, None when absent; any other answer is a failure."""
-        reply = self.get(key, query)
+        reply = self.read(f"/v1/kv/{key}{query}")
         if reply.status == 404:
             return None
         assert reply.status == 200, reply
@@ -224,16 +235,25 @@ class Node:
     def announce(self, node_id, http):
         return self.request("POST", "/v1/raft/peer_announce", {"id": node_id, "http": http})
 
+    def announce_true(self, node_id, http):
+        """An address that is that node's. It is dialled within a second, and a node that stands still
+        for so long does not answer."""
+        def is_taken():
+            reply = self.announce(node_id, http)
+            assert reply.status in (204, 422, 502, 503, 504), reply
+            return reply.status == 204
+        eventually(is_taken, f"{http} is taken for node {node_id}", every=0.05)
+
     def status(self, timeout=2.0):
         reply = self.request("GET", "/v1/raft/status", timeout=timeout)
         assert reply.status == 200, reply
         return reply.json
 
     def members(self):
-        return {m["id"]: m for m in self.request("GET", "/v1/raft/members").json["members"]}
+        return {m["id"]: m for m in self.read("/v1/raft/members").json["members"]}
 
     def revision(self):
-        return self.request("GET", "/v1/kv?limit=1").json["revision"]
+        return self.read("/v1/kv?limit=1").json["revision"]
 
     def metrics(self):
         """{'name{labels}': value} of /metrics."""
@@ -333,9 +353,39 @@ class Cluster:
     def leader(self, timeout=10.0):
         return eventually(self.find_leader, "one leader, known to all nodes that run", timeout)
 
-    def followers(self, timeout=10.0):
+    def roles(self, timeout=10.0):
+        """The leader, and the followers that run: of one moment, for another one may lead the next."""
         leader = self.leader(timeout)
-        return [n for n in self.up() if n is not leader]
+        return leader, [n for n in self.up() if n is not leader]
+
+    def followers(self, timeout=10.0):
+        return self.roles(timeout)[1]
+
+    def reign(self):
+        """Another value means that a leader was elected, or not heard for a while by some node."""
+        seen = {n.id: n.metrics() for n in self.up()}
+        return {i: (m["minikv_raft_term"], m["minikv_raft_leader_id"],
+                    m["minikv_leader_changes_total"]) for i, m in seen.items()}
+
+    def under_one_leader(self, act):
+        """What act(leader, followers) returns or fails with. On a machine that stands still another
+        node may lead any time: then it is called again, and must bear that."""
+        failure = None
+        for _ in range(REIGNS_MAX):
+            leader, followers = self.roles()
+            before = self.reign()
+            try:
+                result, failure = act(leader, followers), None
+            except BrokenPromise:
+                raise
+            except (AssertionError, Closed, OSError) as error:
+                failure = error
+            is_same = self.leader() is leader and self.reign() == before
+            if is_same and failure:
+                raise failure
+            if is_same:
+                return result
+        raise OutOfTime("nobody leads for as long as this takes") from failure
 
     def wait_ready(self, announced=True, timeout=20.0):
         """A leader known to all, every running node caught up and (unless told) announced."""
@@ -358,15 +408,32 @@ class Cluster:
             return len(indexes) == 1
         eventually(caught_up, "all nodes have applied the same index", timeout)
 
+    def wait_durable(self):
+        """Every running node has on its own disk what it has applied, which it need not have at once."""
+        self.wait_caught_up()
+        for node in self.up():
+            eventually(lambda n=node: n.metrics()["minikv_raft_durable_index"]
+                       >= n.status()["applied_index"], f"the disk of node {node.id} has it all", 20)
+
     def assert_same_state(self):
         """At rest, all running nodes have the same state, key by key."""
-        self.wait_caught_up()
-        listings = {n.id: listing(n, "&consistency=stale") for n in self.up()}
-        first = next(iter(listings.values()))
-        for node_id, items in listings.items():
-            assert items == first, f"node {node_id} differs from its peers"
-        digests = {(s["applied_index"], s["digest"]) for s in (n.status() for n in self.up())}
-        assert len(digests) == 1, f"digests differ: {digests}"
+        def states():
+            return {n.id: (s["applied_index"], s["digest"]) for n, s in
+                    ((n, n.status()) for n in self.up())}
+
+        def compared():
+            """Whether nothing was applied meanwhile, such as the first entry of a new leader."""
+            self.wait_caught_up()
+            before = states()
+            listings = {n.id: listing(n, "&consistency=stale") for n in self.up()}
+            if states() != before or len({index for index, _ in before.values()}) != 1:
+                return False
+            first = next(iter(listings.values()))
+            for node_id, items in listings.items():
+                assert items == first, f"node {node_id} differs from its peers"
+            assert len(set(before.values())) == 1, f"digests differ: {before}"
+            return True
+        eventually(compared, "all nodes are at rest", 30)
 
     def probe_write(self, nodes, key, timeout=10.0, every=0.005):
         """Seconds until one of `nodes` has taken a write that was sent after this call began."""
@@ -388,7 +455,7 @@ def listing(node, query=""):
     """Every item of the store, page by page."""
     items, after = [], ""
     while True:
-        reply = node.request("GET", f"/v1/kv?limit=1000{query}{after}")
+        reply = node.read(f"/v1/kv?limit=1000{query}{after}")
         assert reply.status == 200, reply
         page = reply.json
         items += page["items"]

@@ -13,6 +13,7 @@ import cluster as clusters
 from cluster import EXIT_STORAGE, Cluster, eventually
 from final_log import FinalLog
 from http_client import Closed, Connection, encode, identity
+from testing import OutOfTime
 
 CRASH, STOP, DROP = "crash", "stop", "drop"
 ENTRY, LEADER, FOLLOWER, FOLLOWERS = "entry", "leader", "follower", "followers"
@@ -39,11 +40,15 @@ class Cell:
     until: str = ""  # STOP: "deadline": goes on when it has passed; "deposed": and others lead
     incr: int = 0    # POST /v1/incr with this number instead of PUT; its reply is matched
     is_repeated: bool = False  # has an identity, and is sent again, to every node
+    is_late: bool = field(default=False, init=False)  # its time was over before it came to the point
     answer: str = field(default="", init=False)
     key: str = field(default="", init=False)
 
     def __str__(self):
         return f"{self.point}={self.action} at {self.at}, asked {self.via} ({self.key})"
+
+    def all_answers(self):
+        return {self.answers} if isinstance(self.answers, str) else set(self.answers)
 
     def text(self, serial, node_id):
         return '{"value":%d}' % self.incr if self.incr else f"c{serial}x{node_id}."
@@ -74,7 +79,8 @@ def start(node, setting):
 
 
 def ask(node, key, timeout_ms, incr=0, headers=None):
-    """Sends a write; the connection on which answer_of finds what came of it."""
+    """Sends a write; the connection on which answer_of finds what came of it. (Above the default a
+    time changes nothing.)"""
     connection = Connection(node.http, clusters.scaled(20))
     method, target, body = "PUT", f"/v1/kv/{key}", {"value": "v"}
     if incr:
@@ -112,6 +118,7 @@ class Matrix:
         self.done = 0
         self.cluster = Cluster(3, flags)
         self.told = []  # what note was given
+        self.late = []  # cells that say nothing about the answers that they should get
 
     def __enter__(self):
         try:
@@ -149,7 +156,11 @@ class Matrix:
             self.done = serial + 1
             self.cluster.wait_ready()
             self.run_cell(serial, cell)
-            self.note(cell, cell.key, cell.answer, cell.answers, cell.there, cell.is_repeated)
+            if cell.is_late and cell.answer not in cell.all_answers():
+                self.late.append(str(cell))
+                self.note(cell, cell.key, cell.answer, cell.answer, EITHER, cell.is_repeated)
+            else:
+                self.note(cell, cell.key, cell.answer, cell.answers, cell.there, cell.is_repeated)
 
     def run_cell(self, serial, cell):
         leader = self.cluster.leader()
@@ -160,23 +171,26 @@ class Matrix:
         cell.key = key_for(f"c{serial}", *failing)
         begin = time.monotonic()
         headers = identity(cell.key, 1) if cell.is_repeated else None
-        connection = ask(asked, cell.key, cell.timeout_ms, cell.incr, headers)
+        seconds = clusters.scaled(cell.timeout_ms / 1000)
+        connection = ask(asked, cell.key, round(seconds * 1000), cell.incr, headers)
         if cell.action == STOP:
-            self.stop_and_go(cell, begin, connection, asked, failing)
+            self.stop_and_go(cell, begin + seconds, connection, asked, failing)
         else:
             cell.answer = answer_of(connection)
             self.mend(cell, failing)
+        cell.is_late |= cell.answer == LATE
         if cell.is_repeated:
             self.repeat(cell, [n for n in self.cluster.nodes if n is not asked])
 
-    def stop_and_go(self, cell, begin, connection, asked, failing):
+    def stop_and_go(self, cell, deadline, connection, asked, failing):
         """The nodes stop by themselves; they go on when the answer is known or cannot come."""
         if asked not in failing and not cell.until:
             cell.answer = answer_of(connection)
         for node in failing:
             wait_stopped(node)
+        cell.is_late = asked in failing and time.monotonic() > deadline
         if cell.until:
-            time.sleep(max(0, begin + cell.timeout_ms / 1000 + 0.05 - time.monotonic()))
+            time.sleep(max(0, deadline + 0.05 - time.monotonic()))
         if cell.until == "deposed":
             self.cluster.leader()  # one that those who are up agree on
         for node in failing:
@@ -225,8 +239,10 @@ class Matrix:
         cluster.probe_write(cluster.nodes, "last")
         eventually(lambda: len({(s["applied_index"], s["digest"]) for s in
                                 (n.status() for n in cluster.nodes)}) == 1, "one state everywhere")
+        cluster.wait_durable()
         items = {i["key"]: i for i in clusters.listing(cluster.nodes[0])}
-        for node in [*cluster.followers(), cluster.leader()]:
+        leader, followers = cluster.roles()
+        for node in [*followers, leader]:
             node.terminate()
             assert node.wait_exit(20) == 0, f"node {node.id}"
         log = FinalLog(cluster.nodes, "last")
@@ -243,6 +259,8 @@ class Matrix:
             if there != EITHER and (there == YES) != (version == 1):
                 problems.append(f"{what}: applied {version} times, want {there}")
         assert not problems, "\n".join(problems)
+        if self.late:
+            raise OutOfTime(f"their time was over too early: {self.late}")
 
 
 def is_true(answer, applied):

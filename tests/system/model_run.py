@@ -24,7 +24,7 @@ from http_client import NONE, Client, Closed, Connection, encode, identity
 from model import Model, Range, json_of_next, place_behind
 from model_operations import Operations
 from model_requests import WRITES, Differs, Request
-from testing import BrokenPromise
+from testing import BrokenPromise, OutOfTime, in_time
 from watching import Stream, Watcher, revision_of
 
 OPERATIONS, KILLS = 20000, 20
@@ -114,7 +114,8 @@ class Run:
         """The answer to a write, however often it takes; Settled when it was sealed instead."""
         if not (op.get("identity") or not self.is_alone):
             reply = self.attempt(request)
-            assert reply is not None, f"no answer to {request}"
+            in_time(reply is not None and reply.status not in (502, 503, 504),
+                    f"no answer to {request}: {reply}")
             return reply
         headers = self.session.headers()
         sequence = self.session.sequence
@@ -142,7 +143,7 @@ class Run:
                 known = self.outcome(sequence) or known
             elif way == "seal":
                 known = self.seal(request, headers, sequence) or known
-        raise AssertionError(f"not settled: {request}")
+        raise OutOfTime(f"not settled: {request}")
 
     def outcome(self, sequence):
         """The answer that is remembered, if there is one already."""
@@ -490,7 +491,9 @@ class Kills:
 # ---- runs ----
 
 def kind_of(error):
-    """An answer that differs from the model's is a broken promise; a node that does not come is not."""
+    """An answer that differs from the model's is a broken promise; one that does not come is not."""
+    if isinstance(error, (OutOfTime, TimeoutError)):
+        return OutOfTime
     return BrokenPromise if isinstance(error, Differs) else AssertionError
 
 
@@ -624,6 +627,8 @@ def check_one(seed, count, seconds=SHRINK_SECONDS, without=()):
         return run_one(seed, drawn(seed, count, without), restarts)
     except Failed as failure:
         first, kind = str(failure), kind_of(failure.__cause__)
+        if kind is OutOfTime:
+            raise kind(first) from failure
         operations, text = shrink(seed, list(failure.operations), seconds)
         if text is None:
             raise kind(f"{first}\n(not without the restarts)") from failure

@@ -16,6 +16,7 @@ import importlib
 import os
 import select
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -79,7 +80,7 @@ class Run:
             signal.signal(signal.SIGTERM, _raise_over_limit)
             function()
             status = 0
-        except (testing.OutOfTime, TimeoutError):
+        except (testing.OutOfTime, TimeoutError, subprocess.TimeoutExpired):
             status = OUT_OF_TIME
             traceback.print_exc()
         except testing.BrokenPromise:

@@ -54,7 +54,7 @@ def test_a_cluster_that_was_killed_over_and_over_is_proven():
         for i in range(rounds):
             eventually(lambda: len(done) > (i + 1) * clients * writes // (rounds + 1),
                        "the clients go on", timeout=60)
-            victim = cluster.find_leader() or cluster.nodes[i % 3]
+            victim = cluster.leader(30)
             victim.kill()
             victim.start()
         for thread in threads:
@@ -127,7 +127,7 @@ def test_an_audit_changes_nothing():
 
 def test_a_tail_that_only_a_dead_leader_has_is_noted_and_no_violation():
     with Cluster(3).start() as cluster:
-        leader, others = cluster.leader(), cluster.followers()
+        leader, others = cluster.roles()
         assert incr_at(leader, "c", 1).status == 200
         cluster.wait_caught_up()
         for node in others:
@@ -155,7 +155,7 @@ def test_two_histories_of_one_cluster_are_a_violation():
     with Cluster(3).start() as cluster:
         for sequence in range(1, 6):
             assert incr_at(cluster.nodes[0], "c", sequence).status == 200
-        cluster.wait_caught_up()
+        cluster.wait_durable()
         cluster.kill_all()
         old = cluster.nodes[0].data + "-old"
         os.rename(cluster.nodes[0].data, old)
@@ -164,7 +164,7 @@ def test_two_histories_of_one_cluster_are_a_violation():
         cluster.start()  # the same members, so the same cluster id, and everything lost
         for sequence in range(1, 6):
             assert incr_at(cluster.nodes[0], "d", sequence).status == 200
-        cluster.wait_caught_up()
+        cluster.wait_durable()
         cluster.kill_all()
 
         violated = minikv("audit", old, cluster.nodes[1].data)

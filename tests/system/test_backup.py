@@ -10,7 +10,7 @@ from checks import assert_problem
 from cluster import EXIT_CORRUPT, EXIT_LOCKED, Cluster, eventually, listing
 from http_client import NONE, Client, Closed, Malformed
 from test_cli import FAILURE, OK, UNAVAILABLE, USAGE, minikv
-from testing import limit, report
+from testing import in_time, limit, report
 
 KEYS = 40  # of each writer
 
@@ -171,6 +171,7 @@ def test_nodes_restored_from_one_file_begin_with_the_same_bytes():
                                           if n.status()["role"] == "leader"), None),
                             "two restored nodes elect a leader")
         assert leader.put("k", "v").status == 204
+        eventually(stranger.is_answering, "the stranger answers")
         assert stranger.request("GET", "/v1/raft/identity").json["cluster_id"] != restored_id
         assert stranger.status()["applied_index"] < leader.status()["applied_index"]
         assert stranger.get("k", "?consistency=stale").status == 404
@@ -221,6 +222,31 @@ def test_the_last_survivor_gives_what_it_has():
             assert state(fresh.node(1)) == wanted
 
 
+def broken_off(cluster, path, victim, others):
+    """What a backup said whose node was killed while it sent. Where this process stands still the
+    backup may come to its end before that, and another one is taken."""
+    for _ in range(4):
+        killed = []
+
+        def kill_while_it_sends():
+            eventually(lambda: victim.metrics()["minikv_backup_bytes_total"] > 500000,
+                       "the backup is under way", 20)
+            victim.kill()
+            killed.append(victim)
+
+        killer = threading.Thread(target=kill_while_it_sends)
+        killer.start()
+        result = backup(cluster, path, at=[victim, *others])
+        killer.join()
+        in_time(killed, "it was not killed")
+        if result.code != OK or "asking the next node" in result.err:
+            break
+        victim.start()
+        cluster.wait_ready()
+        os.remove(path)
+    return result
+
+
 @limit(90)
 def test_a_backup_that_breaks_off_leaves_nothing_or_goes_on_at_the_next_node():
     with Cluster(3, ["--snapshot-rate", "1048576"]).start() as cluster:
@@ -228,16 +254,7 @@ def test_a_backup_that_breaks_off_leaves_nothing_or_goes_on_at_the_next_node():
         path = os.path.join(cluster.directory, "backup")
         for others in ([], cluster.nodes[1:]):
             victim = cluster.node(1)
-
-            def kill_while_it_sends():
-                eventually(lambda: victim.metrics()["minikv_backup_bytes_total"] > 500000,
-                           "the backup is under way", 20)
-                victim.kill()
-
-            killer = threading.Thread(target=kill_while_it_sends)
-            killer.start()
-            result = backup(cluster, path, at=[victim, *others])
-            killer.join()
+            result = broken_off(cluster, path, victim, others)
             assert not os.path.exists(path + ".tmp")
             if others:
                 assert result.code == OK, result
@@ -256,7 +273,7 @@ def test_a_backup_that_breaks_off_leaves_nothing_or_goes_on_at_the_next_node():
         begin = time.monotonic()
         cluster.node(2).terminate()
         assert cluster.node(2).wait_exit() == 0
-        assert time.monotonic() - begin < 4
+        in_time(time.monotonic() - begin < 4, "the stop took as long as a backup may take")
         stopping.join()
 
 

@@ -1,4 +1,5 @@
 """The command line: what it prints, where it goes and how it exits, against real nodes."""
+import itertools
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import threading
 import time
 
 from cluster import HOST, PORTS, Cluster, PortClaim, eventually, program, scaled
+from testing import in_time
 
 OK, FAILURE, USAGE, NOT_FOUND, CONDITION, UNAVAILABLE, UNKNOWN = range(7)
 
@@ -43,8 +45,22 @@ def minikv(*arguments, at=(), stdin=b"", timeout=None):
                                  capture_output=True, timeout=scaled(30)))
 
 
+closed_claims = []  # so that no other test gives the ports to its nodes
+
+
 def closed_address():
-    return f"{HOST}:{PortClaim().port}"
+    closed_claims.append(PortClaim())
+    return f"{HOST}:{closed_claims[-1].port}"
+
+
+def until_unknown(*arguments, **options):
+    """The result of a write whose answer is always lost. Where not even the session for it was opened
+    in time the answer is another, and nothing has happened."""
+    def run():
+        result = minikv(*arguments, timeout="1s", **options)
+        assert result.code in (UNKNOWN, UNAVAILABLE), result
+        return result.code == UNKNOWN and result
+    return eventually(run, "the write has been sent", 30)
 
 
 class Front:
@@ -223,19 +239,25 @@ AS_CLIENT = ("--client", "me", "--sequence", "1")  # without a session of its ow
 
 def test_a_redirect_is_followed_and_shown():
     with Cluster(3, ["--route", "redirect"]).start() as cluster:
-        leader, follower = cluster.leader(), cluster.followers()[0]
+        clients = (f"c{i}" for i in itertools.count())
 
-        put = minikv("put", "-v", "k", "v", *AS_CLIENT, at=[follower])
+        def put_at_follower(leader, followers):
+            follower, term = followers[0], leader.status()["term"]
 
-        assert put.code == OK, put
-        assert put.err == (f"> PUT /v1/kv/k to {follower.http_text}\n"
-                           f"< 307 from node {follower.id}, term {leader.status()['term']}, hops 0: "
-                           "another node leads\n"
-                           "* following the redirect\n"
-                           f"> PUT /v1/kv/k to {leader.http_text}\n"
-                           f"< 204 from node {leader.id}, term {leader.status()['term']}, hops 0\n"
-                           ), put
-        assert put.out.startswith(b"ok"), put
+            put = minikv("put", "-v", "k", "v", "--client", next(clients), "--sequence", "1",
+                         at=[follower])
+
+            assert put.code == OK, put
+            assert put.err == (f"> PUT /v1/kv/k to {follower.http_text}\n"
+                               f"< 307 from node {follower.id}, term {term}, hops 0: "
+                               "another node leads\n"
+                               "* following the redirect\n"
+                               f"> PUT /v1/kv/k to {leader.http_text}\n"
+                               f"< 204 from node {leader.id}, term {term}, hops 0\n"
+                               ), put
+            assert put.out.startswith(b"ok"), put
+
+        cluster.under_one_leader(put_at_follower)
 
 
 def test_an_endpoint_that_refuses_is_passed_by():
@@ -255,12 +277,14 @@ def test_without_any_node_the_exit_code_is_5_when_the_time_is_up():
     assert put.code == UNAVAILABLE, put
     assert "no node answered" in put.err, put
     # The last pause, 320 ms at most, and a try worth making, 100 ms, would not fit any more.
-    assert 0.5 < time.monotonic() - begin < scaled(4), put
+    took = time.monotonic() - begin
+    assert took > 0.5, put
+    in_time(took < scaled(4), put)
 
 
 def test_a_write_during_an_election_succeeds_by_itself():
     with Cluster(3).start() as cluster:
-        leader, survivors = cluster.leader(), cluster.followers()
+        leader, survivors = cluster.roles()
         leader.kill()
         put = minikv("put", "k", "v", at=[leader, *survivors], timeout="10s")
         assert put.code == OK, put
@@ -279,7 +303,7 @@ def test_a_write_whose_answer_is_lost_is_sent_again_and_happens_once():
 
 def test_a_leader_that_stands_still_is_gone_around():
     with Cluster(3).start() as cluster:
-        leader, others = cluster.leader(), cluster.followers()
+        leader, others = cluster.roles()
         leader.pause()
         incr = minikv("incr", "n", at=[leader, *others], timeout="20s")
         leader.resume()
@@ -291,9 +315,9 @@ def test_a_write_whose_fate_is_unknown_exits_with_6_and_can_be_asked_about():
     with Cluster(3).start() as cluster:
         front = Front(cluster.nodes[0], "POST /v1/incr/n", times=1000)
 
-        incr = minikv("incr", "n", at=[front.address], timeout="1s")
+        incr = until_unknown("incr", "n", at=[front.address])
 
-        assert incr.code == UNKNOWN and incr.out == b"", incr
+        assert incr.out == b"", incr
         assert "may or may not have happened" in incr.err, incr
         command = re.search(r"^    minikv (outcome \S+ \d+)$", incr.err, re.MULTILINE)
         assert command, incr
@@ -304,38 +328,44 @@ def test_a_write_whose_fate_is_unknown_exits_with_6_and_can_be_asked_about():
 
 def test_verbose_says_why_a_node_refused():
     with Cluster(3).start() as cluster:
-        leader, others = cluster.leader(), cluster.followers()
+        leader, others = cluster.roles()
         leader.kill()
         others[0].kill()
-        put = minikv("put", "-v", "k", "w", *AS_CLIENT, at=[others[1]], timeout="4s")
+        put = minikv("put", "-v", "k", "w", *AS_CLIENT, at=[others[1]], timeout="6s")
         assert re.search(r"< 503 from node \d+, term \d+, hops 0: [a-z ]+\n", put.err), put
 
 
 def test_a_condition_names_the_revision_whichever_node_is_asked():
     with Cluster(3).start() as cluster:
-        leader, follower = cluster.leader(), cluster.followers()[0]
+        leader, (follower, *_) = cluster.roles()
         put = minikv("put", "k", "1", at=[leader])
         refused = minikv("put", "k", "2", "--if-absent", at=[follower])
         assert refused.code == CONDITION, refused
         assert "has " + put.text.strip().removeprefix("ok, ") in refused.err, (put, refused)
 
 
+def is_told(result):
+    """The result, if a node had the time to say anything."""
+    return result if "no node answered" not in result.err else None
+
+
 def test_a_cluster_without_quorum_exits_with_5_or_6_and_still_serves_stale_reads():
     with Cluster(3).start() as cluster:
-        leader, others = cluster.leader(), cluster.followers()
+        leader, others = cluster.roles()
         minikv("put", "k", "v", at=[leader])
         cluster.wait_caught_up()
         leader.kill()
         others[0].kill()
 
         put = minikv("put", "k", "w", at=[others[1]], timeout="500ms")
-        read = minikv("get", "k", at=[others[1], leader, others[0]], timeout="2s")
+        read = eventually(lambda: is_told(minikv("get", "k", at=[others[1], leader, others[0]],
+                                                 timeout="3s")), "the node that is left says so", 30)
         stale = minikv("get", "--stale", "k", at=[others[1]])
         status = minikv("status", at=[others[1]])
 
         assert put.code == UNAVAILABLE, put
         assert read.code == UNAVAILABLE, read
-        assert "refused" not in read.err and "no node answered" not in read.err, read
+        assert "refused" not in read.err, read
         assert stale.code == OK and stale.text == "v\n", stale
         assert status.code == UNAVAILABLE and status.text.count("unreachable") == 2, status
 
@@ -415,25 +445,31 @@ def test_the_outcome_of_an_idempotency_key_is_told():
 def test_leadership_is_handed_to_the_node_named():
     with Cluster(3).start() as cluster:
         for _ in range(3):
-            leader, target = cluster.leader(), cluster.followers()[0]
-            done = minikv("transfer", str(target.id), at=[random.choice(cluster.nodes)])
-            assert done.code == OK and done.text == f"ok, node {target.id} leads\n", done
-            assert cluster.leader().id == target.id != leader.id
+            target = cluster.followers()[0]
+
+            def is_handed_over():
+                done = minikv("transfer", str(target.id), at=[random.choice(cluster.nodes)])
+                assert done.code in (OK, UNKNOWN, UNAVAILABLE), done
+                assert done.code != OK or done.text == f"ok, node {target.id} leads\n", done
+                return done.code == OK and cluster.leader() is target
+
+            eventually(is_handed_over, f"node {target.id} leads", 30)
         assert minikv("transfer", "9", at=cluster.nodes).code == NOT_FOUND
         assert minikv("transfer", "x", at=cluster.nodes).code == USAGE
 
 def test_status_and_members_show_every_node():
     with Cluster(3).start() as cluster:
-        leader = cluster.leader()
-        status = minikv("status", at=cluster.nodes)
-        assert status.code == OK, status
-        lines = [line.split() for line in status.text.splitlines()]
-        assert lines[0][:4] == ["ID", "CLIENTS", "ROLE", "TERM"], lines
-        assert [line[2] for line in lines[1:]].count("leader") == 1, lines
-        assert lines[leader.id][1:3] == [leader.http_text, "leader"], lines
-        nodes = minikv("status", "-o", "json", at=cluster.nodes).json["nodes"]
-        assert [n["leader"] for n in nodes] == [leader.id] * 3, nodes
+        def show(leader, _):
+            status = minikv("status", at=cluster.nodes)
+            assert status.code == OK, status
+            lines = [line.split() for line in status.text.splitlines()]
+            assert lines[0][:4] == ["ID", "CLIENTS", "ROLE", "TERM"], lines
+            assert [line[2] for line in lines[1:]].count("leader") == 1, lines
+            assert lines[leader.id][1:3] == [leader.http_text, "leader"], lines
+            nodes = minikv("status", "-o", "json", at=cluster.nodes).json["nodes"]
+            assert [n["leader"] for n in nodes] == [leader.id] * 3, nodes
 
+        cluster.under_one_leader(show)
         members = minikv("members", at=cluster.nodes).text.splitlines()
         assert members[1].split() == ["1", "voter", cluster.nodes[0].http_text,
                                       cluster.nodes[0].peer_text], members
@@ -442,20 +478,22 @@ def test_status_and_members_show_every_node():
 
 def test_status_asks_nodes_that_are_not_announced_at_the_endpoints_given():
     with Cluster(3, ["--announce", "off"]).start(announced=False) as cluster:
-        leader, follower = cluster.leader(), cluster.followers()[0]
-
         def rows(*nodes):
             status = minikv("status", at=nodes)
             assert status.code == OK, status
             text = status.text.replace("(not announced)", "off")
             return [line.split()[1:3] for line in text.splitlines()[1:]]
 
-        assert sorted(rows(*cluster.nodes)) == [["off", "follower"]] * 2 + [["off", "leader"]]
-        some = rows(follower)  # it names a leader that cannot be asked
-        assert some[follower.id - 1] == ["off", "follower"], some
-        assert some.count(["off", "unknown"]) == 2, some
-        nodes = minikv("status", "-o", "json", at=[leader]).json["nodes"]
-        assert nodes[leader.id - 1]["role"] == "leader" and nodes[0]["http"] == "", nodes
+        def show(leader, followers):
+            follower = followers[0]
+            assert sorted(rows(*cluster.nodes)) == [["off", "follower"]] * 2 + [["off", "leader"]]
+            some = rows(follower)  # it names a leader that cannot be asked
+            assert some[follower.id - 1] == ["off", "follower"], some
+            assert some.count(["off", "unknown"]) == 2, some
+            nodes = minikv("status", "-o", "json", at=[leader]).json["nodes"]
+            assert nodes[leader.id - 1]["role"] == "leader" and nodes[0]["http"] == "", nodes
+
+        cluster.under_one_leader(show)
 
 
 def test_status_asks_each_node_once():
@@ -465,14 +503,15 @@ def test_status_asks_each_node_once():
     assert status.code == UNAVAILABLE, status
     assert "no node answered" in status.err and closed[1] in status.err, status
     assert status.err.count("> GET") == 2, status
-    assert time.monotonic() - begin < scaled(2)
+    in_time(time.monotonic() - begin < scaled(2), status)
 
 
 def test_addresses_are_announced_and_removed():
     with Cluster(3, ["--announce", "off"]).start(announced=False) as cluster:
         node = cluster.nodes[1]
         assert "(not announced)" in minikv("members", at=cluster.nodes).text
-        assert minikv("announce", "2", node.http_text, at=cluster.nodes).code == OK
+        eventually(lambda: minikv("announce", "2", node.http_text, at=cluster.nodes).code == OK,
+                   "it is dialled in time")
         eventually(lambda: all(n.members()[2]["http"] == node.http_text for n in cluster.nodes),
                    "the address is known everywhere")
         wrong = minikv("announce", "3", node.http_text, at=cluster.nodes)

@@ -12,8 +12,8 @@ import time
 
 from cluster import Cluster, eventually, program, scaled
 from test_cli import (AS_CLIENT, CONDITION, FAILURE, NOT_FOUND, OK, UNAVAILABLE, UNKNOWN, USAGE,
-                      Front, closed_address, minikv)
-from testing import limit
+                      Front, closed_address, minikv, until_unknown)
+from testing import in_time, limit
 
 LOST = 7
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples")
@@ -185,8 +185,8 @@ def test_what_became_of_a_transaction_can_be_asked():
     transaction = json.dumps({"success": [{"put": {"key": "k", "value": "v"}}]}).encode()
     with Cluster(3).start() as cluster:
         front = Front(cluster.nodes[0], "POST /v1/txn", times=1000)
-        txn = minikv("txn", "-", at=[front.address], stdin=transaction, timeout="1s")
-        assert txn.code == UNKNOWN and txn.out == b"", txn
+        txn = until_unknown("txn", "-", at=[front.address], stdin=transaction)
+        assert txn.out == b"", txn
         command = re.search(r"^    minikv (outcome \S+ \d+)$", txn.err, re.MULTILINE)
         outcome = minikv(*command.group(1).split(), at=cluster.nodes)
         assert outcome.code == OK and outcome.text.startswith("applied"), outcome
@@ -306,7 +306,7 @@ def test_a_deletion_that_ends_early_says_how_far_it_came():
         assert keys_of(at, "")[0] == "p/004000"
 
         lost = minikv("del", "--prefix", "p/", at=[Gate(at[0], 1, loses=True).address],
-                      timeout="1s")
+                      timeout="3s")
 
         assert lost.code == UNKNOWN, lost  # of what the last one did
         assert "before that, 1000 keys were deleted, in 1 transaction;" in lost.err, lost
@@ -375,22 +375,31 @@ def test_a_put_that_does_not_happen_leaves_no_lease():
         assert minikv("lease", "list", "-o", "json", at=at).json["leases"] == []
 
 
+def stood_still(keeper):
+    """A machine on which nobody could renew in time is no error, but what it is told is."""
+    in_time("could not be renewed in time" not in keeper.error, keeper)
+
+
 def test_a_lease_is_kept_through_the_death_of_a_leader_and_told_when_lost():
     with Cluster(3).start() as cluster:
         at = cluster.nodes
-        lease = minikv("lease", "grant", "2", at=at).text.strip()
+        ttl = round(scaled(2))
+        lease = minikv("lease", "grant", str(ttl), at=at).text.strip()
         minikv("put", "k", "v", "--lease", lease, at=at)
         with Running("lease", "keep", lease, at=at) as keeper:
             eventually(lambda: keeper.text, "it says that it keeps it")
             cluster.leader().kill()
-            end = time.monotonic() + 4
+            end = time.monotonic() + 2 * ttl
             while time.monotonic() < end:
-                assert minikv("get", "k", at=cluster.up()).code == OK, keeper
+                get = minikv("get", "k", at=cluster.up())
+                stood_still(keeper)
+                assert get.code == OK, keeper
                 time.sleep(0.2)
 
             minikv("lease", "revoke", lease, at=cluster.up())
 
             assert keeper.wait() == LOST, keeper
+            stood_still(keeper)
             assert "has expired, or has been revoked" in keeper.error, keeper
         assert minikv("lease", "keep", lease, at=cluster.up()).code == NOT_FOUND
 
@@ -402,7 +411,8 @@ def test_a_watch_tells_what_comes_and_what_was():
         at = cluster.nodes
         first = int(minikv("put", "k", "0", at=at).text.split()[-1])
         with Running("watch", "k", "--prev", "--limit", "3", at=at) as watch:
-            time.sleep(scaled(0.3))  # it begins at no revision that is known here
+            # It begins at no revision that is known here.
+            eventually(lambda: sum(n.metrics()["minikv_watchers"] for n in at) == 1, "it watches")
             minikv("put", "k", "1", at=at)
             minikv("put", "other", "1", at=at)
             minikv("del", "k", at=at)
@@ -434,7 +444,8 @@ def test_a_watch_goes_on_at_other_nodes_and_tells_nothing_twice():
             while written < total:
                 victim = nodes[written // 100 % 3]
                 for _ in range(100):
-                    put = minikv("put", f"n/{written % 7}", str(written), at=cluster.up())
+                    put = minikv("put", f"n/{written % 7}", str(written), at=cluster.up(),
+                                 timeout="20s")
                     assert put.code == OK, put
                     written += 1
                     if written % 100 == 50:
@@ -625,13 +636,16 @@ def test_the_lock_passes_on_when_its_holder_is_killed():
 def test_a_lock_is_kept_through_the_death_of_a_leader():
     with Cluster(3).start() as cluster, tempfile.TemporaryDirectory() as there:
         at, log = cluster.nodes, os.path.join(there, "log")
-        with Running("lock", "job", "--ttl", "2", "--", "sh", "-c", HOLD, "-", "go", at=at,
+        ttl = round(scaled(2))
+        with Running("lock", "job", "--ttl", str(ttl), "--", "sh", "-c", HOLD, "-", "go", at=at,
                      cwd=there) as holder:
             eventually(lambda: len(lines_of(log)) == 1, "it holds the lock")
             cluster.leader().kill()
             key = keys_of(cluster.up(), "job/")
-            time.sleep(4)
-            assert keys_of(cluster.up(), "job/") == key != [], holder
+            time.sleep(2 * ttl)
+            left = keys_of(cluster.up(), "job/")
+            stood_still(holder)
+            assert left == key != [], holder
             touch(os.path.join(there, "go"))
             assert holder.wait() == OK, holder
 
@@ -640,7 +654,7 @@ def test_a_command_is_told_when_its_lock_is_lost():
     script = 'trap "echo told; exit 0" TERM; touch ready; while :; do sleep 0.02; done'
     with Cluster(1).start() as cluster, tempfile.TemporaryDirectory() as there:
         at = cluster.nodes
-        with Running("lock", "job", "--ttl", "1", "--", "sh", "-c", script, at=at,
+        with Running("lock", "job", "--ttl", "5", "--", "sh", "-c", script, at=at,
                      cwd=there) as run:
             eventually(lambda: os.path.exists(os.path.join(there, "ready")), "it runs")
             lease = minikv("lease", "list", "-o", "json", at=at).json["leases"][0]["lease"]
@@ -743,23 +757,24 @@ def test_a_holder_that_stood_still_cannot_write_with_its_old_token():
 def test_one_leads_and_the_next_one_follows():
     with Cluster(3).start() as cluster:
         at = cluster.nodes
-        with Running("elect", "chair", "--observe", at=at) as observer, \
-                Running("elect", "chair", "anna", at=at) as anna:
-            eventually(lambda: anna.text, "anna is elected")
-            assert re.fullmatch(r"elected, token \d+, key chair/[0-9a-f]{16}\n", anna.text), anna
-            with Running("elect", "chair", "bert", "-o", "json", at=at) as bert:
-                eventually(lambda: len(keys_of(at, "chair/")) == 2, "bert waits")
-                assert bert.text == "", bert
-                anna.signal(signal.SIGINT)
-                assert anna.wait() == OK, anna
-                eventually(lambda: bert.text, "bert is elected")
-                token = json.loads(bert.text)["fence"]
-                bert.signal(signal.SIGTERM)
-                assert bert.wait() == OK, bert
-            eventually(lambda: len(observer.lines) == 4, f"all is seen: {observer}")
-            first = int(anna.text.split(",")[1].split()[1])
-            assert observer.lines == ["nobody leads", f"token {first}: anna",
-                                      f"token {token}: bert", "nobody leads"], observer
+        with Running("elect", "chair", "--observe", at=at) as observer:
+            eventually(lambda: observer.lines == ["nobody leads"], "it looks on")
+            with Running("elect", "chair", "anna", at=at) as anna:
+                eventually(lambda: anna.text, "anna is elected")
+                assert re.fullmatch(r"elected, token \d+, key chair/[0-9a-f]{16}\n", anna.text), anna
+                with Running("elect", "chair", "bert", "-o", "json", at=at) as bert:
+                    eventually(lambda: len(keys_of(at, "chair/")) == 2, "bert waits")
+                    assert bert.text == "", bert
+                    anna.signal(signal.SIGINT)
+                    assert anna.wait() == OK, anna
+                    eventually(lambda: bert.text, "bert is elected")
+                    token = json.loads(bert.text)["fence"]
+                    bert.signal(signal.SIGTERM)
+                    assert bert.wait() == OK, bert
+                eventually(lambda: len(observer.lines) == 4, f"all is seen: {observer}")
+                first = int(anna.text.split(",")[1].split()[1])
+                assert observer.lines == ["nobody leads", f"token {first}: anna",
+                                          f"token {token}: bert", "nobody leads"], observer
         ran = minikv("elect", "chair", "carl", "--", "sh", "-c", 'echo "$MINIKV_FENCE"; exit 5',
                      at=at)
         assert ran.code == 5 and int(ran.text) > token, ran

@@ -205,8 +205,8 @@ def test_a_write_with_an_identity_and_an_unknown_outcome_is_done_once_when_it_is
 
 def leave_alone(cluster):
     """Kills the leader and a follower; the other follower, which knows that nobody leads."""
-    left, other = cluster.followers()
-    for node in (cluster.leader(), other):
+    leader, (left, other) = cluster.roles()
+    for node in (leader, other):
         node.kill()
     eventually(lambda: left.status()["leader"] == 0, "it knows no leader")
     return left
@@ -220,7 +220,7 @@ def test_a_request_that_met_no_leader_was_not_done_and_never_is():
         for key, headers in (("held", {}), ("pointed", {"X-MiniKV-Route": "redirect"}),
                              ("forwarded", {"X-MiniKV-Forwarded": "1"})):
             answer = answer_of(ask(left, key, SHORT_MS, headers=headers))
-            matrix.note(f"no leader, {key}", key, answer, NONE, NO)
+            matrix.note(f"no leader, {key}", key, answer, (NONE, LATE), NO)
 
         begin, key = time.monotonic(), key_for("stop", left)
         connection = ask(left, key, SHORT_MS)
@@ -260,7 +260,7 @@ def test_a_leader_that_hands_over_or_stops_tells_the_truth_to_whom_it_has_taken(
     with Matrix(arms={"unseen": "peer.received=stop", "synced": "wal.synced=stop"}) as matrix:
         cluster = matrix.cluster
 
-        leader, followers = cluster.leader(), cluster.followers()
+        leader, followers = cluster.roles()
         for node in followers:
             node.pause()
         data = encode("PUT", "/v1/kv/handing-over", {"value": "v"},
@@ -271,7 +271,7 @@ def test_a_leader_that_hands_over_or_stops_tells_the_truth_to_whom_it_has_taken(
         leader.terminate()
         eventually(lambda: is_stopping(leader), "it hands over")
         connection.send(data[-1:])
-        matrix.note("handing over to nobody", "handing-over", answer_of(connection), NONE, NO)
+        matrix.note("handing over to nobody", "handing-over", answer_of(connection), (NONE, LATE), NO)
         assert leader.wait_exit() == 0
         for node in followers:
             node.resume()
@@ -279,7 +279,7 @@ def test_a_leader_that_hands_over_or_stops_tells_the_truth_to_whom_it_has_taken(
         cluster.wait_ready()
 
         for name, signals, answers in (("unseen", 1, APPLIED), ("synced", 2, MAYBE)):
-            leader, followers = cluster.leader(), cluster.followers()
+            leader, followers = cluster.roles()
             key = key_for(name, *followers)
             connection = ask(leader, key, LONG_MS)
             for node in followers:
@@ -302,7 +302,7 @@ def test_a_leader_that_hands_over_or_stops_tells_the_truth_to_whom_it_has_taken(
 @limit(MATRIX_LIMIT_SECONDS)
 def test_a_follower_that_stops_finishes_what_it_has_forwarded():
     with Matrix(arms={"taken": "node.taken=stop"}) as matrix:
-        leader, follower = matrix.cluster.leader(), matrix.cluster.followers()[0]
+        leader, (follower, *_) = matrix.cluster.roles()
         key = key_for("taken", leader)
 
         connection = ask(follower, key, LONG_MS)
@@ -321,7 +321,7 @@ def test_a_lost_link_and_nobody_to_ask_is_maybe():
     with Matrix(arms={"taken": "node.taken=stop", "synced": "wal.synced=stop"}) as matrix:
         cluster = matrix.cluster
         for name, there in (("taken", NO), ("synced", YES)):
-            leader, (follower, other) = cluster.leader(), cluster.followers()
+            leader, (follower, other) = cluster.roles()
             other.pause()
             key = key_for(name, leader)
             connection = ask(follower, key, SHORT_MS * 4)

@@ -136,7 +136,7 @@ def test_holders_in_c_and_of_the_command_line_exclude_each_other_in_order():
         assert words[0] == "ok", words
         tokens.append(int(words[1]))
         assert tokens == sorted(set(tokens)), tokens
-        assert first.ask("acquire job 30000 300") == ["held"]
+        eventually(lambda: first.ask("acquire job 30000 300") == ["held"], "it is told in time")
         assert len(keys_of(at, "job/")) == 1, "who gives up takes its place with it"
         assert last.ask("release") == ["ok"]
         assert keys_of(at, "job/") == [] and leases(at) == []
@@ -271,7 +271,7 @@ def test_who_cannot_get_it_in_time_is_told_why():
             Holder(program, cluster.nodes, 3000) as holder, \
             Holder(program, cluster.nodes, 3000) as other:
         holder.token("acquire job 60000 -1")
-        assert other.ask("acquire job 60000 100") == ["held"]
+        eventually(lambda: other.ask("acquire job 60000 100") == ["held"], "it is told in time")
         assert other.ask("acquire job 5 100") == ["invalid"]
         cluster.nodes[0].pause()
         assert other.ask("acquire job 60000 100") == ["unavailable"]
@@ -323,7 +323,8 @@ def test_one_leads_speaks_and_is_followed_by_the_next():
         assert anna.ask("proclaim anna-says") == ["ok"]
         seen, value = crowd.answer()
         assert value == "anna-says" and crowd.ask("leader chair") == [str(token), "anna-says"]
-        assert crowd.ask(f"observe chair {seen} 50") == [seen, "anna-says"]
+        eventually(lambda: crowd.ask(f"observe chair {seen} 50") == [seen, "anna-says"],
+                   "it is told in time")
         with Running("elect", "chair", "--observe", at=cluster.nodes) as observer:
             eventually(lambda: observer.lines == [f"token {token}: anna-says"],
                        "the command line sees the same")

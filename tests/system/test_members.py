@@ -11,11 +11,12 @@ from checks import assert_problem  # noqa: E402
 from cluster import PortClaim, eventually, scaled  # noqa: E402
 from http_client import NONE  # noqa: E402
 from living import LivingCluster, Steady, change  # noqa: E402
-from testing import alone, count_from_environment, limit, report  # noqa: E402
+from testing import alone, count_from_environment, in_time, limit, report  # noqa: E402
 
 SECONDS = count_from_environment("MINIKV_TEST_SECONDS", 8)  # of the walk; then it ends its round
 SEED = count_from_environment("MINIKV_TEST_SEED", random.SystemRandom().randrange(2**31))
 PAUSE_SECONDS_MAX = 1.0  # of a rolling restart; the goal is 0.1
+STOP_SECONDS_MAX = 0.4  # mostly 0.1
 FLAGS = ["--snapshot-bytes", "65536"]
 
 
@@ -54,8 +55,11 @@ def test_a_rolling_restart_twice_over_is_hardly_noticed():
     report(f"6 restarts, {load.total()} increments exact through 64 connections; longest pause "
            f"{pause * 1000:.0f} ms, slowest stop {max(stops) * 1000:.0f} ms, "
            f"{len(load.breaks)} requests without a true answer")
+    # Who stops closes what is between two requests a moment later. If it stands still then, it finds
+    # the moment over, and does not read what has come meanwhile.
+    in_time(not load.breaks or max(stops) < STOP_SECONDS_MAX, f"a stop took {max(stops):.3f} s")
     assert not load.breaks, load.breaks[:5]
-    assert pause < scaled(PAUSE_SECONDS_MAX), f"{pause:.3f} s without an answer"
+    in_time(pause < scaled(PAUSE_SECONDS_MAX), f"{pause:.3f} s without an answer")
 
 
 def test_join_is_the_same_command_at_every_start():
@@ -136,7 +140,7 @@ def test_what_cannot_be_changed_says_why():
 
 def test_a_removed_node_that_runs_on_disturbs_nobody():
     with LivingCluster(3, FLAGS).start() as cluster:
-        leader, gone = cluster.leader(), cluster.followers()[0]
+        leader, (gone, *_) = cluster.roles()
         term = leader.status()["term"]
         change(leader, "remove", {"id": gone.id})
         cluster.nodes.remove(gone)
@@ -145,7 +149,8 @@ def test_a_removed_node_that_runs_on_disturbs_nobody():
             while time.monotonic() < end:
                 assert leader.put("k", "v").status == 204
                 time.sleep(0.01)
-            assert cluster.leader() is leader and leader.status()["term"] == term
+            in_time(cluster.leader() is leader and leader.status()["term"] == term,
+                    f"another leader, or term, than {leader.id} in {term}")
             assert gone.request("GET", "/readyz").status == 503
         finally:
             gone.end()

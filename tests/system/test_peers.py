@@ -3,6 +3,7 @@
 curl, libcurl, requests and wget each write through a follower, by the node's default (`--route
 redirect`) and with `?route=forward`, with an identity that has to survive the way.
 """
+import itertools
 import json
 import os
 import subprocess
@@ -143,34 +144,39 @@ def check_client(name):
     """Through each follower, redirected and forwarded; then sent again elsewhere."""
     ask = CLIENTS[name]()
     with Cluster(3, ["--route", "redirect"]).start() as cluster:
-        leader = cluster.leader()
-        counted = 0
-        for follower in cluster.followers():
+        numbers = itertools.count(1)
+
+        def write_once(leader, follower, query, hops_count):
+            number = next(numbers)
+            headers = identity(f"peer-{name}", number)
+            incr_url = url_of(follower, f"/v1/incr/n{number}{query}")
+
+            put = ask("PUT", url_of(follower, f"/v1/kv/k%20{number}{query}"), BODY,
+                      {"Idempotency-Key": f'"put {number}"'})
+            incr = ask("POST", incr_url, '{"by":1}', headers)
+
+            assert (put.status, put.hops_count) == (204, hops_count), put
+            assert (incr.status, incr.hops_count) == (200, hops_count), incr
+            served_by = leader if hops_count else follower
+            assert put.headers["x-minikv-node"] == str(served_by.id), put
+            assert "x-minikv-replayed" not in put.headers, put
+            assert json.loads(incr.body) == {"value": 1}, incr
+            assert leader.value(f"k%20{number}") == "through a redirect"
+            # the identity came with it: whoever is asked, by whichever client, knows the write
+            again = leader.incr(f"n{number}", 1, headers)
+            assert again.is_replayed and again.json == {"value": 1}, again
+            again = leader.put(f"k%20{number}", "through a redirect",
+                               {"Idempotency-Key": f'"put {number}"'})
+            assert again.is_replayed and again.header("ETag") == put.headers["etag"], again
+            again = ask("POST", incr_url, '{"by":1}', headers)
+            assert again.headers["x-minikv-replayed"] == "true", again
+            assert json.loads(again.body) == {"value": 1}, again
+            assert leader.value(f"n{number}") == "1"
+
+        for i in range(2):
             for query, hops_count in (("", 1), ("?route=forward", 0)):
-                counted += 1
-                headers = identity(f"peer-{name}", counted)
-
-                put = ask("PUT", url_of(follower, f"/v1/kv/k%20{counted}{query}"), BODY,
-                          {"Idempotency-Key": f'"put {counted}"'})
-                incr = ask("POST", url_of(follower, f"/v1/incr/n{query}"), '{"by":1}', headers)
-
-                assert (put.status, put.hops_count) == (204, hops_count), put
-                assert (incr.status, incr.hops_count) == (200, hops_count), incr
-                served_by = leader if hops_count else follower
-                assert put.headers["x-minikv-node"] == str(served_by.id), put
-                assert "x-minikv-replayed" not in put.headers, put
-                assert json.loads(incr.body) == {"value": counted}, incr
-                assert leader.value(f"k%20{counted}") == "through a redirect"
-                # the identity came with it: whoever is asked, by whichever client, knows the write
-                again = leader.incr("n", 1, headers)
-                assert again.is_replayed and again.json == {"value": counted}, again
-                again = leader.put(f"k%20{counted}", "through a redirect",
-                                   {"Idempotency-Key": f'"put {counted}"'})
-                assert again.is_replayed and again.header("ETag") == put.headers["etag"], again
-                again = ask("POST", url_of(follower, f"/v1/incr/n{query}"), '{"by":1}', headers)
-                assert again.headers["x-minikv-replayed"] == "true", again
-                assert json.loads(again.body) == {"value": counted}, again
-        assert leader.value("n") == str(counted)
+                cluster.under_one_leader(lambda leader, followers: write_once(
+                    leader, followers[i], query, hops_count))
 
 
 def test_curl_follows_redirects_and_is_forwarded():

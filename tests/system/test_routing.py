@@ -1,4 +1,5 @@
 """Forwarding: invisible to clients, told in headers, and never done twice."""
+import itertools
 import threading
 
 from checks import assert_routing_headers
@@ -15,26 +16,34 @@ CROWD = 64
 
 def test_a_follower_forwards_once_and_says_so():
     with Cluster(3).start() as cluster:
-        leader = cluster.leader()
-        for node in cluster.nodes:
-            replies = [node.put("k", "1"), node.incr("k"), node.request("DELETE", "/v1/kv/k")]
+        def write(leader, _):
+            for node in cluster.nodes:
+                replies = [node.put("k", "1"), node.incr("k"), node.request("DELETE", "/v1/kv/k")]
 
-            assert [r.status for r in replies] == [204, 200, 204], replies
-            for reply in replies:
-                assert_routing_headers(reply, node, leader)
-                assert reply.header("X-MiniKV-Hops") == ("0" if node is leader else "1"), reply
+                assert [r.status for r in replies] == [204, 200, 204], replies
+                for reply in replies:
+                    assert_routing_headers(reply, node, leader)
+                    assert reply.header("X-MiniKV-Hops") == ("0" if node is leader else "1"), reply
+
+        cluster.under_one_leader(write)
 
 
 def test_one_forwarded_write_is_one_entry():
     with Cluster(3).start() as cluster:
-        for node in cluster.followers():
-            cluster.wait_caught_up()
-            before = cluster.leader().status()["last_index"]
+        keys = (f"n{i}" for i in itertools.count())
 
-            assert node.incr("n").status == 200
+        def count(leader, followers):
+            key = next(keys)
+            for node in followers:
+                cluster.wait_caught_up()
+                before = leader.status()["last_index"]
 
-            assert cluster.leader().status()["last_index"] == before + 1
-        assert cluster.leader().value("n") == "2"
+                assert node.incr(key).status == 200
+
+                assert leader.status()["last_index"] == before + 1
+            assert leader.value(key) == "2"
+
+        cluster.under_one_leader(count)
 
 
 def test_a_client_reads_its_own_write_at_the_follower_that_took_it():

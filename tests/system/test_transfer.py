@@ -6,7 +6,7 @@ import time
 from checks import Unchanged, assert_problem
 from cluster import Cluster, eventually, scaled
 from http_client import MAYBE, NONE, Client, identity
-from testing import alone, limit, report
+from testing import alone, in_time, limit, report
 from workload import RETRY_PAUSE_SECONDS, Workload
 
 TRANSFERS = 30
@@ -17,20 +17,26 @@ def transfer(node, to, headers=None):
     return node.request("POST", "/v1/raft/transfer", {"to": to}, headers)
 
 
+def hand_over(cluster, asked, to):
+    """Once more where one of them stood still."""
+    def leads():
+        reply = transfer(asked, to.id)
+        assert reply.status in (204, 502, 503, 504), reply
+        return reply.status == 204 and reply.header("X-Leader") == to.peer_text \
+            and cluster.leader() is to
+    eventually(leads, f"node {to.id} leads")
+
+
 def test_leadership_goes_where_it_is_sent_through_any_node():
     with Cluster(3).start() as cluster:
         for i in range(6):
             asked = cluster.nodes[i % 3]
             to = cluster.nodes[(i + i // 3 + 1) % 3]
 
-            reply = transfer(asked, to.id)
+            hand_over(cluster, asked, to)
 
-            assert reply.status == 204, reply
-            assert reply.header("X-Leader") == to.peer_text, reply
-            assert cluster.leader() is to
             assert asked.put("k", str(i)).status == 204
-            assert transfer(asked, to.id).status == 204  # it leads already
-            assert cluster.leader() is to
+            hand_over(cluster, asked, to)  # it leads already
 
 
 def test_nobody_hands_over_to_a_stranger():
@@ -40,15 +46,17 @@ def test_nobody_hands_over_to_a_stranger():
                 for body in ({}, {"to": 0}, {"to": -1}, {"to": "2"}, {"to": 2, "id": 2}, [2]):
                     reply = node.request("POST", "/v1/raft/transfer", body)
                     assert_problem(reply, 400, NONE)
-        leader = cluster.leader()
-        for node in cluster.nodes:
-            assert_problem(transfer(node, 99), 404, NONE, "unknown-member")
-        assert cluster.leader() is leader
+
+        def ask_all(*_):
+            for node in cluster.nodes:
+                assert_problem(transfer(node, 99), 404, NONE, "unknown-member")
+
+        cluster.under_one_leader(ask_all)  # it would end each reign
 
 
 def test_a_member_that_cannot_take_over_costs_no_leader():
     with Cluster(3).start() as cluster:
-        leader, (deaf, other) = cluster.leader(), cluster.followers()
+        leader, (deaf, other) = cluster.roles()
         deaf.pause()
         for node in (leader, other):
             reply = transfer(node, deaf.id, {"X-MiniKV-Timeout-Ms": "700"})
@@ -127,7 +135,7 @@ def test_nothing_is_refused_while_leadership_goes_round():
             for i in range(TRANSFERS):
                 leader = cluster.nodes[i % 3].status()["leader"]
                 to = cluster.node((leader + i // 3 % 2) % 3 + 1)
-                assert transfer(cluster.nodes[i // 2 % 3], to.id).status == 204
+                hand_over(cluster, cluster.nodes[i // 2 % 3], to)
                 goal = sum(load.counts.values()) + 64
                 eventually(lambda: sum(load.counts.values()) > goal or load.errors, "progress")
                 assert not load.errors, load.errors[0]
@@ -136,7 +144,7 @@ def test_nothing_is_refused_while_leadership_goes_round():
     assert load.breaks == 0, load.breaks
     report(f"{TRANSFERS} transfers, {sum(load.counts.values())} requests through 64 connections, "
            f"none refused; longest pause {pause * 1000:.0f} ms")
-    assert pause < scaled(PAUSE_SECONDS_MAX), f"{pause:.3f} s without an answer"
+    in_time(pause < scaled(PAUSE_SECONDS_MAX), f"{pause:.3f} s without an answer")
 
 
 @alone

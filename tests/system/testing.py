@@ -17,6 +17,13 @@ def promise(is_kept, text):
         raise BrokenPromise(text)
 
 
+def in_time(is_kept, text):
+    """Of a bound on time, or of what no other leader may come into: it is looked at once more, alone
+    and with twice the time."""
+    if not is_kept:
+        raise OutOfTime(text)
+
+
 def alone(function):
     """Timing matters: no other test runs at the same time."""
     function.alone = True

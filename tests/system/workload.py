@@ -3,16 +3,18 @@ import random
 import threading
 import time
 
-from cluster import listing
+from cluster import listing, scaled
 from http_client import APPLIED, MAYBE, NONE, Client, identity
 from lincheck import ABSENT, NEVER, UNKNOWN, Operation
-from testing import promise
+from testing import OutOfTime, promise
 
 RETRY_PAUSE_SECONDS = 0.005
 
 
 class Workload:
     """Threads that run until the `with` block ends; an exception in one fails the test."""
+
+    END_SECONDS_MAX = 40
 
     def __init__(self, clients_count, nodes):
         self.nodes = list(nodes)
@@ -26,12 +28,15 @@ class Workload:
             thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self.stopping.set()
+        end = time.monotonic() + scaled(self.END_SECONDS_MAX)
         for thread in self.threads:
-            thread.join(30)
+            thread.join(max(0, end - time.monotonic()))
         if self.errors:
             raise self.errors[0]
+        if kind is None and any(thread.is_alive() for thread in self.threads):
+            raise OutOfTime("clients do not come to an end, and what they know is not all yet")
 
     def _guarded(self, number):
         try:
@@ -288,8 +293,8 @@ class _RecorderClient:
                 return attempt
             if self.recorder.stopping.is_set():
                 give_up_at = give_up_at or time.monotonic() + self.recorder.TOLD_SECONDS_MAX
-                assert time.monotonic() < give_up_at, \
-                    f"no answer any more: {reply or attempt.error}"
+                if time.monotonic() > give_up_at:
+                    raise OutOfTime(f"no answer any more: {reply or attempt.error}")
             time.sleep(RETRY_PAUSE_SECONDS)
 
     def result(self, kind, key, attempt):
