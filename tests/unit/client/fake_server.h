@@ -118,13 +118,20 @@ static inline void fake_stop(struct fake_server *server)
     (void)close(server->listener);
 }
 
-/* An address where nobody listens: taken and given back. */
+/* An address where nobody listens, nor can: it is taken until the next one. */
 static inline struct address fake_closed_address(void)
 {
-    struct fake_server *server = fake_start(NULL, 0);
-    struct address address = server->address;
-    fake_stop(server);
-    free(server);
+    static int held = -1;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t count = sizeof at;
+    struct address address = {.host = "127.0.0.1"};
+    if (held >= 0)
+        (void)close(held);
+    held = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(held, (struct sockaddr *)&at, sizeof at) != 0 ||
+        getsockname(held, (struct sockaddr *)&at, &count) != 0)
+        abort();
+    address.port = ntohs(at.sin_port);
     return address;
 }
 

@@ -15,7 +15,7 @@
 /* What a node says: the body; "" is 204, a problem 404, NULL nothing at all. */
 #define NO      ""
 #define SESSION "{\"client\":\"session-1-a\"}"
-#define GRANTED "{\"lease\":30,\"ttl_ms\":600}"
+#define GRANTED "{\"lease\":30,\"ttl_ms\":1500}"
 #define KEPT    GRANTED
 #define ENTERED "{\"succeeded\":true,\"revision\":12,\"results\":[{\"put\":{}}]}"
 #define LISTED                                                                                     \
@@ -23,7 +23,7 @@
     "\"revision\":15}"
 #define GONE "{\"type\":\"urn:minikv:lease-not-found\"}"
 
-enum { TTL_MS = 600, SOON_MS = 5000, REPLIES_MAX = 8 };
+enum { TTL_MS = 1500, SOON_MS = 5000, REPLIES_MAX = 8 };
 
 struct rig {
     struct fake_server *server;

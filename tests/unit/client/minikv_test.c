@@ -114,7 +114,7 @@ static void nobody_at_the_endpoint_is_unavailable_and_not_applied(void **state)
     (void)state;
     struct address dead = fake_closed_address();
     char endpoint[LIMIT_ADDRESS_BYTES];
-    struct minikv_options options = {.timeout_ms = 300};
+    struct minikv_options options = {.timeout_ms = 1000};
     struct minikv *kv = open_at(address_format(&dead, endpoint), &options);
     struct minikv_result result;
 
@@ -147,7 +147,7 @@ static void a_mute_server_leaves_a_write_unknown_at_the_deadline(void **state)
 {
     (void)state;
     struct toy_server *server = toy_start(0);
-    struct minikv_options options = {.timeout_ms = 400, .without_session = true};
+    struct minikv_options options = {.timeout_ms = 1000, .without_session = true};
     struct minikv *kv = open_at(server->endpoint, &options);
     struct minikv_result result;
     atomic_store(&server->is_mute, true);
@@ -474,7 +474,7 @@ static void closing_while_busy_calls_every_callback_and_takes_no_longer_than_it_
     (void)clock_gettime(CLOCK_MONOTONIC, &after);
     assert_int_equal(tally.cancelled_count, 100);
     assert_true((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000 <
-                1000);
+                3000); /* the requests' time is 5 s */
     drop_toy(server);
 }
 

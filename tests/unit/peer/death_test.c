@@ -121,7 +121,7 @@ static void a_stopped_process_is_closed_but_not_dead(void **state)
 {
     struct fixture fixture;
     fixture_plan(&fixture, 2);
-    fixture.dead_after = MILLISECONDS(600); /* longer than a busy machine makes anybody wait */
+    fixture.dead_after = MILLISECONDS(1500); /* longer than a busy machine makes anybody wait */
     pid_t child = fork_node(&fixture, 2, NULL);
     struct test_node *node = fixture_start(&fixture, 1);
     peers_set(node->peers, &fixture.config);
@@ -131,7 +131,7 @@ static void a_stopped_process_is_closed_but_not_dead(void **state)
     time_us start = clock_now();
     UNTIL(&fixture, node_saw(node, "closed 2;"));
     time_us delay = clock_now() - start;
-    assert_true(delay >= node->options.dead_after - node->options.ping);
+    assert_true(delay >= node->options.dead_after / 3); /* or it may have been silent before */
     kill(child, SIGCONT);
     UNTIL(&fixture, node_saw(node, "up 2;"));
 
@@ -139,6 +139,9 @@ static void a_stopped_process_is_closed_but_not_dead(void **state)
     reap(child, SIGKILL);
     fixture_close(&fixture);
 }
+
+/* Longer than this process is kept waiting, which the other one would take for silence. */
+enum { STOPPED_DEAD_AFTER_MS = 700 };
 
 static void a_node_that_was_stopped_itself_does_not_blame_the_others(void **state)
 {
@@ -151,13 +154,13 @@ static void a_node_that_was_stopped_itself_does_not_blame_the_others(void **stat
     if (child == 0) { /* node 2: stopped for longer than dead_after, then tells its trace */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         alarm(60);
-        fixture.dead_after = MILLISECONDS(200);
+        fixture.dead_after = MILLISECONDS(STOPPED_DEAD_AFTER_MS);
         struct test_node *node = fixture_start(&fixture, 2);
         peers_set(node->peers, &fixture.config);
         while (node->welcome_seen.incarnation == 0)
             run_for(&fixture, MILLISECONDS(1));
         (void)!write(report[1], "u", 1);
-        run_for(&fixture, MILLISECONDS(600));
+        run_for(&fixture, 3 * MILLISECONDS(STOPPED_DEAD_AFTER_MS));
         (void)!write(report[1], node_saw(node, "closed 1;") ? "c" : "k", 1);
         _exit(0);
     }
@@ -167,7 +170,7 @@ static void a_node_that_was_stopped_itself_does_not_blame_the_others(void **stat
     UNTIL(&fixture, read(report[0], &word, 1) == 1);
 
     kill(child, SIGSTOP);
-    run_for(&fixture, 2 * MILLISECONDS(200));
+    run_for(&fixture, 2 * MILLISECONDS(STOPPED_DEAD_AFTER_MS));
     kill(child, SIGCONT);
     UNTIL(&fixture, read(report[0], &word, 1) == 1);
 
@@ -277,7 +280,8 @@ static void a_restarted_peer_that_dials_in_replaces_the_link_to_its_former_life(
     actor_close(&actor, &fixture);
 }
 
-static void a_peer_that_dials_in_is_dialled_back_at_once(void **state)
+/* How long it takes from a hello to the dial. */
+static time_us delay_of_dialling_back(void)
 {
     struct fixture fixture;
     struct actor actor;
@@ -297,9 +301,17 @@ static void a_peer_that_dials_in_is_dialled_back_at_once(void **state)
     time_us start = clock_now();
     UNTIL(&fixture, raw_accepted(actor.listener, &actor.fd));
 
-    assert_true(clock_now() - start < MILLISECONDS(300));
+    time_us delay = clock_now() - start;
     close(fd);
     actor_close(&actor, &fixture);
+    return delay;
+}
+
+static void a_peer_that_dials_in_is_dialled_back_at_once(void **state)
+{
+    int late_count = 0;
+    while (delay_of_dialling_back() >= MILLISECONDS(300))
+        assert_true(++late_count < 5); /* a busy machine may be slow, but not each time */
 }
 
 /* Both links of a pair end at a death, in either order; a link that broke alone and came back

@@ -221,16 +221,22 @@ struct fixture {
     struct config config;
 };
 
-/* A port that was free a moment ago. */
+/* A free port, which is kept from others: the socket that took it only shares it with one that
+ * listens, and lasts for some more of them. */
 static inline uint16_t free_port(void)
 {
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    enum { HELD_MAX = 16 };
+    static int held[HELD_MAX], held_count;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t count = sizeof at;
     assert_true(fd >= 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &count), 0);
-    close(fd);
+    if (held_count >= HELD_MAX)
+        close(held[held_count % HELD_MAX]);
+    held[held_count++ % HELD_MAX] = fd;
     return ntohs(at.sin_port);
 }
 

@@ -198,7 +198,7 @@ static void a_large_file_loses_its_name_at_once_and_is_let_go_in_the_end(void **
     assert_int_equal(last, 7);
     env_file_close(file);
 
-    assert_true(uv_env_run_until(fixture.env, has_as_few_descriptors, &before, 5000000));
+    assert_true(uv_env_run_until(fixture.env, has_as_few_descriptors, &before, FIXTURE_TIMEOUT));
     mem_free(bytes);
     fixture_close(&fixture);
 }

@@ -114,6 +114,7 @@ static void a_timer_is_never_early_and_not_much_late(void **state)
     struct fixture fixture;
     fixture_open(&fixture, false);
 
+    int late_count = 0;
     for (int i = 0; i < 20; i++) {
         struct probe probe;
         probe_init(&probe, fixture.env, on_fire_note);
@@ -122,8 +123,9 @@ static void a_timer_is_never_early_and_not_much_late(void **state)
         RUN_UNTIL(&fixture, probe.is_done);
 
         assert_true(probe.fired_at >= deadline);
-        assert_true(probe.fired_at < deadline + SECONDS(1)); /* shared machines stall */
+        late_count += probe.fired_at >= deadline + SECONDS(1);
     }
+    assert_true(late_count < 5); /* shared machines stall, but not all the time */
 
     fixture_close(&fixture);
 }
@@ -320,8 +322,11 @@ static void a_task_that_posts_itself_for_ever_neither_blocks_nor_starves(void **
     env_task_post(fixture.env, &greedy.task);
     env_timer_set(fixture.env, &timer.timer, env_now(fixture.env) + 20000);
     RUN_UNTIL(&fixture, timer.is_done);
+    int count = greedy.fired_count;
+    for (int i = 0; i < 3; i++) /* it goes on, however late it was when the timer fired */
+        (void)uv_env_run_until(fixture.env, fixture_never, NULL, 1000);
 
-    assert_true(greedy.fired_count > 2 * LIMIT_TASK_ROUNDS);
+    assert_true(greedy.fired_count >= count + 2 * LIMIT_TASK_ROUNDS);
     env_task_cancel(fixture.env, &greedy.task);
     fixture_close(&fixture);
 }
