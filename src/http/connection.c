@@ -235,8 +235,10 @@ static void on_message(struct connection *connection, struct bytes behind)
 static void refuse(struct connection *connection, const struct problem *problem)
 {
     struct exchange *exchange = connection->reading;
-    if (exchange == NULL)
+    if (exchange == NULL) {
         exchange = exchange_new(connection);
+        exchange->is_head_only = parse_is_head_only(&connection->parse);
+    }
     exchange->problem = *problem;
     answer_early(connection, exchange);
 }

@@ -79,19 +79,27 @@ static int on_headers_complete(llhttp_t *llhttp)
     return HPE_PAUSED;
 }
 
+/* Fields that only a head may have (RFC 9110 §6.5.1): llhttp refuses a coding among trailers. */
 static int on_message_complete(llhttp_t *llhttp)
 {
-    return HPE_PAUSED;
+    struct parse *parse = llhttp->data;
+    if (!parse->headers.is_chunked || (llhttp->flags & F_CONTENT_LENGTH) == 0)
+        return HPE_PAUSED;
+    problem_set(&parse->problem, ST_BAD_LENGTH, "there is a Content-Length behind the body");
+    return HPE_USER;
 }
 
-/* Line ends of a chunked body: llhttp lets some bare LF through, other servers do not. */
+/* Lines of a chunked body: llhttp lets some bare LF, and trailers that are folded or have no name,
+ * through; other servers do not. */
 static bool framing_is_clean(struct parse *parse, const uint8_t *end)
 {
     for (const uint8_t *at = parse->gap; at < end; at++) {
         bool is_lf = *at == '\n';
-        if (is_lf != parse->is_after_cr)
+        bool is_no_name = *at == ' ' || *at == '\t' || *at == ':';
+        if (is_lf != parse->is_after_cr || (parse->is_after_lf && is_no_name))
             return false;
         parse->is_after_cr = *at == '\r';
+        parse->is_after_lf = is_lf;
     }
     parse->framing_count += (size_t)(end - parse->gap);
     return parse->framing_count <= LIMIT_HEADERS_BYTES + 8 * parse->body_count;
@@ -128,6 +136,7 @@ static int on_body(llhttp_t *llhttp, const char *at, size_t count)
     if (!check_framing(parse, start))
         return HPE_USER;
     parse->gap = start + count;
+    parse->is_after_lf = false;
     if (parse->body_count > LIMIT_BODY_BYTES) {
         problem_set(&parse->problem, ST_BODY_TOO_LONG, "%s", "");
         return HPE_USER;
@@ -299,7 +308,7 @@ static void begin_head(struct parse *parse)
     buf_reset(&parse->body);
     parse->slice = bytes_of(NULL, 0);
     parse->discards_body = false;
-    parse->is_after_cr = false;
+    parse->is_after_cr = parse->is_after_lf = false;
     parse->body_count = 0;
     parse->framing_count = 0;
 }
@@ -396,6 +405,7 @@ enum parse_event parse_step(struct parse *parse, struct bytes *bytes)
         return step_body(parse, bytes);
     if (parse->phase == PARSE_PHASE_BETWEEN) {
         if (!skip_empty_lines(parse, bytes)) {
+            begin_head(parse); /* the refusal is of no request that came before */
             problem_set(&parse->problem, ST_BAD_REQUEST, "a bare CR before the request");
             return refuse(parse, HPE_OK);
         }
@@ -454,4 +464,9 @@ size_t parse_held_bytes(const struct parse *parse)
 bool parse_has_body(const struct parse *parse)
 {
     return parse->headers.is_chunked || parse->llhttp.content_length != 0;
+}
+
+bool parse_is_head_only(const struct parse *parse)
+{
+    return parse->method.count != 0 && parse->llhttp.method == HTTP_HEAD;
 }

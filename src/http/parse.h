@@ -4,7 +4,8 @@
  * the bytes given in where they can: a request that arrives in one piece is not copied here.
  *
  * Refused beyond llhttp: obs-fold, bare LF in any line end, more than one blank in the request
- * line, versions other than 1.0 and 1.1, both or odd lengths and codings (http/headers.h).
+ * line, versions other than 1.0 and 1.1, both or odd lengths and codings (http/headers.h), and
+ * trailers that are folded, nameless, or a length.
  *
  * Limits   LIMIT_HEADERS, LIMIT_HEADERS_BYTES, LIMIT_TARGET_BYTES, LIMIT_BODY_BYTES; chunk lines,
  *          extensions and trailers together: LIMIT_HEADERS_BYTES + 8 per byte of body */
@@ -40,6 +41,7 @@ struct parse {
     bool keeps_alive; /* known with the head */
     bool discards_body;
     bool is_after_cr; /* between requests, or in a chunk line */
+    bool is_after_lf; /* in a chunk line or a trailer */
     size_t body_count;
     size_t framing_count; /* bytes of a chunked body that are not body */
     size_t head_count;
@@ -63,5 +65,7 @@ void parse_trim(struct parse *parse);
 /* Copied bytes held for a request that is not complete. */
 size_t parse_held_bytes(const struct parse *parse);
 bool parse_has_body(const struct parse *parse); /* known with the head */
+/* The reply has no body: a HEAD request, also one whose head is not complete. */
+bool parse_is_head_only(const struct parse *parse);
 
 #endif

@@ -51,6 +51,10 @@ static const struct hostile lost[] = {
     {CHUNKED "0\r\nA: b\n\r\n", 0, 400, "bad-length"},
     {CHUNKED "0\r\nA: b\r\n\n", 0, 400, "bad-length"},
     {CHUNKED "0\r\nTransfer-Encoding: chunked\r\n\r\n", 0, 400, "bad-length"},
+    {CHUNKED "0\r\nContent-Length: 9\r\n\r\n", 0, 400, "bad-length"},
+    {CHUNKED "0\r\nA: b\r\n c\r\n\r\n", 0, 400, "bad-length"},
+    {CHUNKED "0\r\n: a\r\n\r\n", 0, 400, "bad-length"},
+    {CHUNKED "0\r\nA: b\r\ncontent-length:0\r\n\r\n", 0, 400, "bad-length"},
     /* I5: line ends and control bytes */
     {"GET /livez HTTP/1.1\n" H "\r\n", 0, 400, "bad-header"},
     {"GET /livez HTTP/1.1\r\nHost: x\n\r\n", 0, 400, "bad-header"},
@@ -157,6 +161,28 @@ static void the_answer_is_the_same_when_the_bytes_come_one_by_one(void **state)
     }
 }
 
+/* Also where the request is not known to its end: whoever asked with HEAD waits for no body. */
+static void a_refused_head_request_gets_no_body(void **state)
+{
+    struct rig *rig = *state;
+    static const char *const heads[] = {
+        "HEAD /livez HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        "HEAD /livez HTTP/1.1\r\n" H "A : b\r\n\r\n",
+        "HEAD /livez HTTP/1.9\r\n" H "\r\n",
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(heads); i++) {
+        struct env_stream *stream = memory_dial(rig->env);
+        send_text(stream, heads[i]);
+        assert_has(received(stream), "\r\nConnection: close\r\n\r\n");
+        assert_string_equal(strstr(received(stream), "\r\n\r\n"), "\r\n\r\n");
+    }
+
+    struct env_stream *stream = memory_dial(rig->env);
+    send_text(stream, "HEAD /livez HTTP/1.1\r\n" H "\r\n\rGET /livez HTTP/1.1\r\n");
+    const char *second = strstr(received(stream), "\r\n\r\n") + 4;
+    assert_problem(second, 400, "bad-request"); /* that one was not asked with HEAD */
+}
+
 /* ---- the connection stays ---- */
 
 static const struct hostile kept[] = {
@@ -236,7 +262,9 @@ static const char *const fine[] = {
     "GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n"
     "00a;n=\"v\"\r\n0123456789\r\n0\r\nX-MiniKV-Route: pigeon\r\nIf-Match: x\r\n\r\n",
     "GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    "0\r\nContent-Length: 9\r\nHost: y\r\nConnection: close\r\n\r\n",
+    "0\r\nContent-Lengthy: 9\r\nHost: y\r\nConnection: close\r\n\r\n",
+    "GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    "2\r\n \t\r\n1\r\n\t\r\n0\r\nA: \tb\r\n\r\n",
     "GET /livez HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n",
 };
 
@@ -263,9 +291,9 @@ static void a_request_cut_in_two_anywhere_gives_the_same_answer(void **state)
 {
     struct rig *rig = *state;
     static const char *const requests[] = {
-        "PUT /v1/kv/a%20b?route=forward HTTP/1.1\r\n" H "Content-Type: application/json\r\n"
+        "PUT /v1/kv/a%20b+?route=forward HTTP/1.1\r\n" H "Content-Type: application/json\r\n"
         "If-None-Match: \"999\"\r\nContent-Length: 17\r\n\r\n" VALUE,
-        "PUT /v1/kv/a%20b HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+        "PUT /v1/kv/a%20b+ HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
         "7\r\n{\"value\r\na;x\r\n\":\"hello\"}\r\n0\r\nT: t\r\n\r\n",
     };
     for (size_t i = 0; i < ARRAY_COUNT(requests); i++) {
@@ -281,7 +309,7 @@ static void a_request_cut_in_two_anywhere_gives_the_same_answer(void **state)
             struct command command;
             assert_int_equal(code_of(received(stream)), 204);
             assert_int_equal(command_decode(buf_bytes(&rig->node->last_command), &command), ST_OK);
-            assert_true(bytes_equal_text(command.key, "a b"));
+            assert_true(bytes_equal_text(command.key, "a b+"));
             assert_true(bytes_equal_text(command.value, "hello"));
         }
     }
@@ -455,6 +483,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_TEST(bytes_that_lose_the_framing_get_one_precise_answer_and_the_end),
         RIG_TEST(the_answer_is_the_same_when_the_bytes_come_one_by_one),
+        RIG_TEST(a_refused_head_request_gets_no_body),
         RIG_TEST(a_request_that_is_merely_wrong_leaves_the_connection_usable),
         RIG_TEST(a_405_lists_the_methods_there_are),
         RIG_TEST(legal_oddities_are_taken_whole_or_byte_by_byte),
