@@ -372,7 +372,7 @@ static enum status sync_badly(struct env_file *file, enum verdict verdict)
     case VERDICT_NO_SPACE:
         inode_lose(env->world, env->machine, file->inode, true);
         note_io_fault(env, WORLD_FAULT_SYNC_ERROR, file->path);
-        return verdict == VERDICT_ERROR ? ST_IO : ST_NO_SPACE;
+        return ST_IO;
     case VERDICT_STOP:
         if (tosses(env, CHANCE_STOP))
             inode_sync(env->world, file->inode);

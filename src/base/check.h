@@ -12,12 +12,15 @@
 
 __attribute__((noreturn, cold)) void check_failed(const char *kind, const char *condition,
                                                   const char *file, int line);
+/* Who says so before the process ends (base/crash.h), in place of one line on standard error. */
+typedef void (*check_reporter)(const char *kind, const char *condition, const char *file, int line);
+void check_set_reporter(check_reporter reporter);
 
-#define CHECK_(kind, condition)                                                                    \
-    ((condition) ? (void)0 : check_failed(kind, #condition, __FILE__, __LINE__))
-#define REQUIRE(condition)   CHECK_("REQUIRE", (condition))
-#define ENSURE(condition)    CHECK_("ENSURE", (condition))
-#define INVARIANT(condition) CHECK_("INVARIANT", (condition))
+#define CHECK_(kind, condition, text)                                                              \
+    ((condition) ? (void)0 : check_failed(kind, text, __FILE__, __LINE__))
+#define REQUIRE(condition)   CHECK_("REQUIRE", (condition), #condition)
+#define ENSURE(condition)    CHECK_("ENSURE", (condition), #condition)
+#define INVARIANT(condition) CHECK_("INVARIANT", (condition), #condition)
 #define IMPLIES(a, b)        (!(a) || (b))
 #define UNREACHABLE()        check_failed("UNREACHABLE", "reached", __FILE__, __LINE__)
 

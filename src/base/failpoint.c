@@ -34,8 +34,8 @@ static const struct failpoint {
     {"http.replied", "the socket has the reply", NULL},
 };
 
-enum action { ACTION_CRASH, ACTION_STOP, ACTION_DROP };
-static const char *const actions[] = {"crash", "stop", "drop"};
+enum action { ACTION_CRASH, ACTION_STOP, ACTION_DROP, ACTION_ABORT };
+static const char *const actions[] = {"crash", "stop", "drop", "abort"};
 
 static struct armed {
     const struct failpoint *failpoint;
@@ -84,6 +84,8 @@ bool failpoint_hit(const char *name, struct bytes bytes)
         case ACTION_DROP:
             is_dropped = true;
             break;
+        case ACTION_ABORT:
+            check_failed("INVARIANT", "a failpoint says so", __FILE__, __LINE__);
         }
     }
     return is_dropped;
@@ -135,7 +137,7 @@ static const char *parse_one(struct bytes text, struct armed *one)
     struct bytes what = take_until(&text, ':', &has_text);
     struct bytes action = take_until(&what, '@', &has_hit);
     if (!parse_action(action, &one->action))
-        return "the action is crash, stop or drop";
+        return "the action is crash, stop, drop or abort";
     if (one->action == ACTION_DROP && one->failpoint->drop == NULL)
         return "this failpoint has nothing to drop";
     if (has_hit && !parse_hit(what, &one->hit))

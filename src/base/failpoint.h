@@ -12,6 +12,7 @@
  * action  crash   as kill -9 would
  *         stop    SIGSTOP: goes on when the test says so
  *         drop    FAILPOINT is true: the place leaves out what it was about to do
+ *         abort   as a broken assertion would
  * hit     the how-manieth match acts, from 1, and no other; without it every match does
  * text    only where the bytes at hand contain it; no comma
  *

@@ -72,7 +72,8 @@ MUST_CHECK enum status env_file_read(struct env_file *file, uint64_t offset, voi
                                      size_t count, size_t *out_count);
 /* All or an error: ST_NO_SPACE, ST_IO. Not durable before env_file_sync. */
 MUST_CHECK enum status env_file_write(struct env_file *file, uint64_t offset, struct bytes bytes);
-MUST_CHECK enum status env_file_sync(struct env_file *file); /* fdatasync */
+/* fdatasync. ST_OK, ST_IO: also where there was no room for what had been written; it is lost. */
+MUST_CHECK enum status env_file_sync(struct env_file *file);
 
 MUST_CHECK enum status env_dir_make(struct env *env, const char *path); /* ok when it exists */
 MUST_CHECK enum status env_dir_sync(struct env *env, const char *path);
@@ -88,15 +89,18 @@ MUST_CHECK enum status env_lock(struct env *env, const char *path, struct errtex
  * Completion is a callback from the loop. There are two lanes: requests of one lane complete in the
  * order started, and those in the background never delay the others. */
 struct env_write {
-    void (*on_done)(void *ctx, enum status status); /* ST_OK, ST_NO_SPACE, ST_IO */
+    /* ST_OK; ST_NO_SPACE: of the write, nothing was synced; ST_IO */
+    void (*on_done)(void *ctx, enum status status);
     void *ctx;
     struct env_file *file;
     uint64_t offset;
     struct bytes bytes; /* borrowed until on_done */
     bool skip_sync;     /* for preparing spare files in paced pieces */
     bool is_background; /* the other lane: for what is large and not waited for */
-    struct list link;   /* private to the env */
+    bool may_block;   /* the loop has nothing else to do: it may do this itself, if that is quick */
+    struct list link; /* private to the env */
     enum status status; /* private to the env */
+    time_us took;       /* private to the env */
 };
 void env_write_start(struct env *env, struct env_write *write);
 

@@ -17,7 +17,8 @@ static struct exchange *take_spare(struct http *http)
 {
     if (list_is_empty(&http->spare_exchanges))
         return NULL;
-    struct exchange *exchange = CONTAINER_OF(http->spare_exchanges.next, struct exchange, link);
+    /* the one used last: it is still in the cache */
+    struct exchange *exchange = CONTAINER_OF(http->spare_exchanges.prev, struct exchange, link);
     list_remove(&exchange->link);
     http->spare_count--;
     return exchange;
@@ -155,6 +156,7 @@ static void take_target(struct exchange *exchange, const struct parse *parse)
 void exchange_take_head(struct exchange *exchange, const struct parse *parse)
 {
     const struct headers *headers = &parse->headers;
+    node_note_arrival(exchange->connection->http->node);
     exchange->method = parse->llhttp.method;
     exchange->is_head_only = exchange->method == HTTP_HEAD;
     exchange->is_http_1_0 = parse->llhttp.http_minor == 0;

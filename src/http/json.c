@@ -88,11 +88,38 @@ static void put_escaped(struct buf *out, uint8_t c)
     buf_put_text(out, text);
 }
 
+#define EACH_BYTE(value) (0x0101010101010101u * (value))
+
+/* Some byte of the word is zero. */
+static uint64_t has_zero(uint64_t word)
+{
+    return (word - EACH_BYTE(1)) & ~word & EACH_BYTE(0x80);
+}
+
+/* Some byte of the word needs an escape. */
+static bool word_needs_escape(uint64_t word)
+{
+    uint64_t control = (word - EACH_BYTE(0x20)) & ~word & EACH_BYTE(0x80);
+    return (control | has_zero(word ^ EACH_BYTE('"')) | has_zero(word ^ EACH_BYTE('\\'))) != 0;
+}
+
+/* The place of the first word in which something needs an escape, or of the last bytes. */
+static size_t plain_words(struct bytes text)
+{
+    size_t at = 0;
+    for (uint64_t word; text.count - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, text.data + at, sizeof word);
+        if (word_needs_escape(word))
+            break;
+    }
+    return at;
+}
+
 void json_put_string(struct buf *out, struct bytes text)
 {
     size_t start = 0;
     buf_put_u8(out, '"');
-    for (size_t i = 0; i < text.count; i++) {
+    for (size_t i = plain_words(text); i < text.count; i++) {
         if (!needs_escape(text.data[i]))
             continue;
         buf_put(out, bytes_of(text.data + start, i - start));

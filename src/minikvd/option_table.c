@@ -254,7 +254,7 @@ const struct option_spec option_table[] = {
      parse_request_timeout},
     {"snapshot-bytes", "BYTES", "67108864",
      "Log bytes after which a snapshot of the whole state is taken, and the log in front of the "
-     "snapshot before is given up.",
+     "snapshot before is given up. More for a large state: twice as much as its last snapshot has.",
      parse_snapshot_bytes},
     {"snapshot-rate", "BYTES", "67108864",
      "Bytes per second, at most, at which a snapshot is written, and pieces of it are sent to "

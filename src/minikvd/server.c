@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "base/crash.h"
 #include "base/limits.h"
 #include "http/http.h"
 #include "http/join.h"
@@ -21,6 +22,7 @@ struct server {
     struct env *env;     /* owned */
     struct node *node;   /* owned */
     struct http *http;   /* owned */
+    struct trace *trace; /* borrowed: it outlives the server */
     struct join *join;   /* owned; NULL: not asked to join */
     uint64_t cluster_id; /* found, while a fresh directory joins; 0: not yet */
     struct config members;
@@ -244,6 +246,7 @@ static enum status open_node(struct server *server, const struct options *option
         .joins = options->seeds_count > 0,
         .cluster_id = server->cluster_id,
         .hint = server->members,
+        .trace = server->trace,
     };
     struct node_callbacks callbacks = {
         .ctx = server,
@@ -328,9 +331,12 @@ static enum exit_code exit_code_of_fatal(enum status status)
 
 enum exit_code server_run(const struct options *options)
 {
-    struct server server = {0};
+    static struct trace trace;
+    struct server server = {.trace = &trace};
     struct errtext error = {""};
     char name[32];
+    trace.node = options->id;
+    crash_install(MINIKV_VERSION, &trace);
     (void)snprintf(name, sizeof name, "node %u", options->id);
     diag_set_name(name);
     (void)umask(077); /* the log holds everybody's values */

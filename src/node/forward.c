@@ -99,6 +99,7 @@ void forward_on_envelope(void *ctx, const struct hello *sender, const struct env
     struct origin origin = {sender->from, sender->incarnation, envelope->number};
     bool is_leading = node->view.role == RAFT_ROLE_LEADER && node->view.term == envelope->term;
     enum status status;
+    node_note_arrival(node);
     if (envelope->cluster_id != node->meta.cluster_id || envelope->to != node->options.self ||
         envelope->hops != 1) {
         status = ST_ALREADY_FORWARDED; /* meant for somebody else, or one hop too many */
@@ -137,7 +138,7 @@ void forward_on_refusal(void *ctx, node_id from, const struct envelope_refusal *
 {
     struct node *node = ctx;
     if (refusal->number == NODE_NUMBER_ANY) {
-        stop_on_notice(node, from);
+        heir_on_notice(node, from, refusal->status);
         return;
     }
     struct node_request *request = request_find(node, refusal->number);

@@ -29,7 +29,7 @@ static void on_turn(void *ctx)
     transfer_settle(node);
     read_complete(node);
     forward_repeat_refusals(node);
-    stop_tell(node);
+    heir_tell(node);
     if (!node->is_caught_up && node->ready_index != 0 && node->applied >= node->ready_index)
         node->is_caught_up = true;
     identity_admit(node);
@@ -116,6 +116,8 @@ static void on_message(void *ctx, const struct hello *sender, const struct messa
     struct node *node = ctx;
     if (!identity_takes(node, sender, message->type))
         return;
+    if (message->type == MESSAGE_APPEND && message->append.entries_count == 0)
+        node_note_arrival(node);
     struct raft_event event = {
         .type = RAFT_EVENT_MESSAGE, .now = env_now(node->env), .message = message};
     (void)ready_step(node, &event); /* MESSAGE is never refused */
@@ -136,7 +138,7 @@ static void on_link(void *ctx, node_id peer, enum link_state state, const struct
     (void)ready_step(node, &event); /* LINK is never refused */
     forward_on_link(node, peer, state, welcome);
     if (state == LINK_UP) {
-        stop_on_link_up(node, peer);
+        heir_on_link_up(node, peer);
         install_on_link(node, peer);
     }
 }
@@ -150,7 +152,7 @@ static void on_hello(void *ctx, const struct hello *hello, struct welcome *out_w
 {
     struct node *node = ctx;
     forward_welcome(node, hello, out_welcome);
-    stop_on_hello(node, hello);
+    heir_on_hello(node, hello);
     serve_forget(&node->serve, hello->from);
 }
 
@@ -240,6 +242,7 @@ void node_view_refresh(struct node *node)
 
     view.version++;
     node->view = view;
+    traces_on_view(node);
     bool took_office = view.role == RAFT_ROLE_LEADER &&
                        (before.role != RAFT_ROLE_LEADER || before.term != view.term);
     if (took_office)
@@ -339,6 +342,7 @@ enum status node_open(struct env *env, const struct node_options *options,
     serve_init(&node->serve, env, &serve);
     install_init(node);
     expiry_init(node);
+    heir_init(node);
     env_timer_init(&node->tick, on_tick, node);
     env_timer_init(&node->retry, on_retry, node);
     env_task_init(&node->turn, on_turn, node);
@@ -393,6 +397,7 @@ void node_close(struct node *node)
     serve_release(&node->serve);
     snapshot_release(node);
     expiry_release(node);
+    heir_release(node);
     env_timer_set(node->env, &node->tick, TIME_NEVER);
     env_timer_set(node->env, &node->retry, TIME_NEVER);
     env_task_cancel(node->env, &node->turn);

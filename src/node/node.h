@@ -25,6 +25,7 @@
 #include "storage/wal.h"
 
 struct node;
+struct trace; /* base/trace.h */
 
 /* ---- requests ---- */
 
@@ -81,6 +82,9 @@ struct node_request {
  * under way gets an entry of its own; it stands behind the first in the log and finds its result.
  */
 void handle_client_request(struct node *node, struct node_request *request);
+/* Somebody wants something of this node, if only a word: for a disk the loop blocks only when next
+ * to nobody does. */
+void node_note_arrival(struct node *node);
 /* The same without looking at what this node has applied: for commands of the node's own. */
 void node_submit(struct node *node, struct node_request *request);
 /* The client is gone: on_done will not be called. What was proposed may still happen. */
@@ -110,6 +114,7 @@ struct node_options {
     uint64_t wal_segment_bytes; /* 0: the default, or less where snapshots are taken more often */
     uint64_t snapshot_bytes;    /* of log after which a snapshot is taken; 0: the default */
     uint64_t snapshot_rate;     /* bytes per second written, and sent to others; 0: the default */
+    struct trace *trace;        /* borrowed; for the report of a crash; NULL: none is kept */
 
     /* A fresh data directory of a node that joins a cluster (`initial` counts for nothing then). */
     bool joins;

@@ -14,13 +14,16 @@
  *      expiry.c    proposes to forget clients that have been silent for too long, and leases
  *      renewals.c  keep-alives of leases, many in one command
  *      transfer.c  leadership handed over on request
+ *      heir.c      who should lead in place of a node that stops, or has a full disk
+ *      stop.c      an orderly stop
  *      pending.c   what is under way under an identity
  *      members.c   changes of the members, and votes for learners
  *      snapshot.c  takes snapshots, and cuts the log behind them
  *      fetching.c  which piece of an offered snapshot to ask whom for; pure
  *      install.c   fetches and installs what the leader offers
  *      serve.c     answers what others fetch
- *      status.c    figures for the front doors */
+ *      status.c    figures for the front doors
+ *      traces.c    what the report of a crash says of this node */
 #ifndef MINIKV_NODE_NODE_INTERNAL_H
 #define MINIKV_NODE_NODE_INTERNAL_H
 
@@ -32,6 +35,10 @@
 /* How often requests that wait for a leader, a link or a round are looked at again. Every change of
  * the view does so at once; this is for what no view shows. */
 enum { NODE_RETRY_US = 25 * TIME_US_PER_MS };
+/* So much may come between two writes of the log in a node with nothing else to do: a request, or
+ * the word of what is committed and a heartbeat. When more came, the node is busy for some writes.
+ */
+enum { NODE_QUIET_ARRIVALS = 2, NODE_BUSY_WRITES = 16 };
 /* Applied in one turn, so that a long replay does not hold up the loop. */
 enum {
     NODE_APPLY_BATCH = 1024,
@@ -93,8 +100,9 @@ struct taken {
 struct neighbour {
     node_id node;
     uint64_t incarnation; /* of the process that dialled last */
-    bool must_be_told;    /* that this node is stopping */
+    bool must_be_told;    /* that this node shall not lead */
     bool is_stopping;     /* it said so on the link that this node dialled */
+    time_us full_until;   /* its disk is, as it said a moment ago */
 };
 
 /* An announcement whose address is being asked for its identity. */
@@ -162,6 +170,9 @@ struct node {
     raft_index appended;            /* the last one given to the log, or found there */
     struct pending_append *appends; /* ring */
     size_t appends_count, appends_capacity, appends_first;
+    size_t
+        arrivals_count; /* since the last write: requests, and messages that wait for an answer */
+    size_t busy_writes; /* so many more are for the writer thread */
     bool is_fatal;
     enum status fatal_status; /* is_fatal: why */
     bool is_stepping;
@@ -197,8 +208,12 @@ struct node {
     struct env_timer retry;
     bool retry_is_armed;
 
-    /* stop.c */
+    /* heir.c */
     struct neighbour neighbours[NODE_TAKEN];
+    bool is_full; /* the disk: no room for the log */
+    struct env_timer room_timer;
+
+    /* stop.c */
     bool is_stopping;
     time_us stop_deadline;
     void (*on_stopped)(void *ctx); /* NULL: not told to stop, or has stopped */
@@ -273,7 +288,13 @@ void node_arm_retry(struct node *node);
 enum status ready_step(struct node *node, const struct raft_event *event);
 void ready_on_durable(void *ctx, uint64_t sequence);
 void ready_on_failed(void *ctx, enum status status);
+bool ready_may_block(void *ctx); /* the loop, for a write of the log */
 void ready_release(struct node *node);
+
+/* traces.c */
+void traces_on_event(struct node *node, const struct raft_event *event);
+void traces_on_step(struct node *node);
+void traces_on_view(struct node *node);
 
 /* members.c */
 bool members_is_change(struct bytes command);
@@ -286,6 +307,8 @@ void members_link(struct node *node); /* has links to whom it should have links 
 
 /* snapshot.c */
 void snapshot_init(struct node *node);
+/* Bytes of log after which the next one is due, whose predecessor has `newest_bytes`. */
+uint64_t snapshot_log_wanted(uint64_t option, uint64_t newest_bytes, bool is_fetched);
 uint64_t snapshot_rate(const struct node *node); /* bytes per second, written or sent */
 void snapshot_begin_log(struct node *node);      /* what is in the log now counts no more */
 void snapshot_consider(struct node *node);       /* takes one if it is due */
@@ -365,11 +388,19 @@ void forward_refuse(struct node *node, const struct origin *origin, raft_term fe
                     enum status status);
 void forward_repeat_refusals(struct node *node);
 
+/* heir.c */
+void heir_init(struct node *node);
+void heir_release(struct node *node);
+void heir_on_hello(struct node *node, const struct hello *hello);
+void heir_on_link_up(struct node *node, node_id peer); /* the link that this node dialled */
+/* It shall not lead: SHUTTING_DOWN, NO_SPACE. */
+void heir_on_notice(struct node *node, node_id from, enum status status);
+void heir_on_room(void *ctx, bool is_out_of_space); /* of the log */
+void heir_announce(struct node *node);              /* all must be told that this node is such */
+void heir_tell(struct node *node);                  /* tells all who must be told */
+void heir_hand_over(struct node *node);             /* if it leads, and another one can */
+
 /* stop.c */
-void stop_on_hello(struct node *node, const struct hello *hello);
-void stop_on_link_up(struct node *node, node_id peer); /* the link that this node dialled */
-void stop_on_notice(struct node *node, node_id from);  /* it is stopping, and shall not lead */
-void stop_tell(struct node *node);     /* tells all who must be told that this node is stopping */
 void stop_continue(struct node *node); /* hands over, if it stops and leads */
 void stop_check(struct node *node);    /* on_stopped, if it has */
 /* Another voter can be reached, so that there may be a leader again. */

@@ -179,7 +179,9 @@ enum status ready_step(struct node *node, const struct raft_event *event)
     struct raft_offer offer = {0};
     struct raft_load loads[LIMIT_MEMBERS];
     node->is_stepping = true;
+    traces_on_event(node, event);
     enum status status = raft_step(node->raft, event, &ready);
+    traces_on_step(node);
     size_t loads_count = MIN(ready.loads_count, ARRAY_COUNT(loads));
     if (loads_count > 0)
         memcpy(loads, ready.loads, loads_count * sizeof loads[0]);
@@ -223,6 +225,25 @@ void ready_on_durable(void *ctx, uint64_t sequence)
 void ready_on_failed(void *ctx, enum status status)
 {
     node_fail(ctx, status, "a write or sync of the log failed; it is never retried");
+}
+
+void node_note_arrival(struct node *node)
+{
+    node->arrivals_count++;
+}
+
+/* A write in the loop saves the hand-over to a thread and back, which is what one client's request
+ * waits for most, and what followers that serve no clients spend most on. It is in the way of
+ * whoever else wants something of this node meanwhile. */
+bool ready_may_block(void *ctx)
+{
+    struct node *node = ctx;
+    if (node->arrivals_count > NODE_QUIET_ARRIVALS)
+        node->busy_writes = NODE_BUSY_WRITES;
+    else if (node->busy_writes > 0)
+        node->busy_writes--;
+    node->arrivals_count = 0;
+    return node->busy_writes == 0;
 }
 
 void ready_release(struct node *node)

@@ -153,7 +153,11 @@ static enum status open_log(struct node *node, struct found *found, struct errte
         .idle_seal = 1000 * TIME_US_PER_MS,
         .must_exist = node->meta.has_log,
     };
-    struct wal_callbacks callbacks = {ready_on_durable, ready_on_failed, node};
+    struct wal_callbacks callbacks = {.on_durable = ready_on_durable,
+                                      .on_failed = ready_on_failed,
+                                      .ctx = node,
+                                      .may_block = ready_may_block,
+                                      .on_room = heir_on_room};
     enum status status =
         wal_open(node->env, &options, &callbacks, on_entry, found, &node->wal, &found->log, error);
     if (status == ST_OK && found->log.torn_bytes > 0)

@@ -17,13 +17,29 @@ enum {
     /* While others fetch the present one, the next is put off until the log is so many times as
      * long as one snapshot wants it, and as the snapshot itself: else a slow peer might never get
      * to the end of any. */
-    SNAPSHOT_PATIENCE = 4
+    SNAPSHOT_PATIENCE = 4,
+    /* A state as large as this is written once for each so many times its size of log: how much is
+     * written stays in proportion to what clients write. That of a smaller one is soon done. */
+    SNAPSHOT_LARGE_BYTES = 16 * MIB,
+    SNAPSHOT_LARGE_SHARE = 2
 };
 
-static uint64_t bytes_wanted(const struct node *node)
+uint64_t snapshot_log_wanted(uint64_t option, uint64_t newest_bytes, bool is_fetched)
 {
-    return node->options.snapshot_bytes != 0 ? node->options.snapshot_bytes
-                                             : SNAPSHOT_BYTES_DEFAULT;
+    uint64_t wanted = option != 0 ? option : SNAPSHOT_BYTES_DEFAULT;
+    if (is_fetched)
+        wanted = MAX(wanted * SNAPSHOT_PATIENCE, newest_bytes);
+    if (newest_bytes >= SNAPSHOT_LARGE_BYTES)
+        wanted = MAX(wanted, newest_bytes * SNAPSHOT_LARGE_SHARE);
+    return wanted;
+}
+
+static uint64_t log_wanted(const struct node *node)
+{
+    const struct snapshots *snapshot = &node->snapshot;
+    bool is_fetched = snapshot->fetched_at != 0 &&
+                      env_now(node->env) < snapshot->fetched_at + SNAPSHOT_FETCHED_US;
+    return snapshot_log_wanted(node->options.snapshot_bytes, snapshot->info.bytes, is_fetched);
 }
 
 uint64_t snapshot_rate(const struct node *node)
@@ -192,12 +208,7 @@ static bool is_due(const struct node *node)
         return true;
     if (node->applied <= snapshot->info.last.index)
         return false;
-    uint64_t wanted = bytes_wanted(node);
-    bool is_fetched = snapshot->fetched_at != 0 &&
-                      env_now(node->env) < snapshot->fetched_at + SNAPSHOT_FETCHED_US;
-    if (is_fetched)
-        wanted = MAX(wanted * SNAPSHOT_PATIENCE, snapshot->info.bytes);
-    return snapshot->is_wanted || log_growth(node) >= wanted ||
+    return snapshot->is_wanted || log_growth(node) >= log_wanted(node) ||
            index_awaited(node) > snapshot->info.last.index;
 }
 

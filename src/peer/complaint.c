@@ -24,25 +24,23 @@ static bool may_log(struct complaints *complaints, time_us now, enum complaint c
 }
 
 void complain(struct complaints *complaints, time_us now, enum complaint cause,
-              const struct env_stream *stream, const char *format, ...)
+              const struct address *peer, const char *format, ...)
 {
     REQUIRE(cause <= COMPLAINT_SLOW);
     if (!may_log(complaints, MAX(now, 1), cause))
         return;
 
-    struct address peer;
     char address[LIMIT_ADDRESS_BYTES];
     struct buf what;
     va_list arguments;
     uint64_t dropped_count = complaints->of[cause].dropped_count;
-    env_stream_peer(stream, &peer);
     buf_init(&what, 256);
     va_start(arguments, format);
     buf_vprintf(&what, format, arguments);
     va_end(arguments);
     if (dropped_count != 0)
         buf_printf(&what, " (and %" PRIu64 " more like this)", dropped_count);
-    diag(DIAG_WARN, "link with %s closed: %s", address_format(&peer, address), buf_text(&what));
+    diag(DIAG_WARN, "link with %s closed: %s", address_format(peer, address), buf_text(&what));
     buf_release(&what);
     complaints->of[cause].dropped_count = 0;
 }

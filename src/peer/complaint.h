@@ -8,6 +8,7 @@
 
 enum complaint {
     COMPLAINT_MALFORMED,  /* no frame, or a body of the wrong shape */
+    COMPLAINT_CUT,        /* ended within a frame */
     COMPLAINT_UNEXPECTED, /* a frame that has no place there */
     COMPLAINT_SENDER,     /* a message from or to somebody else */
     COMPLAINT_SILENT,     /* connected, but never said hello */
@@ -26,9 +27,9 @@ struct complaints {
     struct complaint_history of[COMPLAINTS_COUNT];
 };
 
-/* "link with ADDRESS closed: <what>". `stream` is still open. */
+/* "link with ADDRESS closed: <what>". */
 void complain(struct complaints *complaints, time_us now, enum complaint cause,
-              const struct env_stream *stream, const char *format, ...)
+              const struct address *peer, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
 #endif

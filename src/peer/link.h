@@ -76,6 +76,7 @@ struct link_in {
     struct link_gone gone;
 
     struct env_stream *stream; /* NULL once closed; belongs to the env */
+    struct address address;    /* of the other end of it */
     bool is_greeted;
     bool is_death_known; /* reported when the link to the same process ended */
     time_us heard_at;

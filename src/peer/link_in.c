@@ -57,14 +57,20 @@ void link_in_close(struct link_in *link)
         peers_part(link->peers, link->hello.from);
 }
 
-static void close_for(struct link_in *link, enum complaint cause, const char *what)
+static void complain_of(struct link_in *link, enum complaint cause, const char *what)
 {
     struct complaints *complaints = &link->peers->complaints;
     if (link->is_greeted)
-        complain(complaints, now_of(link), cause, link->stream, "from node %u: %s",
+        complain(complaints, now_of(link), cause, &link->address, "from node %u: %s",
                  link->hello.from, what);
     else
-        complain(complaints, now_of(link), cause, link->stream, "from an ungreeted node: %s", what);
+        complain(complaints, now_of(link), cause, &link->address, "from an ungreeted node: %s",
+                 what);
+}
+
+static void close_for(struct link_in *link, enum complaint cause, const char *what)
+{
+    complain_of(link, cause, what);
     link_in_close(link);
 }
 
@@ -90,7 +96,7 @@ static void refuse(struct link_in *link, const struct hello *hello, enum refusal
     refusal_encode(refusal, outbox_begin(&link->outbox, FRAME_REFUSE, link->stream));
     bool fits = outbox_end(&link->outbox);
     INVARIANT(fits);
-    complain(&link->peers->complaints, now_of(link), COMPLAINT_REFUSED, link->stream,
+    complain(&link->peers->complaints, now_of(link), COMPLAINT_REFUSED, &link->address,
              "refused as node %u: %s", hello->from, refusal_text(refusal));
     link_in_close(link);
 }
@@ -267,6 +273,8 @@ static void link_in_on_end(void *ctx, enum env_end end)
     struct link_in *link = ctx;
     struct peers *peers = link->peers;
     bool is_death = link->is_greeted && !link->is_death_known && end != ENV_END_ERROR;
+    if (link->inbox.partial.count != 0)
+        complain_of(link, COMPLAINT_CUT, "the end within a frame");
     retire(link);
     struct link_out *out = is_death ? peers_find_out(peers, link->hello.from) : NULL;
     if (out != NULL)
@@ -312,6 +320,7 @@ void link_in_accept(struct peers *peers, struct env_stream *stream)
     link->stream = stream;
     link->gone.free = link_in_free;
     link->heard_at = env_now(peers->env);
+    env_stream_peer(stream, &link->address);
     outbox_init(&link->outbox, LINK_BACK_BYTES + LIMIT_CHUNKS_BYTES);
     inbox_init(&link->inbox, LINK_GREETING_BYTES);
     list_push_back(&peers->ins, &link->link);

@@ -103,7 +103,9 @@ static void dial_elsewhere(struct link_out *link)
 
 static void on_malformed(struct link_out *link, enum complaint cause, const char *what)
 {
-    complain(&link->peers->complaints, now_of(link), cause, link->stream, "node %u answers with %s",
+    struct address peer;
+    env_stream_peer(link->stream, &peer);
+    complain(&link->peers->complaints, now_of(link), cause, &peer, "node %u answers with %s",
              link->peer, what);
     bool was_up = link->state == OUT_WELCOMED;
     close_from_here(link);

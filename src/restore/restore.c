@@ -75,7 +75,8 @@ static enum status begin_log(struct restore *restore, struct entry_id last)
     struct wal_options options = {.directory = "wal",
                                   .segment_bytes = WAL_SEGMENT_BYTES_DEFAULT,
                                   .owner = {restore->meta.cluster_id, restore->meta.identity}};
-    struct wal_callbacks callbacks = {restore_on_durable, restore_on_failed, restore};
+    struct wal_callbacks callbacks = {
+        .on_durable = restore_on_durable, .on_failed = restore_on_failed, .ctx = restore};
     struct wal_recovered found;
     struct errtext error;
     uint64_t sequence;

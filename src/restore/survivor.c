@@ -93,7 +93,10 @@ static enum status open_log(struct survivor *survivor, struct errtext *error)
                                   .segment_bytes = WAL_SEGMENT_BYTES_DEFAULT,
                                   .owner = {survivor->meta.cluster_id, survivor->meta.identity},
                                   .must_exist = survivor->meta.has_log};
-    struct wal_callbacks callbacks = {on_durable, on_failed, survivor}; /* nothing is appended */
+    struct wal_callbacks callbacks = {/* nothing is appended */
+                                      .on_durable = on_durable,
+                                      .on_failed = on_failed,
+                                      .ctx = survivor};
     return wal_open(survivor->env, &options, &callbacks, NULL, NULL, &survivor->wal, &survivor->log,
                     error);
 }

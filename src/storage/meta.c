@@ -89,7 +89,7 @@ enum status meta_load(struct env *env, struct meta *out_meta, struct errtext *er
     struct meta meta;
     status = meta_decode(bytes_of(bytes, count), &meta, error);
     if (status != ST_OK) {
-        errtext_wrap(error, "%s", META_PATH);
+        errtext_wrap(error, "%s: at offset 0", META_PATH); /* its checksum is of the whole */
         return status;
     }
     /* The process that renamed it may have died before it synced the directory; whoever acts on

@@ -6,11 +6,23 @@
  * 3 when that is synced, everything up to the last append it ends is durable; go on with 2.
  *
  * What can go wrong: the write fails (W3, the end); the segment is full (the frame goes into the
- * spare together with a new header, see wal_segment.c); there is no spare (the segment grows). */
+ * spare together with a new header, see wal_segment.c); there is no spare (the segment grows); it
+ * cannot grow (the frame is tried again now and then, and what is appended meanwhile queues up). */
 #include "storage/wal_private.h"
 
 #include "base/failpoint.h"
 #include "base/mem.h"
+
+/* Lets go of a frame that is not in flight. */
+static void drop_waiting(struct wal *wal)
+{
+    env_timer_set(wal->env, &wal->room_timer, TIME_NEVER);
+    if (!wal->is_waiting_for_room)
+        return;
+    wal->is_waiting_for_room = false;
+    wal_queue_recycle(&wal->queue, wal->writing);
+    wal->writing = NULL;
+}
 
 void wal_fail(struct wal *wal, enum status status)
 {
@@ -18,6 +30,7 @@ void wal_fail(struct wal *wal, enum status status)
     if (wal->failure != ST_OK)
         return;
     wal->failure = status == ST_NO_SPACE ? ST_NO_SPACE : ST_IO;
+    drop_waiting(wal);
     env_task_cancel(wal->env, &wal->write_task);
     env_timer_set(wal->env, &wal->idle_timer, TIME_NEVER);
     wal_spare_stop(wal);
@@ -62,6 +75,38 @@ static void note_durable(struct wal *wal)
     }
 }
 
+static bool is_out_of_space(const struct wal *wal)
+{
+    return wal->spare.is_out_of_space || wal->is_waiting_for_room;
+}
+
+void wal_note_room(struct wal *wal)
+{
+    if (is_out_of_space(wal) == wal->is_out_of_space)
+        return;
+    wal->is_out_of_space = !wal->is_out_of_space;
+    if (wal->callbacks.on_room != NULL)
+        wal->callbacks.on_room(wal->callbacks.ctx, wal->is_out_of_space);
+}
+
+/* Part of the frame may be on disk, and nobody has been told of any of it: the same bytes at the
+ * same place are as good later. A *sync* is never repeated (W3). */
+static void wait_for_room(struct wal *wal)
+{
+    wal->is_waiting_for_room = true;
+    env_timer_set(wal->env, &wal->room_timer, env_now(wal->env) + WAL_NO_SPACE_PAUSE_US);
+    wal_note_room(wal);
+}
+
+static void on_room_timer(void *ctx)
+{
+    struct wal *wal = ctx;
+    INVARIANT(wal->is_waiting_for_room && wal->writing != NULL);
+    wal->is_waiting_for_room = false; /* that there is room is said when it has been written */
+    wal->write_started_at = env_now(wal->env);
+    env_write_start(wal->env, &wal->write);
+}
+
 static void note_stats(struct wal *wal)
 {
     struct wal_stats *stats = &wal->stats;
@@ -86,6 +131,10 @@ static void on_written(void *ctx, enum status status)
     }
     if (FAILPOINT("wal.synced", wal->write.bytes))
         status = ST_IO;
+    if (wal->failure == ST_OK && status == ST_NO_SPACE) {
+        wait_for_room(wal);
+        return;
+    }
     if (wal->failure == ST_OK && status == ST_OK && wal->is_switching)
         status = wal_segment_enter(wal, wal->target);
     if (wal->failure != ST_OK || status != ST_OK) {
@@ -100,6 +149,7 @@ static void on_written(void *ctx, enum status status)
     uint64_t sequence = wal->writing->sequence;
     wal_queue_recycle(&wal->queue, wal->writing);
     wal->writing = NULL;
+    wal_note_room(wal);
     if (wal->is_switching)
         wal_spare_start(wal);
     set_idle_timer(wal);
@@ -153,6 +203,8 @@ static void start_write(struct wal *wal)
     } else {
         wal->write.bytes = bytes_of(bytes + WAL_BLOCK_BYTES, (size_t)frame_bytes);
     }
+    wal->write.may_block =
+        wal->callbacks.may_block != NULL && wal->callbacks.may_block(wal->callbacks.ctx);
     wal->write_started_at = env_now(wal->env);
     env_write_start(wal->env, &wal->write);
 }
@@ -202,6 +254,7 @@ static struct wal *wal_new(struct env *env, const struct wal_options *options,
     wal_compact_init(wal);
     env_task_init(&wal->write_task, on_write_task, wal);
     env_timer_init(&wal->idle_timer, on_idle, wal);
+    env_timer_init(&wal->room_timer, on_room_timer, wal);
     return wal;
 }
 
@@ -265,6 +318,7 @@ void wal_close(struct wal *wal)
         return;
     REQUIRE(!wal->is_closing);
     wal->is_closing = true;
+    drop_waiting(wal);
     env_task_cancel(wal->env, &wal->write_task);
     env_timer_set(wal->env, &wal->idle_timer, TIME_NEVER);
     wal_spare_stop(wal);
@@ -377,5 +431,5 @@ void wal_stats(const struct wal *wal, struct wal_stats *out_stats)
     out_stats->last = wal->map.last;
     out_stats->snapshot = wal->durable.snapshot;
     out_stats->queued_bytes = wal->queue.bytes;
-    out_stats->is_out_of_space = wal->spare.is_out_of_space;
+    out_stats->is_out_of_space = wal->is_out_of_space;
 }

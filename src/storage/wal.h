@@ -10,7 +10,9 @@
  * Invariants   W1 synced bytes are never rewritten; a conflict is a later record with the same
  *                 index, which supersedes all from there on
  *              W2 on_durable names (term, index) in the order of wal_append
- *              W3 a failed write or sync is final: on_failed once, and nothing is durable after it
+ *              W3 a failed write or sync is final: on_failed once, and nothing is durable after it.
+ *                 A frame that finds no room has not failed: it waits, and all behind it, and is
+ *                 written again, as it was, until there is some (FAULTS S10)
  *              W4 entries that are gone from the front are covered by a durable snapshot mark
  * Ownership    the wal owns its files; entries are copied when they are appended
  * Limits       LIMIT_WAL_QUEUE_BYTES, LIMIT_WAL_FRAME_BYTES, WAL_SEGMENT_BYTES_*
@@ -36,10 +38,15 @@ struct wal_options {
 struct wal_callbacks {
     /* Everything queued by the wal_append that returned `sequence`, and before, is on disk. */
     void (*on_durable)(void *ctx, uint64_t sequence);
-    /* W3. The node must stop. ST_IO, or ST_NO_SPACE when a frame found no room: not in a spare, and
-     * the segment could not grow. Appends of before that stay good; a restart with room goes on. */
+    /* W3. The node must stop. ST_IO, or ST_NO_SPACE when the name of the next segment found no
+     * room. Appends of before that stay good; a restart with room goes on. */
     void (*on_failed)(void *ctx, enum status status);
     void *ctx;
+    /* wal_stats.is_out_of_space has changed. May be NULL. */
+    void (*on_room)(void *ctx, bool is_out_of_space);
+    /* Asked when a write begins: whether nobody but who waits for it waits for the loop, which may
+     * then do it itself. NULL: never. */
+    bool (*may_block)(void *ctx);
 };
 
 /* What recovery found. */
@@ -111,7 +118,8 @@ struct wal_stats {
     uint64_t log_bytes;       /* of header and frames, all segments together */
     raft_index first, last;   /* on disk; 0: none */
     struct entry_id snapshot; /* the last durable mark */
-    bool is_out_of_space;     /* no spare could be prepared; appends still fit the active segment */
+    /* No spare could be prepared, while appends still fit the active segment; or they do not. */
+    bool is_out_of_space;
 };
 void wal_stats(const struct wal *wal, struct wal_stats *out_stats);
 

@@ -81,6 +81,8 @@ struct wal {
     struct wal_frame_header frame;
     struct wal_segment target; /* where it goes; `end` is where it will end */
     bool is_switching;         /* it is the first of a new segment */
+    bool is_waiting_for_room;  /* it is not in flight: it found none, and will be tried again */
+    struct env_timer room_timer;
     struct env_write write;
     time_us write_started_at;
 
@@ -100,6 +102,8 @@ struct wal {
     raft_index first_kept; /* segments with nothing from here on are given up; 0: none */
     struct env_timer compact_timer;
 
+    bool is_out_of_space; /* as it was told last */
+
     struct env_task write_task;
     struct env_timer idle_timer;
     bool is_idle_timer_set;
@@ -115,9 +119,14 @@ struct wal {
     struct env *env; /* borrowed */
 };
 
+/* How long after a lack of room the disk is asked again. */
+enum { WAL_NO_SPACE_PAUSE_US = 1000000 };
+
 /* wal.c */
 /* W3: the end of this log's life; on_failed is called the first time. */
 void wal_fail(struct wal *wal, enum status status);
+/* Whether there is room has changed, perhaps. */
+void wal_note_room(struct wal *wal);
 /* Frees a closing wal once the disk is done with it. */
 void wal_finish_close(struct wal *wal);
 

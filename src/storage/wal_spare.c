@@ -8,7 +8,8 @@
  * Files of former segments (wal_compact.c) are filled already and come first.
  *
  * Without a spare nothing stops: the active segment grows past its planned size, more slowly. A
- * full disk therefore shows here first, long before an append has no place. */
+ * full disk therefore shows here first, long before an append has no place. When one has none it
+ * comes first: the zeros of a spare would take the room it waits for. */
 #include "storage/wal_private.h"
 
 #include "base/mem.h"
@@ -17,7 +18,6 @@ enum {
     PIECE_BYTES = 256 * 1024,
     PAUSE_US = 20000,      /* 12.5 MiB/s */
     FIRST_PAUSE_US = 5000, /* let the start-up go first */
-    NO_SPACE_PAUSE_US = 1000000,
     RETIRED_MIN = 8
 };
 
@@ -45,6 +45,7 @@ static void become_ready(struct wal *wal)
     struct wal_spare *spare = &wal->spare;
     spare->is_ready = true;
     spare->is_out_of_space = false;
+    wal_note_room(wal);
 }
 
 static uint64_t take_oldest(struct wal_spare *spare)
@@ -66,7 +67,8 @@ static void give_up(struct wal *wal)
     wal->spare.is_out_of_space = true;
     enum status ignored = env_unlink(wal->env, wal_spare_path(wal, path));
     (void)ignored; /* if it stays, the next attempt finds it and goes on with it */
-    set_timer(wal, NO_SPACE_PAUSE_US);
+    set_timer(wal, WAL_NO_SPACE_PAUSE_US);
+    wal_note_room(wal);
 }
 
 static void on_filled(void *ctx, enum status status)
@@ -142,6 +144,10 @@ static void on_timer(void *ctx)
     struct wal_spare *spare = &wal->spare;
     INVARIANT(!spare->is_ready);
     INVARIANT(!spare->is_filling);
+    if (wal->is_waiting_for_room) {
+        give_up(wal);
+        return;
+    }
     if (spare->file == NULL) {
         enum status status = open_spare(wal);
         if (wal->failure != ST_OK)
@@ -153,7 +159,7 @@ static void on_timer(void *ctx)
         if (status != ST_OK) { /* out of descriptors, say: nothing has been written, so none lost */
             env_file_close(spare->file);
             spare->file = NULL;
-            set_timer(wal, NO_SPACE_PAUSE_US);
+            set_timer(wal, WAL_NO_SPACE_PAUSE_US);
             return;
         }
     }

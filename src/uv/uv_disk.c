@@ -130,8 +130,8 @@ enum status env_file_sync(struct env_file *file)
     do {
         rc = fdatasync(file->fd);
     } while (rc != 0 && errno == EINTR);
-    if (rc != 0) {
-        status = env_status_of_errno(errno);
+    if (rc != 0) { /* also for want of room: the write it was about has been promised its own */
+        status = ST_IO;
         atomic_store(&file->sync_status, status);
     }
     return status;

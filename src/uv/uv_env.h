@@ -18,8 +18,9 @@
 struct uv_env_options {
     /* Made when missing, with its parents; mode 0700, files in it 0600. NULL: no disk. */
     const char *data_dir;
-    /* true: env_write_start is carried out by a thread of its own, the loop goes on meanwhile.
-     * false: by the loop at the end of its turn; cheaper while nothing else waits. */
+    /* true: env_write_start is carried out by a thread of its own, the loop goes on meanwhile; but
+     * for what may block the loop, as long as syncs are quick. false: all of it by the loop, at the
+     * end of its turn. */
     bool write_on_thread;
 };
 

@@ -29,11 +29,14 @@ struct env_run;
 
 /* A lane of writes, in the order started, either by one thread or by the loop. */
 struct env_writer {
-    struct list queued; /* with a thread: guarded by `mutex` */
-    struct list done;   /* guarded by `mutex`; empty without a thread */
-    bool is_on_thread;
-    bool has_thread;  /* it is made by the first write */
-    bool is_stopping; /* guarded by `mutex` */
+    struct list in_loop;   /* for the loop itself, in this turn */
+    struct list queued;    /* for the thread; guarded by `mutex` */
+    struct list done;      /* by the thread; guarded by `mutex` */
+    bool is_on_thread;     /* but for what may block the loop */
+    size_t threaded_count; /* given to the thread and not completed */
+    time_us thread_until;  /* by uv_hrtime: till then the loop blocks for nothing */
+    bool has_thread;       /* it is made by the first write */
+    bool is_stopping;      /* guarded by `mutex` */
     uv_mutex_t mutex;
     uv_cond_t wake;
     uv_thread_t thread;
@@ -118,7 +121,9 @@ void env_tasks_run(struct env *env);
 /* ---- writes: uv_write.c ---- */
 
 void env_writer_init(struct env_writer *writer, bool is_on_thread);
-/* Without a writer thread: carries out and completes what is queued. */
+/* How long a write took that ended at `now`, whoever did it. */
+void env_writer_note(struct env_writer *writer, time_us took, time_us now);
+/* Carries out and completes what the loop does itself. */
 void env_writer_run(struct env *env);
 bool env_writer_has_work(const struct env *env); /* for env_writer_run */
 /* Carries out and completes what is queued, and ends the thread. */

@@ -306,7 +306,7 @@ enum status env_file_sync(struct env_file *file)
     case DISK_FAIL: /* the dirty pages are clean now, and lost: the next sync will say all is well
                      */
         inode_persist_some(&env->prng, file->inode);
-        break;
+        return ST_IO;
     case DISK_LIE:
         inode_forget_writes(file->inode);
         break;

@@ -231,6 +231,11 @@ uint64_t node_log_time(struct node *node)
     return node->log_time_us;
 }
 
+void node_note_arrival(struct node *node)
+{
+    (void)node;
+}
+
 time_us node_staleness(const struct node *node)
 {
     return node->staleness;

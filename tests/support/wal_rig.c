@@ -34,6 +34,13 @@ static void on_durable(void *ctx, uint64_t sequence)
     memmove(rig->appends, rig->appends + done, rig->appends_count * sizeof *rig->appends);
 }
 
+static void on_room(void *ctx, bool is_out_of_space)
+{
+    struct wal_rig *rig = ctx;
+    REQUIRE(is_out_of_space == (rig->room_changes_count % 2 == 0));
+    rig->room_changes_count++;
+}
+
 static void on_failed(void *ctx, enum status status)
 {
     struct wal_rig *rig = ctx;
@@ -169,12 +176,14 @@ static bool accept_recovered(struct wal_rig *rig)
 enum status wal_rig_open(struct wal_rig *rig)
 {
     REQUIRE(rig->wal == NULL);
-    struct wal_callbacks callbacks = {.on_durable = on_durable, .on_failed = on_failed, .ctx = rig};
+    struct wal_callbacks callbacks = {
+        .on_durable = on_durable, .on_failed = on_failed, .ctx = rig, .on_room = on_room};
     rig->found_count = 0;
     rig->appends_count = 0;
     rig->sequence_durable = 0;
     rig->failure = ST_OK;
     rig->failures_count = 0;
+    rig->room_changes_count = 0;
     rig->error = (struct errtext){0};
     struct wal *wal;
     enum status status = wal_open(rig->env, &rig->options, &callbacks, on_entry, rig, &wal,
@@ -377,8 +386,9 @@ void wal_rig_compact(struct wal_rig *rig, raft_index first_kept)
 
 bool wal_rig_settle(struct wal_rig *rig)
 {
+    time_us end = env_now(rig->env) + RIG_SETTLE_US;
     while (rig->appends_count > 0)
-        if (rig->failures_count > 0 || !disk_env_step(rig->env))
+        if (rig->failures_count > 0 || env_now(rig->env) > end || !disk_env_step(rig->env))
             return false;
     return true;
 }

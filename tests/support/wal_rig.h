@@ -40,6 +40,7 @@ struct wal_rig {
     uint64_t sequence_durable;
     enum status failure;
     uint32_t failures_count;
+    uint32_t room_changes_count; /* of this life */
 
     /* Where the model stands. */
     struct hard_state hard_state;
@@ -52,7 +53,11 @@ struct wal_rig {
     size_t found_count, found_capacity;
 };
 
-enum { RIG_SEGMENT_BYTES = 128 * 1024, RIG_IDLE_SEAL_US = 50000 };
+enum {
+    RIG_SEGMENT_BYTES = 128 * 1024,
+    RIG_IDLE_SEAL_US = 50000,
+    RIG_SETTLE_US = 4000000 /* longer than the log waits before it asks for room again */
+};
 
 void wal_rig_init(struct wal_rig *rig, struct env *env);
 /* Frees the log and the env. */
@@ -77,7 +82,8 @@ enum status wal_rig_mark_random(struct wal_rig *rig, struct prng *prng);
 /* The last mark that is durable; {0,0}: none. */
 struct entry_id wal_rig_durable_mark(const struct wal_rig *rig);
 void wal_rig_compact(struct wal_rig *rig, raft_index first_kept);
-/* Steps until all that was appended is durable; false when the log or the process died first. */
+/* Steps until all that was appended is durable; false when the log or the process died first, or
+ * waits for room. */
 bool wal_rig_settle(struct wal_rig *rig);
 
 /* Reads everything back and compares it with the durable part of the model. Requires that nothing

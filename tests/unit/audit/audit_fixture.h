@@ -64,7 +64,8 @@ static inline struct fixture *fixture_open(struct fixture *fixture)
     struct wal_options options = {.directory = "wal",
                                   .segment_bytes = WAL_SEGMENT_BYTES_MIN,
                                   .owner = {fixture->meta.cluster_id, fixture->meta.identity}};
-    struct wal_callbacks callbacks = {fixture_on_durable, fixture_on_failed, fixture};
+    struct wal_callbacks callbacks = {
+        .on_durable = fixture_on_durable, .on_failed = fixture_on_failed, .ctx = fixture};
     struct wal_recovered recovered;
     assert_int_equal(wal_open(fixture->env, &options, &callbacks, NULL, NULL, &fixture->wal,
                               &recovered, &fixture->error),

@@ -92,6 +92,29 @@ static void what_goes_beyond_a_limit_is_refused(void **state)
     }
 }
 
+static void what_is_at_a_limit_is_taken_and_one_more_is_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *option;
+        unsigned limit;
+        const char *unit;
+    } rows[] = {
+        {"--connections", LIMIT_BENCH_CONNECTIONS, ""},
+        {"--pipeline", LIMIT_PIPELINE, ""},
+        {"--rate", LIMIT_BENCH_RATE, ""},
+        {"--keys", LIMIT_BENCH_KEYS, ""},
+        {"--value-bytes", LIMIT_VALUE_BYTES, ""},
+        {"--duration", LIMIT_BENCH_SECONDS, "s"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
+        for (unsigned extra = 0; extra <= 1; extra++) {
+            char number[32];
+            (void)snprintf(number, sizeof number, "%u%s", rows[i].limit + extra, rows[i].unit);
+            assert_int_equal(READ(rows[i].option, number), extra ? ST_BAD_REQUEST : ST_OK);
+        }
+}
+
 static void its_options_go_with_no_other_command(void **state)
 {
     (void)state;
@@ -315,6 +338,7 @@ int main(void)
         cmocka_unit_test(the_defaults_are_modest),
         cmocka_unit_test(every_option_is_taken),
         cmocka_unit_test(what_goes_beyond_a_limit_is_refused),
+        cmocka_unit_test(what_is_at_a_limit_is_taken_and_one_more_is_not),
         cmocka_unit_test(its_options_go_with_no_other_command),
         WITH_RESULT(a_plot_is_a_whole_document),
         WITH_RESULT(a_plot_of_nothing_is_one_too),

@@ -152,7 +152,7 @@ static void a_client_id_is_1_to_64_visible_bytes(void **state)
     (void)snprintf(line, sizeof line, "X-MiniKV-Sequence: 1\nX-MiniKV-Client-Id: %064d", 0);
     judge(line, &verdict);
     assert_true(verdict.is_ok);
-    assert_int_equal(verdict.identity.client.count, 64);
+    assert_int_equal(verdict.identity.client.count, LIMIT_CLIENT_ID_BYTES);
     (void)snprintf(line, sizeof line, "X-MiniKV-Sequence: 1\nX-MiniKV-Client-Id: %065d", 0);
     refused(line, "has 65 bytes; send 1 to 64");
 }

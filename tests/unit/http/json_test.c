@@ -79,6 +79,30 @@ static void a_string_that_was_written_reads_back_the_same(void **state)
     buf_release(&out);
 }
 
+/* Eight bytes are looked at together: none of them hides another. */
+static void a_byte_that_needs_an_escape_gets_it_at_every_place(void **state)
+{
+    struct buf out;
+    buf_init(&out, 256);
+    for (int c = 0; c < 0x80; c++) {
+        for (size_t place = 0; place < 18; place++) {
+            uint8_t text[19];
+            memset(text, place % 2 == 0 ? ' ' : 0x7f, sizeof text);
+            text[place] = (uint8_t)c;
+            buf_reset(&out);
+
+            json_put_string(&out, bytes_of(text, sizeof text));
+
+            bool is_escaped = c < 0x20 || c == '"' || c == '\\';
+            bool is_short = is_escaped && (c >= 0x20 || c == '\n' || c == '\r' || c == '\t');
+            size_t added = is_escaped ? (is_short ? 1 : 5) : 0;
+            assert_int_equal(out.count, sizeof text + 2 + added);
+            assert_int_equal(out.data[1 + place], is_escaped ? '\\' : c);
+        }
+    }
+    buf_release(&out);
+}
+
 static void what_is_not_utf8_is_written_as_base64_under_another_name(void **state)
 {
     struct buf out;
@@ -278,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(utf8_is_judged_as_jansson_judges_it),
         cmocka_unit_test(a_string_that_was_written_reads_back_the_same),
+        cmocka_unit_test(a_byte_that_needs_an_escape_gets_it_at_every_place),
         cmocka_unit_test(what_is_not_utf8_is_written_as_base64_under_another_name),
         cmocka_unit_test(base64_of_any_bytes_reads_back_and_has_one_text_only),
         cmocka_unit_test(malformed_base64_is_refused),

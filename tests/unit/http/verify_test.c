@@ -102,7 +102,7 @@ static void no_more_than_four_kibibytes_are_read(void **state)
     begin(rig);
     memset(reply, 'x', sizeof reply);
     memcpy(reply, "HTTP/1.1 200 OK\r\n\r\n", 19);
-    answer_with(rig, bytes_of(reply, sizeof reply), 512);
+    answer_with(rig, bytes_of(reply, LIMIT_ASK_BYTES + 1), 512);
     assert_int_equal(rig->node->verified_count, 1);
     assert_int_equal(rig->node->verified_status, ST_ADDRESS_MISMATCH);
     assert_true(rig->env->dialed->is_closed);

@@ -186,7 +186,8 @@ static void lists_have_a_limit_each_and_all_together(void **state)
             compare_number(&txn, "k", TXN_LEASE, TXN_LESS, 3);
         assert_check(&txn, extra == 0 ? ST_OK : ST_LIMIT);
 
-        /* Eight nested ones and what is in them are 1,024 operations, and compares. */
+        /* Eight nested ones and what is in them are all operations there may be, and compares. */
+        assert_int_equal(LIMIT_TXN_IN_ALL, 8 * LIMIT_TXN_COMPARES);
         txn_begin(&txn, extra, 8, 0);
         if (extra != 0)
             compare_number(&txn, "k", TXN_LEASE, TXN_LESS, 3);

@@ -1,6 +1,7 @@
 /* Snapshots of whole nodes: taken while clients write, fetched by who was away, whatever becomes of
  * links, leaders and files in between. */
 #include "node/fetching.h"
+#include "node/node_internal.h"
 #include "trial_rig.h"
 
 /* Node 3 has been away for so long that only a snapshot helps, and a fetch takes a while: the links
@@ -425,6 +426,21 @@ static void an_open_write_without_an_identity_has_perhaps_happened(void **state)
     trial_close(&trial);
 }
 
+static void a_large_state_is_written_in_proportion_to_the_log(void **state)
+{
+    const uint64_t mib = MIB;
+
+    assert_int_equal(snapshot_log_wanted(0, 0, false), 64 * mib);
+    assert_int_equal(snapshot_log_wanted(1, 16 * mib - 1, false),
+                     1); /* small, whatever the option */
+    assert_int_equal(snapshot_log_wanted(1, 16 * mib, false), 32 * mib);
+    assert_int_equal(snapshot_log_wanted(64 * mib, 32 * mib, false), 64 * mib);
+    assert_int_equal(snapshot_log_wanted(64 * mib, 2048 * mib, false), 4096 * mib);
+    assert_int_equal(snapshot_log_wanted(mib, 8 * mib, true), 8 * mib); /* others fetch it */
+    assert_int_equal(snapshot_log_wanted(64 * mib, 16 * mib, true), 256 * mib);
+    assert_int_equal(snapshot_log_wanted(mib, 32 * mib, true), 64 * mib);
+}
+
 int main(void)
 {
     diag_set_level(DIAG_ERROR);
@@ -444,6 +460,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_that_is_being_taken_gives_way_to_one_that_is_installed),
         cmocka_unit_test(an_open_write_that_the_snapshot_remembers_is_answered_with_its_result),
         cmocka_unit_test(an_open_write_without_an_identity_has_perhaps_happened),
+        cmocka_unit_test(a_large_state_is_written_in_proportion_to_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

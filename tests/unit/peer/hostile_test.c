@@ -1,5 +1,8 @@
 /* Bytes that no node sends: the link is closed and nothing else happens (FAULTS I20). */
+#include <sys/mman.h>
+
 #include "base/prng.h"
+#include "peer/link.h"
 #include "peer_fixture.h"
 
 /* A bare socket against node 1; greeted as node 2 when asked for. */
@@ -276,6 +279,163 @@ static void whoever_pings_without_reading_the_pongs_is_closed(void **state)
     guest_close(&guest);
 }
 
+/* ---- what the operator is told ---- */
+
+/* Standard error goes to a file in memory meanwhile. */
+struct ear {
+    int fd, stderr_before;
+};
+
+static void ear_open(struct ear *ear)
+{
+    ear->fd = memfd_create("stderr", 0);
+    ear->stderr_before = dup(STDERR_FILENO);
+    assert_true(ear->fd >= 0 && ear->stderr_before >= 0);
+    assert_int_equal(dup2(ear->fd, STDERR_FILENO), STDERR_FILENO);
+    diag_set_level(DIAG_WARN);
+}
+
+static void ear_close(struct ear *ear)
+{
+    diag_set_level(DIAG_ERROR);
+    assert_int_equal(dup2(ear->stderr_before, STDERR_FILENO), STDERR_FILENO);
+    close(ear->stderr_before);
+    close(ear->fd);
+}
+
+/* What was said since the last time; how many lines in all. */
+static size_t ear_take(struct ear *ear, char *text, size_t text_bytes)
+{
+    size_t lines_count = 0;
+    ssize_t count = pread(ear->fd, text, text_bytes - 1, 0);
+    assert_true(count >= 0 && (size_t)count < text_bytes - 1);
+    text[count] = '\0';
+    for (const char *at = text; *at != '\0'; at++)
+        lines_count += *at == '\n';
+    assert_int_equal(ftruncate(ear->fd, 0), 0);
+    assert_int_equal(lseek(ear->fd, 0, SEEK_SET), 0);
+    return lines_count;
+}
+
+/* The first of its cause in a while: what it says in the log is one line. */
+static void expect_one_line(struct ear *ear, struct guest *guest, const char *what)
+{
+    char text[4096];
+    size_t lines_count = ear_take(ear, text, sizeof text);
+    if (lines_count != 1 || strstr(text, what) == NULL || strstr(text, "127.0.0.1:") == NULL)
+        fail_msg("not one line with an address and \"%s\": %s", what, text);
+    guest->node->peers->complaints = (struct complaints){0};
+}
+
+static void put_wrong_hello(struct buf *out, enum refusal refusal)
+{
+    struct hello hello = hello_from(2, 1);
+    if (refusal == REFUSAL_VERSION)
+        hello.version = WIRE_VERSION + 1;
+    else if (refusal == REFUSAL_CLUSTER)
+        hello.cluster_id++;
+    else if (refusal == REFUSAL_ADDRESSEE)
+        hello.to = 2;
+    else if (refusal == REFUSAL_SELF)
+        hello.from = 1;
+    put_hello(out, &hello);
+}
+
+static void each_hostile_link_is_told_in_one_line(void **state)
+{
+    static const struct {
+        bool is_greeted;
+        const char *bytes;
+        size_t count;
+        const char *line;
+    } rows[] = {
+        {false, "GET / HTTP/1.1\r\n", 16, "from an ungreeted node: no frame"},
+        {true, "\0\0\0\0\0\0\0\0\x63\0\0\0", 12, "from node 2: no frame"},
+        {true, "\xff\xff\xff\xff\0\0\0\0\4\0\0\0", 12, "from node 2: no frame"},
+        {true, "\1\0\0\0\1\2\3\4\4\0\0\0x", 13, "from node 2: no frame"},
+    };
+    struct guest guest;
+    struct ear ear;
+    guest_open(&guest);
+    ear_open(&ear);
+
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        guest_connect(&guest, rows[i].is_greeted);
+        buf_put(&guest.out, bytes_of(rows[i].bytes, rows[i].count));
+        guest_expect_closed(&guest);
+        expect_one_line(&ear, &guest, rows[i].line);
+    }
+    for (enum refusal refusal = REFUSAL_VERSION; refusal <= REFUSAL_SELF; refusal++) {
+        guest_connect(&guest, false);
+        put_wrong_hello(&guest.out, refusal);
+        guest_expect_closed(&guest);
+        expect_one_line(&ear, &guest, refusal_text(refusal));
+    }
+
+    ear_close(&ear);
+    guest_close(&guest);
+}
+
+static void a_frame_cut_off_by_the_end_is_told_and_a_mere_end_is_not(void **state)
+{
+    char text[4096];
+    struct guest guest;
+    struct ear ear;
+    struct message message = heartbeat(2, 1, 1);
+    guest_open(&guest);
+    ear_open(&ear);
+
+    for (int is_greeted = 0; is_greeted <= 1; is_greeted++) {
+        const struct peers *peers = guest.node->peers;
+        /* cut in its header, and in its body */
+        for (size_t lacking = 1; lacking <= 40; lacking += 39) {
+            guest_connect(&guest, is_greeted != 0);
+            put_message(&guest.out, &message);
+            guest.out.count -= lacking;
+            raw_send(guest.fd, buf_bytes(&guest.out));
+            assert_int_equal(shutdown(guest.fd, SHUT_WR), 0);
+            UNTIL(&guest.fixture, raw_ended(guest.fd, &guest.in) && peers->ins_count == 0);
+            expect_one_line(&ear, &guest, "the end within a frame");
+        }
+
+        guest_connect(&guest, is_greeted != 0);
+        assert_int_equal(shutdown(guest.fd, SHUT_WR), 0);
+        UNTIL(&guest.fixture, raw_ended(guest.fd, &guest.in) && peers->ins_count == 0);
+        assert_int_equal(ear_take(&ear, text, sizeof text), 0);
+    }
+    assert_int_equal(guest.node->messages_count, 0);
+
+    ear_close(&ear);
+    guest_close(&guest);
+}
+
+/* However slowly it is said: time is for the whole hello, not for each byte. */
+static void a_hello_in_slow_bytes_is_cut_off(void **state)
+{
+    struct guest guest;
+    struct ear ear;
+    struct hello hello = hello_from(2, 1);
+    guest_open(&guest);
+    ear_open(&ear);
+    guest_connect(&guest, false);
+    put_hello(&guest.out, &hello);
+    time_us begin = clock_now();
+
+    size_t sent = 0;
+    while (sent + 1 < guest.out.count && !raw_ended(guest.fd, &guest.in)) {
+        (void)send(guest.fd, guest.out.data + sent, 1, MSG_NOSIGNAL); /* or closed meanwhile */
+        sent++;
+        run_for(&guest.fixture, LINK_GREETING_TIMEOUT / 20);
+    }
+
+    assert_true(sent + 1 < guest.out.count);
+    assert_true(clock_now() - begin >= LINK_GREETING_TIMEOUT - MILLISECONDS(1));
+    assert_int_equal(guest.node->hellos_count, 0);
+    expect_one_line(&ear, &guest, "no hello in time");
+    ear_close(&ear);
+    guest_close(&guest);
+}
+
 /* ---- the same from the side that dialled ---- */
 
 static void answers_out_of_shape_close_the_link_and_it_is_dialled_again(void **state)
@@ -335,6 +495,9 @@ int main(void)
         cmocka_unit_test(a_changed_byte_anywhere_closes_the_link),
         cmocka_unit_test(a_stream_in_single_bytes_is_read_as_in_one_piece),
         cmocka_unit_test(whoever_pings_without_reading_the_pongs_is_closed),
+        cmocka_unit_test(each_hostile_link_is_told_in_one_line),
+        cmocka_unit_test(a_frame_cut_off_by_the_end_is_told_and_a_mere_end_is_not),
+        cmocka_unit_test(a_hello_in_slow_bytes_is_cut_off),
         cmocka_unit_test(answers_out_of_shape_close_the_link_and_it_is_dialled_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,7 +136,7 @@ static bool open_directory(struct env *env, struct found *found)
                                   .segment_bytes = WAL_SEGMENT_BYTES_DEFAULT,
                                   .owner = {found->meta.cluster_id, found->meta.identity},
                                   .must_exist = true};
-    struct wal_callbacks callbacks = {on_durable, on_failed, NULL};
+    struct wal_callbacks callbacks = {.on_durable = on_durable, .on_failed = on_failed};
     assert_int_equal(wal_open(env, &options, &callbacks, NULL, NULL, &wal, &found->log, &error),
                      ST_OK);
     wal_close(wal);

@@ -45,7 +45,7 @@ static void rig_open(struct rig *rig, bool is_founder)
     struct wal_options options = {.directory = "wal",
                                   .segment_bytes = WAL_SEGMENT_BYTES_DEFAULT,
                                   .owner = {CLUSTER, IDENTITY}};
-    struct wal_callbacks callbacks = {on_durable, on_failed, NULL};
+    struct wal_callbacks callbacks = {.on_durable = on_durable, .on_failed = on_failed};
     assert_int_equal(meta_save(rig->env, &meta, &error), ST_OK);
     assert_int_equal(
         wal_open(rig->env, &options, &callbacks, NULL, NULL, &rig->wal, &found, &error), ST_OK);

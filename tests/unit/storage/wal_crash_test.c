@@ -200,7 +200,7 @@ static void a_full_disk_at_any_operation_loses_nothing(void **state)
             continue;
 }
 
-static void a_disk_that_fills_up_stops_the_log_and_loses_nothing(void **state)
+static void a_disk_that_fills_up_holds_up_the_log_and_loses_nothing(void **state)
 {
     for (uint64_t capacity = 0; capacity < 700000; capacity += 30000) {
         /* given a small disk */
@@ -217,12 +217,17 @@ static void a_disk_that_fills_up_stops_the_log_and_loses_nothing(void **state)
         else
             assert_int_equal(status, ST_NO_SPACE);
 
-        /* then the log says so, and goes on once there is room */
-        if (status == ST_OK)
-            assert_int_equal(rig.failure, ST_NO_SPACE);
-        wal_rig_kill(&rig);
+        /* then the log waits, and goes on once there is room, in this life or in another */
+        struct wal_stats stats = {0};
+        if (status == ST_OK) {
+            wal_stats(rig.wal, &stats);
+            assert_true(stats.is_out_of_space || rig.failure == ST_NO_SPACE);
+        }
+        bool is_restarted = status != ST_OK || rig.failures_count > 0 || capacity % 20000 == 0;
+        if (is_restarted)
+            wal_rig_kill(&rig);
         disk_env_set_capacity(rig.env, 0);
-        if (wal_rig_open(&rig) != ST_OK)
+        if (is_restarted && wal_rig_open(&rig) != ST_OK)
             fail_with(&rig, capacity, 0, "reopen");
         work(&rig, &prng, 10);
         const char *wrong = wal_rig_compare(&rig, &prng);
@@ -239,7 +244,7 @@ int main(void)
         cmocka_unit_test(what_a_restart_found_survives_a_power_cut_right_after),
         cmocka_unit_test(an_error_of_any_operation_is_final_and_loses_nothing),
         cmocka_unit_test(a_full_disk_at_any_operation_loses_nothing),
-        cmocka_unit_test(a_disk_that_fills_up_stops_the_log_and_loses_nothing),
+        cmocka_unit_test(a_disk_that_fills_up_holds_up_the_log_and_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -277,24 +277,87 @@ static void without_idle_seal_nothing_is_written_at_rest(void **state)
     finish();
 }
 
-static void a_disk_without_any_room_fails_the_log_for_good(void **state)
+/* The disk holds the first segment and no more; entries are appended until one finds no room. */
+static raft_index fill_disk(void)
 {
     wal_rig_init(&rig, disk_env_new(1));
     disk_env_set_capacity(rig.env, RIG_SEGMENT_BYTES);
     assert_int_equal(wal_rig_open(&rig), ST_OK);
-
     raft_index index = 1;
-    while (rig.failures_count == 0) {
-        assert_int_equal(wal_rig_append(&rig, NULL, (struct entry_id){1, index++}, 1, 4000), ST_OK);
-        (void)wal_rig_settle(&rig);
-    }
+    do
+        append(1, index++, 1, 4000);
+    while (wal_rig_settle(&rig));
+    return index;
+}
 
-    assert_int_equal(rig.failure, ST_NO_SPACE);
-    assert_int_equal(wal_rig_append(&rig, NULL, (struct entry_id){1, index}, 1, 1), ST_IO);
+static void a_disk_without_any_room_makes_the_log_wait_until_there_is_some(void **state)
+{
+    raft_index next = fill_disk();
+    size_t acked_count = rig.acked_count;
+    assert_int_equal(rig.failures_count, 0);
+    assert_true(stats().is_out_of_space);
+
+    /* what is appended meanwhile waits behind it, and is superseded in its place */
+    append(2, next - 1, 1, 4000);
+    append(2, next, 1, 100);
+    disk_env_run(rig.env, RIG_SETTLE_US);
+    assert_int_equal(rig.acked_count, acked_count);
+
     disk_env_set_capacity(rig.env, 0);
+    assert_true(wal_rig_settle(&rig));
+    disk_env_run(rig.env, RIG_SETTLE_US);
+
+    assert_false(stats().is_out_of_space);
+    assert_int_equal(rig.room_changes_count, 2);
+    assert_int_equal(rig.failures_count, 0);
     reopen();
-    append_and_wait(1, rig.last.index + 1, 1, 4000);
+    append_and_wait(2, rig.last.index + 1, 1, 4000);
     assert_reads_back();
+    finish();
+}
+
+static void room_for_less_than_a_spare_goes_to_the_frame_that_waits(void **state)
+{
+    (void)fill_disk();
+
+    disk_env_set_capacity(rig.env, RIG_SEGMENT_BYTES + 2 * WAL_BLOCK_BYTES);
+    assert_true(wal_rig_settle(&rig));
+
+    assert_true(stats().is_out_of_space); /* as before: there is no spare */
+    assert_int_equal(rig.room_changes_count, 1);
+    assert_reads_back();
+    finish();
+}
+
+static void a_log_that_waits_for_room_can_be_closed_and_fail(void **state)
+{
+    (void)fill_disk();
+    wal_rig_close(&rig);
+    assert_int_equal(wal_rig_open(&rig), ST_OK);
+    assert_reads_back();
+    finish();
+
+    raft_index next = fill_disk();
+    disk_env_set_capacity(rig.env, 0);
+    disk_env_fail_at(rig.env, disk_env_ops(rig.env) + 2, ST_IO); /* of its sync */
+    assert_false(wal_rig_settle(&rig));
+    assert_int_equal(rig.failures_count, 1);
+    assert_int_equal(wal_rig_append(&rig, NULL, (struct entry_id){1, next}, 1, 1), ST_IO);
+    finish();
+}
+
+/* For want of room like for any other reason: what it was about may be lost. */
+static void a_sync_without_room_is_final(void **state)
+{
+    start(1);
+    append_and_wait(1, 1, 1, 10);
+    append(1, 2, 1, 10);
+    disk_env_fail_at(rig.env, disk_env_ops(rig.env) + 2, ST_NO_SPACE); /* the write, its sync */
+
+    assert_false(wal_rig_settle(&rig));
+
+    assert_int_equal(rig.failures_count, 1);
+    assert_int_equal(rig.failure, ST_IO);
     finish();
 }
 
@@ -387,7 +450,10 @@ int main(void)
         cmocka_unit_test(an_idle_log_is_sealed_once),
         cmocka_unit_test(an_unsealed_log_is_sealed_after_a_restart),
         cmocka_unit_test(without_idle_seal_nothing_is_written_at_rest),
-        cmocka_unit_test(a_disk_without_any_room_fails_the_log_for_good),
+        cmocka_unit_test(a_disk_without_any_room_makes_the_log_wait_until_there_is_some),
+        cmocka_unit_test(room_for_less_than_a_spare_goes_to_the_frame_that_waits),
+        cmocka_unit_test(a_log_that_waits_for_room_can_be_closed_and_fail),
+        cmocka_unit_test(a_sync_without_room_is_final),
         cmocka_unit_test(a_failed_sync_is_final),
         cmocka_unit_test(closing_drops_what_is_queued),
         cmocka_unit_test(another_owner_is_refused),

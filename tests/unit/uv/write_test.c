@@ -1,7 +1,9 @@
 /* env_write_start, by the loop and by the writer thread: every test runs in both modes. */
 #include "unit/uv/uv_fixture.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
+#include "uv/uv_internal.h"
 
 enum {
     WRITES = 200,
@@ -282,6 +284,110 @@ static void the_loop_writes_after_the_tasks_of_the_turn(void **state)
     fixture_close(&fixture);
 }
 
+/* ---- what may block the loop ---- */
+
+static void started_and_done(struct fixture *fixture, struct env_file *file, bool may_block)
+{
+    struct probe probe = probe_of(fixture, file, BYTES_LITERAL("frame"));
+    probe.write.may_block = may_block;
+    start(&probe);
+    RUN_UNTIL(fixture, probe.is_done);
+    assert_int_equal(probe.status, ST_OK);
+}
+
+/* The thread is made by the first write that it gets. */
+static void the_loop_does_what_may_block_it_and_no_thread_is_woken(void **state)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    struct env_file *file = fixture_create(&fixture, "log");
+
+    started_and_done(&fixture, file, true);
+
+    assert_false(fixture.env->writer.has_thread);
+    started_and_done(&fixture, file, false);
+    assert_true(fixture.env->writer.has_thread);
+    env_file_close(file);
+    fixture_close(&fixture);
+}
+
+static void after_a_slow_write_the_thread_does_the_next_for_long(void **state)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    struct env_file *file = fixture_create(&fixture, "log");
+    struct env_writer *writer = &fixture.env->writer;
+    struct probe probe = probe_of(&fixture, file, BYTES_LITERAL("frame"));
+    probe.write.may_block = true;
+    time_us now = (time_us)(uv_hrtime() / 1000);
+    const time_us second = 1000 * TIME_US_PER_MS;
+    env_writer_note(writer, LIMIT_WRITE_IN_LOOP_US, now);
+    assert_int_equal(writer->thread_until, 0);
+    env_writer_note(writer, second, now);
+    assert_int_equal(writer->thread_until, now + second * LIMIT_WRITE_IN_LOOP_SHARE);
+    env_writer_note(writer, LIMIT_WRITE_IN_LOOP_US + 1, now);
+    assert_int_equal(writer->thread_until, now + second * LIMIT_WRITE_IN_LOOP_SHARE);
+
+    start(&probe);
+
+    assert_true(list_is_empty(&writer->in_loop));
+    assert_int_equal(writer->threaded_count, 1);
+    RUN_UNTIL(&fixture, probe.is_done);
+    assert_int_equal(writer->threaded_count, 0);
+    writer->thread_until = now;
+    start(&probe);
+    assert_int_equal(writer->threaded_count, 0);
+    assert_false(list_is_empty(&writer->in_loop));
+    probe.is_done = false;
+    RUN_UNTIL(&fixture, probe.is_done);
+    env_file_close(file);
+    fixture_close(&fixture);
+}
+
+static void nothing_overtakes_what_was_started_before(void **state)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    struct env_file *file = fixture_create(&fixture, "log");
+    struct probe probes[6];
+    completed_total = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(probes); i++) {
+        probes[i] = probe_of(&fixture, file, BYTES_LITERAL("frame"));
+        probes[i].write.may_block =
+            i != 2; /* 0 and 1 by the loop, 2 and what follows behind them */
+        start(&probes[i]);
+    }
+    RUN_UNTIL(&fixture, probes[5].is_done);
+    for (size_t i = 0; i < ARRAY_COUNT(probes); i++) {
+        assert_int_equal(probes[i].order, i + 1);
+        probes[i].is_done = false;
+        probes[i].write.may_block = i != 0; /* now 0 by the thread, and the others behind it */
+        start(&probes[i]);
+    }
+    RUN_UNTIL(&fixture, probes[5].is_done);
+
+    for (size_t i = 0; i < ARRAY_COUNT(probes); i++)
+        assert_int_equal(probes[i].order, ARRAY_COUNT(probes) + i + 1);
+    env_file_close(file);
+    fixture_close(&fixture);
+}
+
+static void what_may_block_the_loop_is_done_before_the_env_is_freed(void **state)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, true);
+    struct env_file *file = fixture_create(&fixture, "log");
+    struct probe probe = probe_of(&fixture, file, BYTES_LITERAL("last"));
+    probe.write.may_block = true;
+    start(&probe);
+
+    fixture_close(&fixture);
+
+    assert_true(probe.is_done);
+    assert_int_equal(probe.status, ST_OK);
+}
+
 int main(void)
 {
     static char on_thread[] = "on thread";
@@ -301,6 +407,10 @@ int main(void)
                                   on_thread),
         cmocka_unit_test(a_write_in_the_background_completes_when_the_env_is_freed),
         cmocka_unit_test(the_loop_writes_after_the_tasks_of_the_turn),
+        cmocka_unit_test(the_loop_does_what_may_block_it_and_no_thread_is_woken),
+        cmocka_unit_test(after_a_slow_write_the_thread_does_the_next_for_long),
+        cmocka_unit_test(nothing_overtakes_what_was_started_before),
+        cmocka_unit_test(what_may_block_the_loop_is_done_before_the_env_is_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
