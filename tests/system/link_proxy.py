@@ -26,12 +26,17 @@ class LinkProxy:
         self.selector.register(self.listener, selectors.EVENT_READ)
         self.selector.register(self.wake_reader, selectors.EVENT_READ)
         self.partner = {}
+        self.silent = []
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def cut(self):
         """Resets every connection, with whatever is on its way."""
         self._command("cut")
+
+    def silence(self):
+        """From now on every connection carries nothing, and nobody is told; new ones are whole."""
+        self._command("silence")
 
     def close(self):
         self._command("close")
@@ -54,9 +59,11 @@ class LinkProxy:
                 command = self.commands.pop(0)
                 for one in list(self.partner):
                     if one in self.partner:
-                        self._reset(one)
+                        self._silence(one) if command == "silence" else self._reset(one)
                 if command == "close":
                     self.listener.close()
+                    for end in self.silent:
+                        end.close()
                     return
 
     def _accept(self):
@@ -88,3 +95,9 @@ class LinkProxy:
                 self.selector.unregister(end)
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 end.close()
+
+    def _silence(self, one):
+        for end in (one, self.partner[one]):
+            del self.partner[end]
+            self.selector.unregister(end)
+            self.silent.append(end)
