@@ -51,8 +51,11 @@ class MiniKVInterface:
         """What the generator is told for this operation on 24-byte keys."""
         target = self.path + "%k" + ("?consistency=stale" if operation == "stale" else "")
         put = ["-m", "PUT", "-p", target, "-b", '{"value":"%v"}']
-        return {"put": put, "mix": put, "get": ["-m", "GET", "-p", target],
-                "stale": ["-m", "GET", "-p", target]}[operation]
+        identity = ["-H", "X-MiniKV-Client-Id: load-%c", "-H", "X-MiniKV-Sequence: %s",
+                    "-H", "X-MiniKV-Acked: %a"]
+        get = ["-m", "GET", "-p", target]
+        return {"put": put, "mix": put, "identified": [*put, *identity], "get": get,
+                "stale": get}[operation]
 
     def probe_request(self, serial):
         body = b'{"value":"%d"}' % serial
