@@ -2,6 +2,7 @@
 #include "base/crash.h"
 
 #include <execinfo.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -25,6 +26,7 @@
 #define MARK_END   "------------[ end of report ]------------\n"
 
 enum {
+    REPORT_SECONDS = 5,      /* then it ends, reported or not: nobody may be reading */
     STACK_BYTES = 64 * 1024, /* of the handler: the thread's own may have run out */
     STACK_FRAMES = 48,
     REPORT_BYTES = 16 * 1024
@@ -43,7 +45,8 @@ static const struct {
 static const char *version;
 static const struct trace *trace;
 static uint8_t signal_stack[STACK_BYTES];
-static _Atomic long reporter; /* the thread that reports; 0: nobody has to */
+static _Atomic long reporter;                 /* the thread that reports; 0: nobody has to */
+static volatile sig_atomic_t cause = SIGABRT; /* the signal that the process ends by */
 
 /* ---- text, without stdio ---- */
 
@@ -115,28 +118,30 @@ static void put_line(const struct trace_line *line, int64_t newest_us)
     put("\n");
 }
 
-/* The line that was added next after `number`; NULL: there is none. */
-static const struct trace_line *next_line(uint64_t number)
+/* The line that was added next after `number`, and no later than `last`; NULL: there is none. */
+static const struct trace_line *next_line(uint64_t number, uint64_t last)
 {
     const struct trace_line *next = NULL;
     for (int kind = 0; kind < TRACE_KINDS; kind++)
         for (int i = 0; i < TRACE_LINES; i++) {
             const struct trace_line *line = &trace->of[kind].lines[i];
-            if (line->text != NULL && line->number > number &&
+            if (line->text != NULL && line->number > number && line->number <= last &&
                 (next == NULL || line->number < next->number))
                 next = line;
         }
     return next;
 }
 
+/* Where another thread reports, the loop may go on adding lines: those are not waited for. */
 static void put_trace(void)
 {
+    const uint64_t last = trace->lines_count;
     const struct trace_line *line;
     int64_t newest_us = 0;
-    for (line = next_line(0); line != NULL; line = next_line(line->number))
+    for (line = next_line(0, last); line != NULL; line = next_line(line->number, last))
         newest_us = line->at_us;
     put("trace, with seconds before the newest line:\n");
-    for (line = next_line(0); line != NULL; line = next_line(line->number))
+    for (line = next_line(0, last); line != NULL; line = next_line(line->number, last))
         put_line(line, newest_us);
 }
 
@@ -173,6 +178,7 @@ static void finish(void)
 {
     void *frames[STACK_FRAMES];
     put_node();
+    leave(); /* what matters most is out, whatever the rest comes to */
     put_trace();
     put("stack:\n");
     leave();
@@ -181,13 +187,34 @@ static void finish(void)
     leave();
 }
 
+static void on_late(int number)
+{
+    (void)number;
+    (void)signal(cause, SIG_DFL);
+    (void)raise(cause);
+    _exit(128 + cause); /* it is blocked, or ignored after all */
+}
+
+static void limit_time(void)
+{
+    struct sigaction action = {.sa_handler = on_late};
+    sigset_t alarms;
+    (void)sigaction(SIGALRM, &action, NULL); /* none of these fails with these arguments */
+    (void)sigemptyset(&alarms);
+    (void)sigaddset(&alarms, SIGALRM);
+    (void)pthread_sigmask(SIG_UNBLOCK, &alarms, NULL);
+    (void)alarm(REPORT_SECONDS);
+}
+
 /* Whether this thread is the one that reports. What breaks while another reports waits for the end
  * that is near; what breaks within the report is left alone. */
 static bool may_report(void)
 {
     long none = 0, self = syscall(SYS_gettid);
-    if (atomic_compare_exchange_strong(&reporter, &none, self))
+    if (atomic_compare_exchange_strong(&reporter, &none, self)) {
+        limit_time();
         return true;
+    }
     while (none != self)
         (void)pause();
     return false;
@@ -220,7 +247,7 @@ static void put_signal(int number, const siginfo_t *info)
     if (is_sent) {
         put(" sent by process ");
         put_number((uint64_t)info->si_pid);
-    } else if (number != SIGABRT) {
+    } else if (number != SIGABRT && info->si_code > 0) { /* of the kernel: it knows where */
         put(" at address ");
         put_address(info->si_addr);
     }
@@ -230,6 +257,8 @@ static void put_signal(int number, const siginfo_t *info)
 static void crash_on_signal(int number, siginfo_t *info, void *context)
 {
     (void)signal(number, SIG_DFL);
+    if (reporter == 0)
+        cause = number;
     if (may_report()) {
         begin();
         put_signal(number, info);

@@ -16,7 +16,8 @@
  * Then the process ends as it would have without it, by the signal. Only texts of the program and
  * numbers of its own: no key, no value, nothing that a client has sent. Everything is
  * async-signal-safe but the stack, which comes last, so that a stack beyond repair costs no more
- * than itself. */
+ * than itself. It ends within seconds also if nobody reads what it says. Where a thread other than
+ * the one that called crash_install has run out of stack there is no report. */
 #ifndef MINIKV_BASE_CRASH_H
 #define MINIKV_BASE_CRASH_H
 

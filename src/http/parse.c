@@ -468,5 +468,6 @@ bool parse_has_body(const struct parse *parse)
 
 bool parse_is_head_only(const struct parse *parse)
 {
-    return parse->method.count != 0 && parse->llhttp.method == HTTP_HEAD;
+    bool is_of_this_request = parse->phase != PARSE_PHASE_BETWEEN && parse->method.count != 0;
+    return is_of_this_request && parse->llhttp.method == HTTP_HEAD;
 }

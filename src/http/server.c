@@ -175,6 +175,13 @@ static void http_on_grace_over(void *ctx)
     each_connection(http, stop_idle_connection, 0);
 }
 
+/* A process that stood still meanwhile has not looked at its sockets: once more, before the end. */
+static void http_on_grace_due(void *ctx)
+{
+    struct http *http = ctx;
+    env_task_post(http->env, &http->grace_task);
+}
+
 enum status http_open(struct env *env, struct node *node, const struct http_options *options,
                       struct http **out_http, struct errtext *error)
 {
@@ -197,7 +204,8 @@ enum status http_open(struct env *env, struct node *node, const struct http_opti
     env_task_init(&http->flush_task, http_on_flush, http);
     env_task_init(&http->stopped_task, http_on_all_gone, http);
     env_timer_init(&http->sweep_timer, http_on_sweep, http);
-    env_timer_init(&http->grace_timer, http_on_grace_over, http);
+    env_timer_init(&http->grace_timer, http_on_grace_due, http);
+    env_task_init(&http->grace_task, http_on_grace_over, http);
     reply_block_update(http);
     enum status status =
         env_listen(env, &options->listen, http_on_accept, http, &http->listener, error);
@@ -247,6 +255,7 @@ void http_close(struct http *http)
     watch_hub_free(http->watches);
     env_timer_set(http->env, &http->sweep_timer, TIME_NEVER);
     env_timer_set(http->env, &http->grace_timer, TIME_NEVER);
+    env_task_cancel(http->env, &http->grace_task);
     env_task_cancel(http->env, &http->flush_task);
     env_task_cancel(http->env, &http->stopped_task);
     exchange_free_spare(http);

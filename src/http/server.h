@@ -40,6 +40,7 @@ struct http {
     struct env_task stopped_task;
     struct env_timer sweep_timer;
     struct env_timer grace_timer;
+    struct env_task grace_task; /* when it is due and the sockets have been looked at */
     bool is_stopping;
     bool grace_is_over; /* stopping, and clients have had the time to hear of it */
     void (*on_stopped)(void *ctx);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -118,6 +119,34 @@ static void a_failed_check_is_reported_between_marks_and_aborts(void **state)
     assert_said("\nnode 7, follower in term 5, leader 1\n"
                 "log: last 15, durable 14, committed 13, applied 12\n");
     assert_said(" -0.000000  append from 4 in term 2: 3 entries behind 18446744073709551615\n");
+}
+
+/* Standard error is a pipe that is full. Nobody would ever restart a process that waits for it. */
+static void a_report_that_nobody_reads_ends_too(void **state)
+{
+    int ends[2];
+    char byte = 'x';
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    while (write(ends[1], &byte, 1) == 1)
+        ;
+    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0); /* from here on it blocks */
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct rlimit none = {0};
+        (void)setrlimit(RLIMIT_CORE, &none);
+        (void)dup2(ends[1], STDERR_FILENO);
+        crash_install("9.8.7", &trace);
+        fail_a_check();
+        _exit(0);
+    }
+
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
 }
 
 static void a_node_that_is_not_open_yet_says_so(void **state)
@@ -267,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_failed_check_is_reported_between_marks_and_aborts, begin),
+        cmocka_unit_test_setup(a_report_that_nobody_reads_ends_too, begin),
         cmocka_unit_test_setup(a_node_that_is_not_open_yet_says_so, begin),
         cmocka_unit_test_setup(the_newest_lines_of_each_kind_are_kept_in_their_order, begin),
         cmocka_unit_test_setup(a_trace_of_nobody_takes_lines, begin),

@@ -76,6 +76,30 @@ static void half_a_head_is_refused_when_all_bodies_together_are_too_large(void *
     assert_true(stream->is_finished);
 }
 
+/* A request that was put aside is not the one in front of it, which was asked with HEAD. */
+static void a_request_put_aside_is_refused_with_a_body_of_its_own(void **state)
+{
+    struct rig *rig = *state;
+    struct env_stream *stream = memory_dial(rig->env);
+    rig->node->holds = true;
+    rig->http->exchanges_count += LIMIT_EXCHANGES;
+    rig->http->bodies_bytes += LIMIT_BODIES_BYTES;
+    send_text(stream, "HEAD /v1/kv/k HTTP/1.1\r\n" H "\r\nGET /v1/kv/k HTTP/1.1\r\n" H "\r\n");
+    memory_run(rig->env);
+    rig->http->bodies_bytes -= LIMIT_BODIES_BYTES;
+    rig->http->exchanges_count -= LIMIT_EXCHANGES;
+    assert_int_equal(rig->node->requests_count, 1);
+
+    rig->node->holds = false;
+    env_task_post(rig->env, &rig->node->answer_task);
+    memory_run(rig->env);
+
+    const char *refusal = strstr(received(stream), "HTTP/1.1 503");
+    assert_non_null(refusal);
+    assert_problem(refusal, 503, "busy");
+    assert_true(stream->is_finished);
+}
+
 static void large_replies_are_not_made_while_others_are_not_taken(void **state)
 {
     struct rig *rig = *state;
@@ -130,6 +154,7 @@ int main(void)
         RIG_TEST(bodies_beyond_the_limit_of_all_together_are_refused_and_thrown_away),
         RIG_TEST(a_chunked_body_is_refused_when_all_bodies_together_grow_too_large),
         RIG_TEST(half_a_head_is_refused_when_all_bodies_together_are_too_large),
+        RIG_TEST(a_request_put_aside_is_refused_with_a_body_of_its_own),
         RIG_TEST(large_replies_are_not_made_while_others_are_not_taken),
         RIG_TEST(with_too_many_requests_open_each_connection_still_gets_one),
         RIG_TEST(memory_is_given_back_after_large_bodies),

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <string.h>
+#include <time.h>
 
 #include "http/server.h"
 #include "support/node_double.h"
@@ -217,6 +218,59 @@ static void a_server_answers_the_question_who_it_is(void **state)
     rig_close(&rig);
 }
 
+static void on_stopped_nothing(void *ctx)
+{
+    (void)ctx;
+}
+
+/* A process that stands still in the middle of a turn, behind the sockets and before the timers. */
+struct stall {
+    struct env_timer timer;
+    struct env_task task;
+    struct client *client;
+    struct bytes request;
+};
+
+static void stall_on_timer(void *ctx)
+{
+    struct stall *stall = ctx;
+    env_task_post(stall->client->rig->env, &stall->task);
+}
+
+static void stall_on_turn(void *ctx)
+{
+    struct stall *stall = ctx;
+    struct timespec longer_than_the_grace = {.tv_nsec = 250 * 1000 * 1000};
+    env_stream_send(stall->client->stream, stall->request);
+    assert_int_equal(nanosleep(&longer_than_the_grace, NULL), 0);
+}
+
+/* When the grace is over by the clock, the request lies in a socket that nobody has looked at. */
+static void what_came_while_a_stopping_process_stood_still_is_answered(void **state)
+{
+    static const char request[] = "PUT /v1/kv/k HTTP/1.1\r\n" H "Content-Length: 13\r\n\r\n"
+                                  "{\"value\":\"v\"}";
+    struct rig rig;
+    struct client client;
+    struct stall stall = {.client = &client, .request = bytes_of_text(request)};
+    rig_open(&rig);
+    client_open(&client, &rig, stall.request, 4);
+    assert_memory_equal(client_wait(&client), "HTTP/1.1 204 No Content\r\n", 25);
+    size_t first_bytes = client.got.count;
+    env_timer_init(&stall.timer, stall_on_timer, &stall);
+    env_task_init(&stall.task, stall_on_turn, &stall);
+
+    http_stop(rig.http, on_stopped_nothing, NULL);
+    env_timer_set(rig.env, &stall.timer, env_now(rig.env) + 1000);
+
+    client.wanted = 0; /* until it ends */
+    const char *reply = client_wait(&client);
+    assert_true(client.got.count > first_bytes);
+    assert_memory_equal(reply + first_bytes, "HTTP/1.1 204 No Content\r\n", 25);
+    client_close(&client);
+    rig_close(&rig);
+}
+
 static void a_port_in_use_is_told(void **state)
 {
     struct rig rig;
@@ -237,6 +291,7 @@ int main(void)
         cmocka_unit_test(a_refusal_reaches_a_client_that_is_still_sending),
         cmocka_unit_test(many_connections_pipeline_at_once),
         cmocka_unit_test(a_server_answers_the_question_who_it_is),
+        cmocka_unit_test(what_came_while_a_stopping_process_stood_still_is_answered),
         cmocka_unit_test(a_port_in_use_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
