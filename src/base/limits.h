@@ -78,6 +78,7 @@ enum {
     LIMIT_WRITE_IN_LOOP_SHARE = 10000, /* … for so many times as long as it took */
     WAL_SEGMENT_BYTES_DEFAULT = 64 * MIB,
     WAL_SEGMENT_BYTES_MIN = 128 * KIB, /* tests use small ones */
+    LIMIT_GATED_MESSAGES = 1024,       /* that wait until a new term is durable */
     LIMIT_WAL_SPARES = 4,              /* files of former segments kept for the next ones */
 
     /* Snapshots on disk */

@@ -93,6 +93,8 @@ void heir_announce(struct node *node)
 /* The refusal, in advance, of whatever a leader would be sent: no attempt has this number. */
 void heir_tell(struct node *node)
 {
+    if (!node->is_stopping && !node->is_full)
+        return; /* there is room again */
     struct envelope_refusal notice = {.term = MAX(node->view.term, (raft_term)1),
                                       .number = NODE_NUMBER_ANY,
                                       .status = node->is_stopping ? ST_SHUTTING_DOWN : ST_NO_SPACE};
@@ -130,15 +132,24 @@ static node_id find_heir(struct node *node)
     struct raft_peer_view peers[LIMIT_MEMBERS];
     size_t count = raft_peers(node->raft, peers, LIMIT_MEMBERS);
     const struct raft_peer_view *best = NULL;
+    size_t voters_count = 1; /* this node */
+    size_t able_count = 0;
     for (size_t i = 0; i < count; i++) {
         const struct raft_peer_view *peer = &peers[i];
+        voters_count += peer->is_voter;
         if (!peer->is_voter || is_leaving(node, peer->id) || !is_alive(node, peer))
             continue;
+        able_count += !is_full(node, peer->id);
         if (best == NULL || is_better(node, peer, best))
             best = peer;
     }
-    bool is_any = best != NULL && (node->is_stopping || !is_full(node, best->id));
-    return is_any ? best->id : NODE_NONE;
+    if (best == NULL || node->is_stopping)
+        return best != NULL ? best->id : NODE_NONE;
+    struct wal_stats log;
+    wal_stats(node->wal, &log);
+    bool needs_this_node = able_count <= voters_count / 2; /* which cannot even vote any more */
+    return is_full(node, best->id) || (log.is_waiting_for_room && needs_this_node) ? NODE_NONE
+                                                                                   : best->id;
 }
 
 void heir_hand_over(struct node *node)

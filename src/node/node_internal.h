@@ -164,7 +164,8 @@ struct node {
     /* ready.c */
     struct env_timer tick;
     struct env_task turn;
-    struct list gated;      /* struct gated_message */
+    struct list gated; /* struct gated_message */
+    size_t gated_count;
     uint64_t gate_sequence; /* messages wait until the log is durable up to here */
     uint64_t durable_sequence;
     raft_index appended;            /* the last one given to the log, or found there */
@@ -288,6 +289,8 @@ void node_arm_retry(struct node *node);
 enum status ready_step(struct node *node, const struct raft_event *event);
 void ready_on_durable(void *ctx, uint64_t sequence);
 void ready_on_failed(void *ctx, enum status status);
+/* A new term has come, and the disk has no room to note it: no word of this node may leave. */
+bool ready_is_mute(const struct node *node);
 bool ready_may_block(void *ctx); /* the loop, for a write of the log */
 void ready_release(struct node *node);
 

@@ -12,9 +12,23 @@
 #include "base/mem.h"
 #include "node/node_internal.h"
 
+static void free_gated(struct node *node, struct gated_message *gated)
+{
+    list_remove(&gated->link);
+    node->gated_count--;
+    if (gated->message.type == MESSAGE_APPEND && gated->message.append.entries_count > 0) {
+        for (size_t i = 0; i < gated->message.append.entries_count; i++)
+            entry_unref(gated->message.append.entries[i]);
+        mem_free(gated->message.append.entries);
+    }
+    mem_free(gated);
+}
+
 static void gate_message(struct node *node, const struct message *message,
                          const struct address *leader_http)
 {
+    if (node->gated_count == LIMIT_GATED_MESSAGES) /* lost, as messages get lost */
+        free_gated(node, CONTAINER_OF(node->gated.next, struct gated_message, link));
     struct gated_message *gated = mem_alloc(sizeof *gated);
     gated->message = *message;
     if (leader_http != NULL)
@@ -26,17 +40,7 @@ static void gate_message(struct node *node, const struct message *message,
             gated->message.append.entries[i] = entry_ref(message->append.entries[i]);
     }
     list_push_back(&node->gated, &gated->link);
-}
-
-static void free_gated(struct gated_message *gated)
-{
-    list_remove(&gated->link);
-    if (gated->message.type == MESSAGE_APPEND && gated->message.append.entries_count > 0) {
-        for (size_t i = 0; i < gated->message.append.entries_count; i++)
-            entry_unref(gated->message.append.entries[i]);
-        mem_free(gated->message.append.entries);
-    }
-    mem_free(gated);
+    node->gated_count++;
 }
 
 static void open_gate(struct node *node)
@@ -47,7 +51,7 @@ static void open_gate(struct node *node)
         struct gated_message *gated = CONTAINER_OF(node->gated.next, struct gated_message, link);
         bool has_address = address_is_set(&gated->leader_http);
         peers_send(node->peers, &gated->message, has_address ? &gated->leader_http : NULL);
-        free_gated(gated);
+        free_gated(node, gated);
     }
 }
 
@@ -227,6 +231,15 @@ void ready_on_failed(void *ctx, enum status status)
     node_fail(ctx, status, "a write or sync of the log failed; it is never retried");
 }
 
+bool ready_is_mute(const struct node *node)
+{
+    if (node->durable_sequence >= node->gate_sequence)
+        return false;
+    struct wal_stats log;
+    wal_stats(node->wal, &log);
+    return log.is_waiting_for_room;
+}
+
 void node_note_arrival(struct node *node)
 {
     node->arrivals_count++;
@@ -249,7 +262,7 @@ bool ready_may_block(void *ctx)
 void ready_release(struct node *node)
 {
     while (!list_is_empty(&node->gated))
-        free_gated(CONTAINER_OF(node->gated.next, struct gated_message, link));
+        free_gated(node, CONTAINER_OF(node->gated.next, struct gated_message, link));
     mem_free(node->appends);
     node->appends = NULL;
     node->appends_count = 0;

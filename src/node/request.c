@@ -222,6 +222,10 @@ static void submit(struct node *node, struct node_request *request, bool is_clie
         request_answer(node, request, node->is_fatal ? ST_SHUTTING_DOWN : ST_BUSY, NULL);
         return;
     }
+    if (ready_is_mute(node)) { /* it hears of nothing that is committed from now on */
+        request_answer(node, request, ST_NO_SPACE, NULL);
+        return;
+    }
     env_timer_set(node->env, &request->timer, request->deadline);
     request->state = REQUEST_NEW;
     list_push_back(&node->submitted, &request->link);

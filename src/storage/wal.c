@@ -94,6 +94,7 @@ void wal_note_room(struct wal *wal)
 static void wait_for_room(struct wal *wal)
 {
     wal->is_waiting_for_room = true;
+    wal_spare_make_way(wal);
     env_timer_set(wal->env, &wal->room_timer, env_now(wal->env) + WAL_NO_SPACE_PAUSE_US);
     wal_note_room(wal);
 }
@@ -432,4 +433,5 @@ void wal_stats(const struct wal *wal, struct wal_stats *out_stats)
     out_stats->snapshot = wal->durable.snapshot;
     out_stats->queued_bytes = wal->queue.bytes;
     out_stats->is_out_of_space = wal->is_out_of_space;
+    out_stats->is_waiting_for_room = wal->is_waiting_for_room;
 }

@@ -120,6 +120,7 @@ struct wal_stats {
     struct entry_id snapshot; /* the last durable mark */
     /* No spare could be prepared, while appends still fit the active segment; or they do not. */
     bool is_out_of_space;
+    bool is_waiting_for_room; /* the latter: nothing that is appended becomes durable */
 };
 void wal_stats(const struct wal *wal, struct wal_stats *out_stats);
 

@@ -164,6 +164,8 @@ void wal_spare_note_retired(struct wal *wal, uint64_t id);
 /* Whether there are more of these than are kept. */
 bool wal_spare_is_full(const struct wal *wal);
 /* Removes the oldest of them. Blocks for as long as removing a file takes. */
+void wal_spare_make_way(
+    struct wal *wal); /* for a frame that waits for room in the active segment */
 void wal_spare_remove_one(struct wal *wal);
 
 /* wal_compact.c */

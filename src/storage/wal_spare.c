@@ -40,23 +40,6 @@ static time_us pause_of(struct wal *wal)
     return is_behind ? 0 : PAUSE_US;
 }
 
-static void become_ready(struct wal *wal)
-{
-    struct wal_spare *spare = &wal->spare;
-    spare->is_ready = true;
-    spare->is_out_of_space = false;
-    wal_note_room(wal);
-}
-
-static uint64_t take_oldest(struct wal_spare *spare)
-{
-    REQUIRE(spare->retired_count > 0);
-    uint64_t id = spare->retired[0];
-    spare->retired_count--;
-    memmove(spare->retired, spare->retired + 1, spare->retired_count * sizeof *spare->retired);
-    return id;
-}
-
 /* Gives the space back, the log may need it more, and tries again later. */
 static void give_up(struct wal *wal)
 {
@@ -69,6 +52,27 @@ static void give_up(struct wal *wal)
     (void)ignored; /* if it stays, the next attempt finds it and goes on with it */
     set_timer(wal, WAL_NO_SPACE_PAUSE_US);
     wal_note_room(wal);
+}
+
+static void become_ready(struct wal *wal)
+{
+    struct wal_spare *spare = &wal->spare;
+    if (wal->is_waiting_for_room) { /* the frame has its place, and needs the room more */
+        give_up(wal);
+        return;
+    }
+    spare->is_ready = true;
+    spare->is_out_of_space = false;
+    wal_note_room(wal);
+}
+
+static uint64_t take_oldest(struct wal_spare *spare)
+{
+    REQUIRE(spare->retired_count > 0);
+    uint64_t id = spare->retired[0];
+    spare->retired_count--;
+    memmove(spare->retired, spare->retired + 1, spare->retired_count * sizeof *spare->retired);
+    return id;
 }
 
 static void on_filled(void *ctx, enum status status)
@@ -145,6 +149,8 @@ static void on_timer(void *ctx)
     INVARIANT(!spare->is_ready);
     INVARIANT(!spare->is_filling);
     if (wal->is_waiting_for_room) {
+        if (spare->retired_count > 0)
+            wal_spare_remove_one(wal);
         give_up(wal);
         return;
     }
@@ -235,4 +241,14 @@ void wal_spare_remove_one(struct wal *wal)
     (void)wal_retired_path(wal, take_oldest(&wal->spare), path);
     enum status ignored = env_unlink(wal->env, path);
     (void)ignored; /* if it stays, the next start finds it */
+}
+
+/* A frame that goes into the spare itself keeps it: part of the frame may be there. */
+void wal_spare_make_way(struct wal *wal)
+{
+    REQUIRE(wal->is_waiting_for_room);
+    if (wal->is_switching || !wal->spare.is_ready)
+        return;
+    wal->spare.is_ready = false;
+    give_up(wal);
 }

@@ -32,6 +32,7 @@ struct env_writer {
     struct list in_loop;   /* for the loop itself, in this turn */
     struct list queued;    /* for the thread; guarded by `mutex` */
     struct list done;      /* by the thread; guarded by `mutex` */
+    bool is_in_round;      /* of the loop's own: nothing overtakes what is left of it */
     bool is_on_thread;     /* but for what may block the loop */
     size_t threaded_count; /* given to the thread and not completed */
     time_us thread_until;  /* by uv_hrtime: till then the loop blocks for nothing */

@@ -51,7 +51,7 @@ void env_writer_note(struct env_writer *writer, time_us took, time_us now)
 static void complete(struct env_writer *writer, struct env_write *write)
 {
     INVARIANT(write->file->writes_count > 0);
-    if (!write->skip_sync)
+    if (write->may_block)
         env_writer_note(writer, write->took, clock_now());
     write->file->writes_count--;
     write->on_done(write->ctx, write->status);
@@ -124,12 +124,14 @@ void env_writer_run(struct env *env)
     struct list round; /* what on_done starts waits for the next one */
     list_init(&round);
     list_splice(&round, &env->writer.in_loop);
+    env->writer.is_in_round = true;
     while (!list_is_empty(&round)) {
         struct env_write *write = take_first(&round);
         carry_out(write);
         env_clock_expire(env);
         complete(&env->writer, write);
     }
+    env->writer.is_in_round = false;
 }
 
 void env_writer_stop(struct env *env, struct env_writer *writer)
@@ -158,7 +160,7 @@ void env_writer_stop(struct env *env, struct env_writer *writer)
  * overtakes what the loop has not done yet. */
 static bool is_for_the_loop(const struct env_writer *writer, const struct env_write *write)
 {
-    if (!writer->is_on_thread || !list_is_empty(&writer->in_loop))
+    if (!writer->is_on_thread || writer->is_in_round || !list_is_empty(&writer->in_loop))
         return true;
     return write->may_block && writer->threaded_count == 0 && clock_now() >= writer->thread_until;
 }
@@ -167,6 +169,7 @@ void env_write_start(struct env *env, struct env_write *write)
 {
     REQUIRE(write->on_done != NULL);
     REQUIRE(write->file != NULL);
+    REQUIRE(!(write->is_background && write->may_block));
 
     struct env_writer *writer = write->is_background ? &env->background : &env->writer;
     write->file->writes_count++;

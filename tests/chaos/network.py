@@ -26,8 +26,9 @@ def enter():
     if os.environ.get(INSIDE):
         return None
     try:
-        probe = subprocess.run(["unshare", "--net", "ip", "link", "add", BRIDGE, "type", "bridge"],
-                               capture_output=True, text=True)
+        probe = subprocess.run(["unshare", "--net", "ip", "-batch", "-"], capture_output=True, text=True,
+                               input=f"link add {BRIDGE} type bridge\n"
+                                     f"link add v0 type veth peer name v1\n")
     except OSError as error:
         return str(error)
     if probe.returncode != 0:

@@ -1,4 +1,5 @@
 """Disks that are full, that fail, and on which a process dies in the middle of a call."""
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -77,8 +78,14 @@ def _mount(source, target, kind, data, flags=0):
         raise OSError(ctypes.get_errno(), f"mount {target}")
 
 
-def _enter_mount_namespace():
-    """Whether this process can mount what only it and its children see."""
+def _unmount(target):
+    """What still uses it goes on; nobody else sees it."""
+    detach = 2
+    ctypes.CDLL(None).umount2(target.encode(), ctypes.c_int(detach))
+
+
+def _enter_mount_namespace(target):
+    """Whether this process can mount, at `target` for one, what only it and its children see."""
     new_mounts, new_user = 0x00020000, 0x10000000
     recursive_private = 0x4000 | 0x40000
     libc = ctypes.CDLL(None, use_errno=True)
@@ -86,21 +93,32 @@ def _enter_mount_namespace():
     if libc.unshare(new_mounts) != 0:
         if libc.unshare(new_mounts | new_user) != 0:
             return False
-        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"),
-                           ("gid_map", f"0 {group} 1")):
-            with open(f"/proc/self/{name}", "w") as file:
-                file.write(text)
+        try:
+            for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"),
+                               ("gid_map", f"0 {group} 1")):
+                with open(f"/proc/self/{name}", "w") as file:
+                    file.write(text)
+        except OSError:
+            return False
     try:
         _mount("none", "/", None, None, recursive_private)
+        _mount("tmpfs", target, "tmpfs", "size=1m")
+        _unmount(target)
     except OSError:
         return False
     return True
 
 
+@contextlib.contextmanager
 def small_disks(cluster, mib):
     """{node: its disk}, with fill and free, before the cluster starts: file systems of their own, or,
     where this process may not mount any, calls that fail as if they were."""
-    if _enter_mount_namespace():
-        return {node: Filled(node, mib) for node in cluster.nodes}
-    print("no mount namespace: disks are full by an interposed library", file=sys.stderr)
-    return {node: Faults(node) for node in cluster.nodes}
+    if not _enter_mount_namespace(cluster.directory):
+        print("no mount namespace: disks are full by an interposed library", file=sys.stderr)
+        yield {node: Faults(node) for node in cluster.nodes}
+        return
+    try:
+        yield {node: Filled(node, mib) for node in cluster.nodes}
+    finally:
+        for node in cluster.nodes:
+            _unmount(node.data)  # or nobody could remove the directory

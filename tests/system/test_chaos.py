@@ -16,13 +16,14 @@ from chaos.disk import Disk  # noqa: E402
 from chaos.faults import broken_by  # noqa: E402
 from chaos.judge import judge_counter, judge_history, judge_puts, judge_watch  # noqa: E402
 from chaos.world import World, library  # noqa: E402
-from cluster import build_directory  # noqa: E402
+from cluster import build_directory, eventually  # noqa: E402
 from http_client import APPLIED, MAYBE, NONE  # noqa: E402
 from lincheck import NEVER, UNKNOWN, Operation  # noqa: E402
 from testing import OutOfTime, limit, promise, report  # noqa: E402
 
 CHAOS = os.path.join(HERE, "..", "..", "script", "chaos")
-SLOW_WORDS = ("not within", "not answer in time", "no answer any more", "does not come to an end")
+SLOW_WORDS = ("not within", "not answer in time", "no answer any more", "does not come to an end",
+              "not decided")
 
 
 def run_chaos(*options):
@@ -65,7 +66,8 @@ def test_a_disk_that_lies_about_syncs_loses_acknowledged_writes_in_a_power_cut_a
             for node in world.nodes:
                 node.disk.set(is_lying=is_lying)
             for key in keys:
-                assert world.leader().put(key, value_of(key)).status == 204
+                eventually(lambda k=key: world.leader().put(k, value_of(k)).status == 204,
+                           f"{key} is taken")
 
             world.kill_all()
             for node in world.nodes:

@@ -44,7 +44,8 @@ def put_secret(node):
 
 def check_signal(number):
     with Cluster(3, PATIENT).start() as cluster:
-        for node, role in ((cluster.followers()[0], "follower"), (cluster.leader(), "leader")):
+        leader, (follower, *_) = cluster.roles()
+        for node, role in ((follower, "follower"), (leader, "leader")):
             assert put_secret(node).status == 204
             term = node.status()["term"]
             node.process.send_signal(number)

@@ -10,6 +10,7 @@ from cluster import Cluster
 from http_client import NONE, Connection, identity
 from testing import limit
 
+PATIENT = ["--election-ms", "4000"]  # nobody else leads because a busy machine stood still
 BODY = b'{"value":"x"}'
 ROUTES = ("forward", "redirect")
 REPLY_HEADERS = {"x-minikv-node", "x-minikv-term", "x-leader", "x-leader-http", "x-minikv-hops",
@@ -67,8 +68,8 @@ def ask(node, data, method="GET"):
 
 def places(cluster):
     """(node, whether it leads, route) for each way that a request can take."""
-    leader = cluster.leader()
-    for node in (leader, cluster.followers()[0]):
+    leader, (follower, *_) = cluster.roles()
+    for node in (leader, follower):
         for route in ROUTES:
             yield node, node is leader, route
 
@@ -86,7 +87,7 @@ def assert_as_if_unsaid(reply, node, leader, is_leader, route, target="/v1/kv/k"
 
 
 def test_claims_of_clients_mean_nothing():
-    with Cluster(3).start() as cluster:
+    with Cluster(3, PATIENT).start() as cluster:
         leader = cluster.leader()
         for node, is_leader, route in places(cluster):
             own = b"X-MiniKV-Route: " + route.encode()
@@ -101,7 +102,7 @@ def test_claims_of_clients_mean_nothing():
 
 
 def test_the_mark_of_forwarding_only_ever_takes_something_away():
-    with Cluster(3).start() as cluster:
+    with Cluster(3, PATIENT).start() as cluster:
         leader = cluster.leader()
         for node, is_leader, route in places(cluster):
             own = b"\r\nX-MiniKV-Route: " + route.encode()
@@ -123,8 +124,8 @@ def test_the_mark_of_forwarding_only_ever_takes_something_away():
 
 def test_a_connection_header_takes_no_identity_away():
     """FAULTS A2: what it names is for a hop of HTTP, and forwarding is none."""
-    with Cluster(3).start() as cluster:
-        for node in (cluster.leader(), *cluster.followers()):
+    with Cluster(3, PATIENT).start() as cluster:
+        for node in cluster.nodes:
             named = {"Connection": "X-MiniKV-Client-Id, X-MiniKV-Sequence, keep-alive"}
             for _ in range(3):
                 reply = node.incr(f"once-{node.id}", headers={**identity(f"c{node.id}", 1), **named})
@@ -157,7 +158,7 @@ def evil_requests():
 
 def test_line_ends_in_keys_never_reach_a_head():
     """FAULTS I12: whatever is repeated in a reply is encoded, or stands in its body."""
-    with Cluster(3).start() as cluster:
+    with Cluster(3, PATIENT).start() as cluster:
         for node, _, route in places(cluster):
             for method, data in evil_requests():
                 data = data.replace(b"Host: h\r\n", b"Host: h\r\nX-MiniKV-Route: " + route.encode() + b"\r\n")
@@ -182,9 +183,9 @@ HOSTS = (b"evil.example", b"evil.example:80", b"[::1]:1", b"127.0.0.1:1", b"LOCA
 def test_a_redirect_names_the_address_in_the_map_whatever_the_client_writes():
     """FAULTS R16: by flag, header and query; also in the absolute form of a target."""
     for default in ROUTES:
-        with Cluster(3, ["--route", default]).start() as cluster:
-            leader = cluster.leader()
-            for follower in cluster.followers():
+        with Cluster(3, [*PATIENT, "--route", default]).start() as cluster:
+            leader, followers = cluster.roles()
+            for follower in followers:
                 for host in HOSTS:
                     for target, lines in ((b"/v1/kv/k", b""), (b"/v1/kv/k?route=redirect", b""),
                                           (b"/v1/kv/k", b"X-MiniKV-Route: redirect")):
@@ -204,8 +205,8 @@ def test_a_redirect_names_the_address_in_the_map_whatever_the_client_writes():
 
 def test_a_redirect_follows_the_map_when_an_address_changes_and_not_the_host():
     """What was announced is asked who it is first, so nobody can have himself put there."""
-    with Cluster(3, ["--route", "redirect"]).start() as cluster:
-        leader, follower = cluster.leader(), cluster.followers()[0]
+    with Cluster(3, [*PATIENT, "--route", "redirect"]).start() as cluster:
+        leader, (follower, *_) = cluster.roles()
         for claimed in (follower.http_text, "127.0.0.1:1", "evil.example:80"):
             reply = follower.request("POST", "/v1/raft/peer_announce?route=forward",
                                      {"id": leader.id, "http": claimed}, {"Host": claimed})
@@ -216,8 +217,8 @@ def test_a_redirect_follows_the_map_when_an_address_changes_and_not_the_host():
 
 def test_identities_of_clients_are_not_repeated_in_a_head():
     """FAULTS R23: ids are visible bytes, and a reply to them says nothing of them."""
-    with Cluster(3).start() as cluster:
-        for node in (cluster.leader(), cluster.followers()[0]):
+    with Cluster(3, PATIENT).start() as cluster:
+        for node in cluster.nodes[:2]:
             for name in ("a:b", "Set-Cookie", "x" * 64, "%0d%0aX-Evil"):
                 reply = node.put("k", "v", identity(name, 1))
                 assert reply.status == 204, reply

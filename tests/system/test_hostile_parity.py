@@ -19,9 +19,10 @@ import time
 from urllib.parse import unquote_to_bytes
 
 from cluster import HOST, Cluster, clean_environment, scaled
+from hostile_crowd import raise_descriptors
 from http_client import Closed, Connection, Malformed
 from testing import OutOfTime, count_from_environment, limit, report
-from test_hostile_framing import BODY, LENGTHS, LINES, TARGETS, chunks, get, head, put
+from test_hostile_framing import BODY, LENGTHS, LINES, PATIENT, TARGETS, chunks, get, head, put
 
 CASES = count_from_environment("PARITY_CASES", 2000)
 SEED = count_from_environment("PARITY_SEED", 0)
@@ -293,12 +294,13 @@ def check_case(place, state, leader, case, received, told):
 
 @limit(180)
 def test_what_is_taken_here_node_js_takes_as_the_same():
+    raise_descriptors()  # for a batch
     seed = SEED or random.SystemRandom().randrange(1, 2**31)
     cases = mutants(seed, CASES)
     taken = refused = 0
     failures = []
-    with Cluster(3).start() as cluster, NodeJs() as node_js:
-        leader, follower = cluster.leader(), cluster.followers()[0]
+    with Cluster(3, PATIENT).start() as cluster, NodeJs() as node_js:
+        leader, (follower, *_) = cluster.roles()
         for first in range(0, len(cases), BATCH):
             batch = cases[first:first + BATCH]
             told = node_js.read(batch)

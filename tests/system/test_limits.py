@@ -27,7 +27,8 @@ def limits():
 
 
 def places(cluster):
-    return cluster.leader(), cluster.followers()[0]
+    leader, (follower, *_) = cluster.roles()
+    return leader, follower
 
 
 def test_keys_values_and_bodies_go_up_to_their_bound_and_no_further():
@@ -140,9 +141,9 @@ class Askers:
 def test_without_a_majority_requests_are_refused_and_memory_stays():
     """MINIKV_TEST_SECONDS=600: the ten minutes. On virtual time tests/unit/node/limits_test.c has them."""
     with Cluster(3).start() as cluster:
-        node = cluster.leader()
+        node, others = cluster.roles()
         assert node.put("before", "v").status == 204
-        for other in cluster.followers():
+        for other in others:
             other.kill()
         eventually(lambda: not node.status()["leader"], "it knows no leader", 20)
         last = node.status()["last_index"]

@@ -157,7 +157,8 @@ def untouched(cluster):
 def test_strangers_are_closed_with_a_line_each_and_change_nothing():
     source = draw_seed()
     with Cluster(3, PATIENT).start() as cluster:
-        for node in (cluster.leader(), cluster.followers()[0]):
+        leader, (follower, *_) = cluster.roles()
+        for node in (leader, follower):
             identity = Identity(next(n for n in cluster.nodes if n is not node))
             with untouched(cluster):
                 ports = []
@@ -176,7 +177,7 @@ def test_a_member_that_has_gone_mad_is_closed_and_changes_nothing():
     """A follower is down; somebody says hello with all that it knows, and then nonsense."""
     source = draw_seed()
     with Cluster(3, PATIENT).start() as cluster:
-        leader, (mad, other) = cluster.leader(), cluster.followers()
+        leader, (mad, other) = cluster.roles()
         identity = Identity(mad)
         mad.kill()
         for node in (leader, other):
@@ -204,7 +205,7 @@ def test_a_member_that_has_gone_mad_is_closed_and_changes_nothing():
 def test_frames_cut_off_at_any_byte_are_told_and_change_nothing():
     source = draw_seed()
     with Cluster(3, PATIENT).start() as cluster:
-        leader, (mad, _) = cluster.leader(), cluster.followers()
+        leader, (mad, _) = cluster.roles()
         identity = Identity(mad)
         mad.kill()
         hello = identity.hello(leader)
@@ -223,7 +224,7 @@ def test_frames_cut_off_at_any_byte_are_told_and_change_nothing():
 
 def test_slow_bytes_and_silence_hold_no_place_for_long():
     with Cluster(3, PATIENT).start() as cluster:
-        leader, (mad, _) = cluster.leader(), cluster.followers()
+        leader, (mad, _) = cluster.roles()
         identity = Identity(mad)
         hello = identity.hello(leader)
         with untouched(cluster):
@@ -317,7 +318,7 @@ def crowd_of(node, count):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, count + 200)), hard))
     with contextlib.ExitStack() as stack:
-        links = [stack.enter_context(Link(node)) for _ in range(count)]
+        links = [stack.enter_context(Link(node)) for _ in range(min(count, hard - 200))]
         return stack.pop_all(), links
 
 
@@ -325,7 +326,7 @@ def crowd_of(node, count):
 def test_a_thousand_links_at_once_push_out_each_other_and_no_member():
     source = draw_seed()
     with Cluster(3, PATIENT).start() as cluster:
-        leader, follower = cluster.leader(), cluster.followers()[0]
+        leader, (follower, *_) = cluster.roles()
         terms = {n.id: n.status()["term"] for n in cluster.nodes}
         with Writers([n for n in cluster.nodes if n is not follower]):
             memory = leader.memory_kib()

@@ -8,7 +8,7 @@ import sys
 from cluster import HOST, Cluster, eventually, scaled
 from http_client import Client, identity
 from link_proxy import LinkProxy
-from testing import alone, limit, promise, report
+from testing import alone, in_time, limit, promise, report
 
 DAY = 24 * 3600
 BUSY_LOOPS = 8
@@ -107,8 +107,8 @@ def test_monotonic_clocks_of_different_days_make_no_difference():
 @contextlib.contextmanager
 def busy_loops(count):
     """Processes that do nothing as fast as they can, on the same footing as the nodes."""
-    loops = [subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "timeout", "300", sys.executable,
-                               "-c", "while True: pass"]) for _ in range(count)]
+    loops = [subprocess.Popen(["setpriv", "--pdeathsig", "KILL", sys.executable, "-c",
+                               "while True: pass"]) for _ in range(count)]
     try:
         yield
     finally:
@@ -130,6 +130,6 @@ def test_a_cluster_with_too_little_processor_time_goes_on():
                 for node in cluster.nodes:
                     counter.add(node, 60)
         after = cluster.leader().status()["term"]
-        assert after - before <= TERMS_MAX, f"{after - before} terms"
+        in_time(after - before <= TERMS_MAX, f"{after - before} terms")
         counter.check(cluster)
         report(f"{counter.sequence} increments, {after - before} terms")

@@ -1,4 +1,5 @@
 /* Full disks: who leads, what is refused, and that all goes on by itself once there is room. */
+#include "node/node_internal.h"
 #include "trial_rig.h"
 
 enum {
@@ -125,6 +126,37 @@ static void a_follower_without_any_room_waits_and_catches_up(void **state)
     }
 }
 
+/* A new term that the full disk cannot take: this node can promise nothing, and says so. */
+static void a_full_node_in_a_new_term_refuses_and_comes_back_with_room(void **state)
+{
+    (void)state;
+    struct trial trial;
+    trial_open(&trial, MACHINES, 1);
+    trial.value_bytes = VALUE_BYTES;
+    trial_settle(&trial);
+    unsigned leader = trial_leader(&trial);
+    unsigned full = leader % MACHINES + 1;
+    fill(&trial, 1u << (full - 1));
+    trial_work(&trial, WORK_OF_MORE_FILES);
+    trial_stop(&trial, leader, WORLD_STOP_KILL);
+    trial_run(&trial, 3000);
+    trial_boot(&trial, leader);
+    trial_run(&trial, 1200 * 1000);
+
+    assert_true(ready_is_mute(trial.nodes[full]));
+    assert_int_equal(trial.nodes[full]->gated_count, LIMIT_GATED_MESSAGES);
+    assert_int_equal(put(&trial, full, 1), ST_NO_SPACE);
+    assert_int_equal(read(&trial, full), ST_NO_SPACE);
+    assert_int_equal(put(&trial, leader, 1), ST_OK);
+
+    fill(&trial, 0);
+    trial_run(&trial, LONG_MS);
+    assert_false(ready_is_mute(trial.nodes[full]));
+    assert_int_equal(put(&trial, full, 1), ST_OK);
+    trial_settle(&trial);
+    trial_close(&trial);
+}
+
 static void note_stopped(void *ctx)
 {
     assert_null(ctx);
@@ -151,6 +183,7 @@ int main(void)
         cmocka_unit_test(who_has_room_leads_and_everything_is_carried_out),
         cmocka_unit_test(where_nobody_has_room_writes_are_refused_and_reads_go_on),
         cmocka_unit_test(a_follower_without_any_room_waits_and_catches_up),
+        cmocka_unit_test(a_full_node_in_a_new_term_refuses_and_comes_back_with_room),
         cmocka_unit_test(a_full_leader_that_stops_hands_over_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
