@@ -20,7 +20,7 @@ enum {
     SNAPSHOT_PATIENCE = 4,
     /* A state as large as this is written once for each so many times its size of log: how much is
      * written stays in proportion to what clients write. That of a smaller one is soon done. */
-    SNAPSHOT_LARGE_BYTES = 16 * MIB,
+    SNAPSHOT_LARGE_BYTES = 64 * MIB,
     SNAPSHOT_LARGE_SHARE = 2
 };
 

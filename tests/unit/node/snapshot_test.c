@@ -431,14 +431,14 @@ static void a_large_state_is_written_in_proportion_to_the_log(void **state)
     const uint64_t mib = MIB;
 
     assert_int_equal(snapshot_log_wanted(0, 0, false), 64 * mib);
-    assert_int_equal(snapshot_log_wanted(1, 16 * mib - 1, false),
+    assert_int_equal(snapshot_log_wanted(1, 64 * mib - 1, false),
                      1); /* small, whatever the option */
-    assert_int_equal(snapshot_log_wanted(1, 16 * mib, false), 32 * mib);
-    assert_int_equal(snapshot_log_wanted(64 * mib, 32 * mib, false), 64 * mib);
+    assert_int_equal(snapshot_log_wanted(1, 64 * mib, false), 128 * mib);
+    assert_int_equal(snapshot_log_wanted(512 * mib, 128 * mib, false), 512 * mib);
     assert_int_equal(snapshot_log_wanted(64 * mib, 2048 * mib, false), 4096 * mib);
     assert_int_equal(snapshot_log_wanted(mib, 8 * mib, true), 8 * mib); /* others fetch it */
-    assert_int_equal(snapshot_log_wanted(64 * mib, 16 * mib, true), 256 * mib);
-    assert_int_equal(snapshot_log_wanted(mib, 32 * mib, true), 64 * mib);
+    assert_int_equal(snapshot_log_wanted(64 * mib, 64 * mib, true), 256 * mib);
+    assert_int_equal(snapshot_log_wanted(mib, 128 * mib, true), 256 * mib);
 }
 
 int main(void)
