@@ -102,6 +102,8 @@ def peer_descriptors(pid, ports):
 
 def may_look():
     """Whether perf is here and allowed to sample and to count system calls, which takes root."""
+    if not os.path.isdir(f"{TRACEPOINTS}/syscalls"):
+        return False
     command = ["perf", "stat", "-e", f"{ALL_SYSTEM_CALLS},cpu-clock", "true"]
     try:
         return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
