@@ -74,7 +74,7 @@ enum {
     /* Log on disk */
     LIMIT_WAL_QUEUE_BYTES = 128 * MIB, /* queued and not yet written */
     LIMIT_WAL_FRAME_BYTES = 8 * MIB,   /* one group commit */
-    LIMIT_WRITE_IN_LOOP_US = 1000,     /* one that takes longer sends the next to a thread … */
+    LIMIT_WRITE_IN_LOOP_US = 10000,    /* one that takes longer sends the next to a thread … */
     LIMIT_WRITE_IN_LOOP_SHARE = 10000, /* … for so many times as long as it took */
     WAL_SEGMENT_BYTES_DEFAULT = 64 * MIB,
     WAL_SEGMENT_BYTES_MIN = 128 * KIB, /* tests use small ones */
