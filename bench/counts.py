@@ -153,11 +153,11 @@ class PreloadedCalls:
     """Programs started between enter and exit count their calls; read(pid) says how many so far."""
 
     def __init__(self, library):
-        self.library = library
+        self.preloaded = library
         self.directory = tempfile.TemporaryDirectory(prefix="minikv-bench-")
 
     def __enter__(self):
-        os.environ.update({"LD_PRELOAD": self.library, "COUNT_CALLS_IN": self.directory.name})
+        os.environ.update({"LD_PRELOAD": self.preloaded, "COUNT_CALLS_IN": self.directory.name})
         return self
 
     def __exit__(self, *exception):

@@ -44,7 +44,7 @@ class Disk:
     """Of one data directory. `directory` is where the page and the attic are kept."""
 
     def __init__(self, directory, data, library):
-        self.directory, self.data, self.library = directory, data, library
+        self.directory, self.data, self.preloaded = directory, data, library
         self.attic = os.path.join(directory, "attic")
         os.makedirs(self.attic, exist_ok=True)
         self.fd = os.memfd_create("minikv-chaos")  # goes with us, however we end
@@ -59,7 +59,7 @@ class Disk:
         os.close(self.fd)
 
     def environment(self):
-        return {"LD_PRELOAD": self.library, "CHAOS_PAGE": self.page_path, "CHAOS_DATA": self.data,
+        return {"LD_PRELOAD": self.preloaded, "CHAOS_PAGE": self.page_path, "CHAOS_DATA": self.data,
                 "CHAOS_ATTIC": self.attic, "ASAN_OPTIONS": "verify_asan_link_order=0"}
 
     def get(self, name):
