@@ -143,13 +143,15 @@ static node_id find_heir(struct node *node)
         if (best == NULL || is_better(node, peer, best))
             best = peer;
     }
-    if (best == NULL || node->is_stopping)
-        return best != NULL ? best->id : NODE_NONE;
+    if (best == NULL)
+        return NODE_NONE;
+    if (node->is_stopping)
+        return best->id;
     struct wal_stats log;
     wal_stats(node->wal, &log);
-    bool needs_this_node = able_count <= voters_count / 2; /* which cannot even vote any more */
-    return is_full(node, best->id) || (log.is_waiting_for_room && needs_this_node) ? NODE_NONE
-                                                                                   : best->id;
+    bool can_vote = !log.is_waiting_for_room; /* for the heir, which may need it */
+    bool may_go = can_vote || able_count > voters_count / 2;
+    return may_go && !is_full(node, best->id) ? best->id : NODE_NONE;
 }
 
 void heir_hand_over(struct node *node)
