@@ -3,6 +3,11 @@
 #include "base/check.h"
 #include "base/limits.h"
 
+/* Which of two mistakes is met first depends on the pieces in which bytes come: the answer does
+ * not. */
+static const char bad_chunks[] =
+    "the chunks are malformed, or their extensions and trailers too long";
+
 /* ---- llhttp's callbacks ---- */
 
 /* Adds a piece; pieces of one span are neighbours, but for obs-fold, which makes a hole. */
@@ -108,8 +113,7 @@ static bool framing_is_clean(struct parse *parse, const uint8_t *end)
 static bool check_framing(struct parse *parse, const uint8_t *end)
 {
     if (parse->headers.is_chunked && !framing_is_clean(parse, end)) {
-        problem_set(&parse->problem, ST_BAD_LENGTH,
-                    "the chunks are malformed, or their extensions and trailers too long");
+        problem_set(&parse->problem, ST_BAD_LENGTH, "%s", bad_chunks);
         return false;
     }
     parse->gap = end;
@@ -192,7 +196,7 @@ static void explain_version(struct parse *parse)
 static void explain(struct parse *parse, llhttp_errno_t error)
 {
     if (parse->phase == PARSE_PHASE_BODY) {
-        problem_set(&parse->problem, ST_BAD_LENGTH, "the chunks are malformed");
+        problem_set(&parse->problem, ST_BAD_LENGTH, "%s", bad_chunks);
         return;
     }
     switch ((int)error) {
