@@ -7,6 +7,7 @@
 
 #include "base/base64.h"
 #include "base/check.h"
+#include "base/octets.h"
 #include "http/json.h"
 #include "kv/leases.h"
 
@@ -31,12 +32,27 @@ static bool skip_byte(struct bytes body, size_t *at, uint8_t wanted)
     return true;
 }
 
+static bool is_plain_word(uint64_t word)
+{
+    return !octets_have_below(word, 0x20) && !octets_have(word, '\\');
+}
+
 static bool is_plain(struct bytes text)
 {
-    for (size_t i = 0; i < text.count; i++)
-        if (text.data[i] < 0x20 || text.data[i] == '\\')
+    size_t at = 0;
+    uint64_t all = 0;
+    for (; text.count - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t word = octets_load(text.data + at);
+        if (!is_plain_word(word))
             return false;
-    return utf8_is_valid(text);
+        all |= word;
+    }
+    for (; at < text.count; at++) {
+        if (text.data[at] < 0x20 || text.data[at] == '\\')
+            return false;
+        all |= text.data[at];
+    }
+    return !octets_have_high(all) || utf8_is_valid(text);
 }
 
 static bool parse_direct(struct bytes body, struct bytes *out_value)

@@ -1,6 +1,7 @@
 #include "http/json.h"
 
 #include "base/base64.h"
+#include "base/octets.h"
 
 /* ---- UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF) ---- */
 
@@ -63,6 +64,12 @@ static bool needs_escape(uint8_t c)
     return c < 0x20 || c == '"' || c == '\\';
 }
 
+static size_t escape_bytes(uint8_t c)
+{
+    bool is_short = c == '\n' || c == '\r' || c == '\t' || c == '"' || c == '\\';
+    return is_short ? sizeof "\\n" - 1 : sizeof "\\u0000" - 1;
+}
+
 static void put_escaped(struct buf *out, uint8_t c)
 {
     static const char hex[] = "0123456789abcdef";
@@ -88,37 +95,24 @@ static void put_escaped(struct buf *out, uint8_t c)
     buf_put_text(out, text);
 }
 
-#define EACH_BYTE(value) (0x0101010101010101u * (value))
-
-/* Some byte of the word is zero. */
-static uint64_t has_zero(uint64_t word)
-{
-    return (word - EACH_BYTE(1)) & ~word & EACH_BYTE(0x80);
-}
-
 /* Some byte of the word needs an escape. */
 static bool word_needs_escape(uint64_t word)
 {
-    uint64_t control = (word - EACH_BYTE(0x20)) & ~word & EACH_BYTE(0x80);
-    return (control | has_zero(word ^ EACH_BYTE('"')) | has_zero(word ^ EACH_BYTE('\\'))) != 0;
+    return octets_have_below(word, 0x20) || octets_have(word, '"') || octets_have(word, '\\');
 }
 
 /* The place of the first word in which something needs an escape, or of the last bytes. */
 static size_t plain_words(struct bytes text)
 {
     size_t at = 0;
-    for (uint64_t word; text.count - at >= sizeof word; at += sizeof word) {
-        memcpy(&word, text.data + at, sizeof word);
-        if (word_needs_escape(word))
-            break;
-    }
+    while (text.count - at >= sizeof(uint64_t) && !word_needs_escape(octets_load(text.data + at)))
+        at += sizeof(uint64_t);
     return at;
 }
 
-void json_put_string(struct buf *out, struct bytes text)
+void json_put_escaped(struct buf *out, struct bytes text)
 {
     size_t start = 0;
-    buf_put_u8(out, '"');
     for (size_t i = plain_words(text); i < text.count; i++) {
         if (!needs_escape(text.data[i]))
             continue;
@@ -128,6 +122,21 @@ void json_put_string(struct buf *out, struct bytes text)
     }
     if (start < text.count)
         buf_put(out, bytes_of(text.data + start, text.count - start));
+}
+
+size_t json_escaped_bytes(struct bytes text)
+{
+    size_t count = text.count;
+    for (size_t i = plain_words(text); i < text.count; i++)
+        if (needs_escape(text.data[i]))
+            count += escape_bytes(text.data[i]) - 1;
+    return count;
+}
+
+void json_put_string(struct buf *out, struct bytes text)
+{
+    buf_put_u8(out, '"');
+    json_put_escaped(out, text);
     buf_put_u8(out, '"');
 }
 

@@ -10,6 +10,9 @@
 bool utf8_is_valid(struct bytes text);
 /* "…" with escapes. Requires valid UTF-8. */
 void json_put_string(struct buf *out, struct bytes text);
+/* What is between the quotes of it; the pieces of a text give the whole. */
+void json_put_escaped(struct buf *out, struct bytes text);
+size_t json_escaped_bytes(struct bytes text); /* how long that is */
 /* "…" of text that may hold anything: what is no printable ASCII becomes '?'. */
 void json_put_ascii(struct buf *out, const char *text);
 /* "name":"…" or "name_base64":"…" */

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/octets.h"
 #include "http/headers.h"
 
 static const char *const query_names[QUERY_COUNT] = {
@@ -15,10 +16,20 @@ static const char *const query_names[QUERY_COUNT] = {
 /* ---- splitting ---- */
 
 /* Printable ASCII but '#': what can be repeated in a Location without a second thought. */
+static bool is_clean_word(uint64_t word)
+{
+    return !octets_have_below(word, 0x21) && !octets_have_high(word) && !octets_have(word, 0x7f) &&
+           !octets_have(word, '#');
+}
+
 static bool is_clean(struct bytes raw)
 {
-    for (size_t i = 0; i < raw.count; i++)
-        if (raw.data[i] <= 0x20 || raw.data[i] >= 0x7f || raw.data[i] == '#')
+    size_t at = 0;
+    for (; raw.count - at >= sizeof(uint64_t); at += sizeof(uint64_t))
+        if (!is_clean_word(octets_load(raw.data + at)))
+            return false;
+    for (; at < raw.count; at++)
+        if (raw.data[at] <= 0x20 || raw.data[at] >= 0x7f || raw.data[at] == '#')
             return false;
     return true;
 }
