@@ -35,6 +35,7 @@ struct env_timer {
     time_us deadline;
     uint64_t sequence; /* equal deadlines fire in the order they were set */
     size_t heap_index; /* 0: not armed */
+    struct list link;  /* in a queue of the env's, if it has any */
 };
 
 void env_timer_init(struct env_timer *timer, void (*on_fire)(void *ctx), void *ctx);

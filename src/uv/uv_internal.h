@@ -14,9 +14,14 @@
 #include <sys/socket.h>
 #include <uv.h>
 
-/* A 4-ary heap by (deadline, sequence); items[1 … count]. */
+/* Deadlines of requests come in rising order, nearly all, and go long before they are due: queues
+ * for these, of which none has much of a gap before its last. For the others a 4-ary heap by
+ * (deadline, sequence); items[1 … count]. */
+enum { TIMER_QUEUES = 4 };
+
 struct env_timers {
-    struct env_timer **items; /* owned */
+    struct list queues[TIMER_QUEUES]; /* each in rising (deadline, sequence) */
+    struct env_timer **items;         /* owned */
     size_t count;
     size_t capacity;
     uint64_t next_sequence;

@@ -2,12 +2,17 @@
  *
  * libuv counts in milliseconds; a deadline is rounded up, so a timer is late by up to a
  * millisecond or so and never early. The heap has four children per node: half as deep as a binary
- * one, and the children share a cache line. */
+ * one, and the children share a cache line. A timer that is due soon after the last of a queue is
+ * put behind that instead, which costs the same however many there are. */
 #include "uv/uv_internal.h"
 
 #include "base/mem.h"
 
 enum { TIMER_CHILDREN = 4, TIMERS_CAPACITY_MIN = 64 };
+
+#define TIMER_QUEUED SIZE_MAX /* the heap_index of a timer in a queue */
+/* Later than the last of a queue by more than this, a timer would keep others out of it. */
+#define TIMER_QUEUE_STEP_US (1000 * TIME_US_PER_MS)
 
 static size_t parent_of(size_t index)
 {
@@ -84,6 +89,65 @@ static void heap_add(struct env_timers *timers, struct env_timer *timer)
     sift_up(timers, timer);
 }
 
+static struct env_timer *timer_of(struct list *link)
+{
+    return CONTAINER_OF(link, struct env_timer, link);
+}
+
+/* The one whose last is the nearest, or an empty one; NULL: the timer belongs in the heap. */
+static struct list *queue_for(struct env_timers *timers, time_us deadline)
+{
+    struct list *nearest = NULL;
+    struct list *empty = NULL;
+    time_us step = TIMER_QUEUE_STEP_US;
+    for (size_t i = 0; i < TIMER_QUEUES; i++) {
+        struct list *queue = &timers->queues[i];
+        if (list_is_empty(queue)) {
+            empty = queue;
+            continue;
+        }
+        time_us last = timer_of(queue->prev)->deadline;
+        if (deadline >= last && deadline - last <= step) {
+            nearest = queue;
+            step = deadline - last;
+        }
+    }
+    return nearest != NULL ? nearest : empty;
+}
+
+static void timers_add(struct env_timers *timers, struct env_timer *timer)
+{
+    struct list *queue = queue_for(timers, timer->deadline);
+    if (queue == NULL) {
+        heap_add(timers, timer);
+        return;
+    }
+    timer->heap_index = TIMER_QUEUED;
+    list_push_back(queue, &timer->link);
+}
+
+static void timers_remove(struct env_timers *timers, struct env_timer *timer)
+{
+    if (timer->heap_index != TIMER_QUEUED) {
+        heap_remove(timers, timer);
+        return;
+    }
+    list_remove(&timer->link);
+    timer->heap_index = 0;
+}
+
+/* NULL: none is armed. */
+static struct env_timer *timers_first(struct env_timers *timers)
+{
+    struct env_timer *first = timers->count > 0 ? timers->items[1] : NULL;
+    for (size_t i = 0; i < TIMER_QUEUES; i++) {
+        struct list *queue = &timers->queues[i];
+        if (!list_is_empty(queue) && (first == NULL || is_before(timer_of(queue->next), first)))
+            first = timer_of(queue->next);
+    }
+    return first;
+}
+
 /* One round fires what was armed before it began. What its callbacks arm has to wait for the next
  * one, after sockets had their turn, even when it is due at once. */
 static void timers_on_due(uv_timer_t *uv_timer)
@@ -96,11 +160,10 @@ static void timers_on_due(uv_timer_t *uv_timer)
     timers->is_firing = true;
     env_clock_expire(env);
     time_us now = env_now(env);
-    while (timers->count > 0) {
-        struct env_timer *timer = timers->items[1];
+    for (struct env_timer *timer; (timer = timers_first(timers)) != NULL;) {
         if (timer->deadline > now || timer->sequence >= sequence_end)
             break;
-        heap_remove(timers, timer);
+        timers_remove(timers, timer);
         timer->on_fire(timer->ctx);
     }
     timers->is_firing = false;
@@ -113,12 +176,15 @@ void env_timers_init(struct env *env)
     INVARIANT(rc == 0);
     env->timers.uv_timer.data = env;
     env->timers.next_sequence = 1;
+    for (size_t i = 0; i < TIMER_QUEUES; i++)
+        list_init(&env->timers.queues[i]);
 }
 
 void env_timers_arm(struct env *env)
 {
     struct env_timers *timers = &env->timers;
-    if (timers->count == 0) {
+    const struct env_timer *first = timers_first(timers);
+    if (first == NULL) {
         (void)uv_timer_stop(&timers->uv_timer); /* cannot fail */
         timers->armed_ms = 0;
         return;
@@ -127,8 +193,7 @@ void env_timers_arm(struct env *env)
     /* libuv's idea of now is from the start of the turn; callbacks have taken time since, and the
      * wait is reckoned from it. */
     uv_update_time(&env->loop);
-    time_us deadline = timers->items[1]->deadline;
-    uint64_t due_ms = deadline / TIME_US_PER_MS + (deadline % TIME_US_PER_MS != 0);
+    uint64_t due_ms = first->deadline / TIME_US_PER_MS + (first->deadline % TIME_US_PER_MS != 0);
     due_ms = MAX(due_ms, (uint64_t)1);
     if (due_ms == timers->armed_ms)
         return;
@@ -158,7 +223,7 @@ void env_timer_set(struct env *env, struct env_timer *timer, time_us deadline)
 
     struct env_timers *timers = &env->timers;
     if (timer->heap_index != 0)
-        heap_remove(timers, timer);
+        timers_remove(timers, timer);
     timer->deadline = deadline;
     if (deadline == TIME_NEVER)
         return;
@@ -166,5 +231,5 @@ void env_timer_set(struct env *env, struct env_timer *timer, time_us deadline)
     if (timers->is_firing)
         timer->deadline = MAX(deadline, env_now(env));
     timer->sequence = timers->next_sequence++;
-    heap_add(timers, timer);
+    timers_add(timers, timer);
 }

@@ -64,6 +64,25 @@ static void probe_init(struct probe *probe, struct env *env, void (*on_fire)(voi
     env_timer_init(&probe->timer, on_fire, probe);
 }
 
+/* Each of the TIMERS that is armed fired once, not early, and in order. */
+static void assert_order(const struct probe *probes, uint64_t seed)
+{
+    for (int i = 0; i < TIMERS; i++) {
+        bool is_armed = probes[i].timer.deadline != TIME_NEVER;
+        if (probes[i].fired_count != (is_armed ? 1 : 0))
+            fail_msg("seed %llu: timer %d", (unsigned long long)seed, i);
+        assert_true(!is_armed || probes[i].fired_at >= probes[i].timer.deadline);
+        for (int k = 0; k < i && is_armed; k++) {
+            const struct env_timer *a = &probes[i].timer;
+            const struct env_timer *b = &probes[k].timer;
+            bool is_first =
+                a->deadline != b->deadline ? a->deadline < b->deadline : a->sequence < b->sequence;
+            if (b->deadline != TIME_NEVER && is_first != (probes[i].order < probes[k].order))
+                fail_msg("seed %llu: timers %d and %d", (unsigned long long)seed, k, i);
+        }
+    }
+}
+
 static void timers_fire_by_deadline_then_in_the_order_set(void **state)
 {
     struct fixture fixture;
@@ -90,21 +109,40 @@ static void timers_fire_by_deadline_then_in_the_order_set(void **state)
     RUN_UNTIL(&fixture, last.is_done);
 
     assert_int_equal(last.order, fired_total);
-    for (int i = 0; i < TIMERS; i++) {
-        bool is_armed = probes[i].timer.deadline != TIME_NEVER;
-        if (probes[i].fired_count != (is_armed ? 1 : 0))
-            fail_msg("seed %llu: timer %d", (unsigned long long)seed, i);
-        assert_true(!is_armed || probes[i].fired_at >= probes[i].timer.deadline);
-        for (int k = 0; k < i && is_armed; k++) {
-            const struct env_timer *a = &probes[i].timer;
-            const struct env_timer *b = &probes[k].timer;
-            bool is_first =
-                a->deadline != b->deadline ? a->deadline < b->deadline : a->sequence < b->sequence;
-            if (b->deadline != TIME_NEVER && is_first != (probes[i].order < probes[k].order))
-                fail_msg("seed %llu: timers %d and %d", (unsigned long long)seed, k, i);
-        }
-    }
+    assert_order(probes, seed);
+    mem_free(probes);
+    fixture_close(&fixture);
+}
 
+/* Like the deadlines of requests: rising, answered in time, with a few of other sorts in between.
+ */
+static void timers_that_mostly_rise_fire_in_order(void **state)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, false);
+    struct prng prng;
+    const uint64_t seed = 8;
+    prng_init(&prng, seed);
+    struct probe *probes = mem_alloc_array(TIMERS, sizeof *probes);
+    time_us start = env_now(fixture.env) + 30000;
+    fired_total = 0;
+
+    for (int i = 0; i < TIMERS; i++) {
+        probe_init(&probes[i], fixture.env, on_fire_note);
+        bool is_of_another_sort = prng_below(&prng, 16) == 0;
+        time_us after = is_of_another_sort ? prng_below(&prng, 400000) : (time_us)i * 20;
+        env_timer_set(fixture.env, &probes[i].timer, start + after);
+        if (prng_below(&prng, 2) == 0)
+            env_timer_set(fixture.env, &probes[prng_below(&prng, (uint64_t)i + 1)].timer,
+                          TIME_NEVER);
+    }
+    struct probe last;
+    probe_init(&last, fixture.env, on_fire_note);
+    env_timer_set(fixture.env, &last.timer, start + 400000);
+    RUN_UNTIL(&fixture, last.is_done);
+
+    assert_int_equal(last.order, fired_total);
+    assert_order(probes, seed);
     mem_free(probes);
     fixture_close(&fixture);
 }
@@ -335,6 +373,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_by_deadline_then_in_the_order_set),
+        cmocka_unit_test(timers_that_mostly_rise_fire_in_order),
         cmocka_unit_test(a_timer_is_never_early_and_not_much_late),
         cmocka_unit_test(a_timer_disarmed_by_an_earlier_one_of_its_round_does_not_fire),
         cmocka_unit_test(a_timer_that_rearms_itself_at_once_starves_nobody),
