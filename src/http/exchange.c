@@ -56,6 +56,7 @@ struct exchange *exchange_new(struct connection *connection)
     exchange->source = NULL;
     exchange->is_chunked = exchange->is_close_delimited = false;
     exchange->parts = (struct target){.path = {NULL, 0}};
+    exchange->key = bytes_of(NULL, 0);
     list_push_back(&connection->exchanges, &exchange->link);
     connection->exchanges_count++;
     http->exchanges_count++;
@@ -291,6 +292,7 @@ static void submit(struct exchange *exchange, enum node_request_kind kind, bool 
         .is_internal = is_internal,
         .deadline = exchange->deadline,
         .command = buf_bytes(&exchange->command),
+        .key = exchange->key,
         .on_done = exchange_on_done,
         .ctx = exchange,
     };

@@ -53,6 +53,8 @@ struct node_request {
     bool is_internal;     /* exempt from the announce policy */
     time_us deadline;     /* monotonic; the answer comes by then */
     struct bytes command; /* encoded kv/command.h; borrowed until on_done */
+    struct bytes key;     /* of a read: what on_done will look up, so that it is near; borrowed
+                             until on_done; empty: unknown */
     void (*on_done)(void *ctx, const struct node_answer *answer);
     void *ctx;
 

@@ -1,7 +1,10 @@
 /* Linearizable reads at any node (thesis §6.4): all reads that arrived before a round was sent
  * share its read index, and are answered here once this node has applied that far. */
 #include "base/mem.h"
+#include "kv/kv.h"
 #include "node/node_internal.h"
+
+enum { READ_AHEAD = 32 }; /* keys that the front door will look up, all at once */
 
 void read_add(struct node *node, struct node_request *request)
 {
@@ -63,6 +66,23 @@ void read_on_ready(struct node *node, const struct raft_read *read)
     }
 }
 
+/* Their answers are made one after the other, each with a search: the memory that these will touch
+ * is asked for at once. */
+static void look_ahead(struct node *node, const struct read_batch *batch)
+{
+    struct bytes keys[READ_AHEAD];
+    size_t count = 0;
+    for (struct list *at = batch->requests.next; at != &batch->requests; at = at->next) {
+        const struct node_request *request = CONTAINER_OF(at, struct node_request, link);
+        if (request->key.count != 0)
+            keys[count++] = request->key;
+        if (count == READ_AHEAD || (at->next == &batch->requests && count > 1)) {
+            kv_prefetch(node->kv, keys, count);
+            count = 0;
+        }
+    }
+}
+
 void read_complete(struct node *node)
 {
     struct list *next;
@@ -71,6 +91,7 @@ void read_complete(struct node *node)
         struct read_batch *batch = CONTAINER_OF(at, struct read_batch, link);
         if (!batch->has_index || batch->index > node->applied)
             continue;
+        look_ahead(node, batch);
         while (!list_is_empty(&batch->requests)) {
             node->stats.reads_count++;
             request_answer(node, CONTAINER_OF(batch->requests.next, struct node_request, link),
