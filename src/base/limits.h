@@ -87,10 +87,11 @@ enum {
     LIMIT_SNAPSHOT_AHEAD = 16,              /* blocks read and checked ahead of who loads them */
 
     /* Event loop */
-    LIMIT_TASK_ROUNDS = 8,       /* of tasks posted by tasks, before the loop polls again */
-    LIMIT_READ_BYTES = 64 * KIB, /* one read of a socket */
-    LIMIT_ACCEPTS = 64,          /* connections taken from a listener per turn of the loop */
-    LIMIT_BACKLOG = 1024,        /* connections waiting to be accepted */
+    LIMIT_TASK_ROUNDS = 8,          /* of tasks posted by tasks, before the loop polls again */
+    LIMIT_READ_BYTES = 64 * KIB,    /* one read of a socket */
+    LIMIT_UNSENT_BYTES = 128 * KIB, /* of a socket, in the kernel, beyond what is on its way */
+    LIMIT_ACCEPTS = 64,             /* connections taken from a listener per turn of the loop */
+    LIMIT_BACKLOG = 1024,           /* connections waiting to be accepted */
 
     /* Links between nodes */
     LIMIT_FRAME_BYTES = 4 * MIB,   /* one message between nodes, header included */
@@ -119,12 +120,13 @@ enum {
     LIMIT_TARGET_BYTES = 16 * KIB,  /* a key of 4 KiB, percent-encoded, fits */
     LIMIT_HEADERS_BYTES = 32 * KIB, /* request line and headers */
     LIMIT_HEADERS = 100,
-    LIMIT_BODY_BYTES = 2 * MIB,        /* a value of 1 MiB in base64 and JSON fits */
-    LIMIT_PIPELINE = 128,              /* requests of one connection not yet answered */
-    LIMIT_PIPELINE_TXNS = 16,          /* of these, transactions, each with what it came to */
-    LIMIT_REPLY_QUEUE_BYTES = 8 * MIB, /* of one connection; reading stops beyond */
-    LIMIT_BODIES_BYTES = 512 * MIB,    /* request bodies of all connections together */
-    LIMIT_REPLIES_BYTES = 512 * MIB,   /* replies that connections have not yet taken, together */
+    LIMIT_BODY_BYTES = 2 * MIB,          /* a value of 1 MiB in base64 and JSON fits */
+    LIMIT_PIPELINE = 128,                /* requests of one connection not yet answered */
+    LIMIT_PIPELINE_TXNS = 16,            /* of these, transactions, each with what it came to */
+    LIMIT_REPLY_QUEUE_BYTES = 256 * KIB, /* of one connection; no reply is begun beyond */
+    LIMIT_VALUE_PIECE_BYTES = 48 * KIB,  /* of a long value; the next one when that is taken */
+    LIMIT_BODIES_BYTES = 512 * MIB,      /* request bodies of all connections together */
+    LIMIT_REPLIES_BYTES = 512 * MIB,     /* replies that connections have not yet taken, together */
     LIMIT_SOURCE_QUEUE_BYTES = 128 * KIB, /* of a long body; more of it is made below that */
     LIMIT_SOURCES_BYTES = 256 * MIB,      /* of LIMIT_REPLIES_BYTES; long bodies wait beyond */
     LIMIT_WATCHERS = 11000,               /* of one node; the other connections are for requests */

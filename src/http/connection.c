@@ -88,6 +88,16 @@ static void offer_continue(struct connection *connection)
     http_mark_dirty(connection->http, connection);
 }
 
+static enum source_step send_piece(struct connection *connection, struct exchange *exchange)
+{
+    size_t before = connection->out.count;
+    bool counts = exchange->source->ops->is_made_as_taken;
+    enum source_step step = source_send(exchange->source, exchange->is_chunked, &connection->out);
+    if (counts)
+        turn_spend(&connection->turn, connection->out.count - before);
+    return step;
+}
+
 /* The reply, or the next piece of it. False: nothing more for now. */
 static bool send_some(struct connection *connection, struct exchange *exchange)
 {
@@ -103,7 +113,7 @@ static bool send_some(struct connection *connection, struct exchange *exchange)
         }
     }
     if (exchange->state == EXCHANGE_SENDING)
-        step = source_send(exchange->source, exchange->is_chunked, &connection->out);
+        step = send_piece(connection, exchange);
     INVARIANT(!connection->out.is_full);
     bool is_new = connection->out.count != before;
     bool ends = exchange->is_close_delimited;
@@ -119,6 +129,13 @@ static bool send_some(struct connection *connection, struct exchange *exchange)
     return step == SOURCE_MORE || (step == SOURCE_DONE && !ends);
 }
 
+/* The socket has taken all that there was; replies and pieces of this moment go together. */
+static bool has_taken_all(const struct connection *connection)
+{
+    return env_stream_queued(connection->stream) == 0 &&
+           connection->out.count < LIMIT_VALUE_PIECE_BYTES;
+}
+
 /* Of a long body only a piece is queued: it goes on when that has left, and waits, also for other
  * connections, where replies take more memory than their share. */
 static bool has_room(struct connection *connection, const struct exchange *exchange)
@@ -127,6 +144,11 @@ static bool has_room(struct connection *connection, const struct exchange *excha
     connection->is_starved = false;
     if (exchange->state != EXCHANGE_SENDING)
         return queued <= LIMIT_REPLY_QUEUE_BYTES;
+    if (exchange->source->ops->is_made_as_taken) {
+        connection->is_starved = connection->http->replies_bytes > LIMIT_REPLIES_BYTES;
+        return has_taken_all(connection) && !connection->is_starved &&
+               turn_may_go_on(&connection->turn);
+    }
     connection->is_starved = connection->http->replies_bytes > LIMIT_SOURCES_BYTES;
     return queued < LIMIT_SOURCE_QUEUE_BYTES && !connection->is_starved;
 }

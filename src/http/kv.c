@@ -9,6 +9,7 @@
 #include "http/json.h"
 #include "http/reply.h"
 #include "http/server.h"
+#include "http/value.h"
 #include "kv/leases.h"
 
 static struct node *node_of(const struct exchange *exchange)
@@ -167,8 +168,13 @@ void kv_put_item(struct buf *body, const struct kv_item *item, bool keys_only)
     buf_put(body, BYTES_LITERAL("}"));
 }
 
-static void answer_item(struct exchange *exchange, const struct kv_item *item)
+static void answer_item(struct exchange *exchange, const struct kv_item *item, uint64_t revision)
 {
+    if (item->value.count > LIMIT_VALUE_PIECE_BYTES) {
+        reply_etag(reply_begin(exchange, 200), item->mod_revision);
+        value_answer(exchange, item, revision);
+        return;
+    }
     struct buf *body = reply_scratch(exchange);
     if (!exchange->wants_raw) {
         kv_put_item(body, item, false);
@@ -195,7 +201,7 @@ void kv_get_answer(struct exchange *exchange)
     uint64_t mod_revision = exists ? item.mod_revision : 0;
     if (condition_holds(exchange->condition, exchange->condition_revision, mod_revision)) {
         if (exists)
-            answer_item(exchange, &item);
+            answer_item(exchange, &item, revision);
         else
             reply_problem(exchange, ST_NOT_FOUND, NULL);
         return;

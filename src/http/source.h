@@ -33,6 +33,9 @@ struct source_ops {
     /* Only its client ends it: what is asked for behind it is not begun, since it would wait for
      * ever and hold what others need. */
     bool is_endless;
+    /* It is in memory anyway: a piece is made only when the socket has taken the last one, and
+     * counts in the turn of the loop. */
+    bool is_made_as_taken;
 };
 
 /* Embedded in what it is of. */

@@ -57,6 +57,14 @@ void turn_yield(struct turn *turn)
     list_push_back(&turns->waiting, &turn->link);
 }
 
+bool turn_may_go_on(struct turn *turn)
+{
+    bool may = list_is_empty(&turn->link) && turn->turns->left_bytes > 0;
+    if (!may)
+        turn_yield(turn);
+    return may;
+}
+
 bool turn_may_reply(struct turn *turn)
 {
     struct turns *turns = turn->turns;

@@ -27,6 +27,7 @@ struct turns {
     struct env_timer timer;
     size_t left_bytes; /* of this turn */
     uint64_t number;   /* of this turn */
+    time_us ended_at;  /* when the clock was last looked at in one that had an end */
     bool is_serving;   /* those that wait */
     /* The connection's turn: it asks turn_may_reply before each reply. */
     void (*on_turn)(struct turn *turn);
@@ -47,6 +48,9 @@ void turn_init(struct turn *turn, struct turns *turns);
 void turn_leave(struct turn *turn);
 /* May it make a reply now? If not, on_turn will be called in a later turn of the loop. */
 bool turn_may_reply(struct turn *turn);
+/* May what it has begun go on? If not, the same. There is no share of its own here: it goes on with
+ * what its socket takes. */
+bool turn_may_go_on(struct turn *turn);
 /* It has more to do than it may in one go: on_turn comes behind those of others. */
 void turn_yield(struct turn *turn);
 
@@ -56,11 +60,15 @@ static inline void turns_begin(struct turns *turns)
     turns->number++;
 }
 
-/* What this turn of the loop had to do is done. */
+/* What this turn of the loop had to do is done. What follows from it before the clock is looked at
+ * again is of the next one, all of it. */
 static inline void turns_end(struct turns *turns)
 {
-    if (list_is_empty(&turns->waiting))
-        turns_begin(turns);
+    time_us now = env_now(turns->env);
+    if (!list_is_empty(&turns->waiting) || now == turns->ended_at)
+        return;
+    turns->ended_at = now;
+    turns_begin(turns);
 }
 
 static inline void turn_spend(struct turn *turn, size_t bytes)

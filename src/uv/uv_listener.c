@@ -39,7 +39,10 @@ static int set_option(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof value);
 }
 
-/* A bound, listening socket, or -1 and errno. Never SO_REUSEPORT: a second node on the same port
+/* What is accepted inherits the options: also that the kernel takes no megabytes, as it would, for
+ * somebody who reads nothing.
+ *
+ * A bound, listening socket, or -1 and errno. Never SO_REUSEPORT: a second node on the same port
  * must be told so. */
 static int listen_at(const struct sockaddr_storage *sockaddr)
 {
@@ -50,6 +53,7 @@ static int listen_at(const struct sockaddr_storage *sockaddr)
     socklen_t count = is_v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
     if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) == 0 &&
         (!is_v6 || set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) == 0) &&
+        set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, LIMIT_UNSENT_BYTES) == 0 &&
         bind(fd, (const struct sockaddr *)sockaddr, count) == 0 && listen(fd, LIMIT_BACKLOG) == 0)
         return fd;
     int error = errno;

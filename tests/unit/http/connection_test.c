@@ -94,26 +94,27 @@ static void reading_stops_while_the_pipeline_is_full_and_goes_on_after(void **st
 
 static void a_reader_that_takes_nothing_stops_the_reading_of_its_requests(void **state)
 {
+    enum { REQUESTS = 100, VALUE_BYTES = 40 * KIB }; /* short enough to be made in one go */
     struct rig *rig = *state;
     struct env_stream *stream = memory_dial(rig->env);
     struct buf value;
-    buf_init(&value, LIMIT_VALUE_BYTES);
-    buf_put_zeros(&value, LIMIT_VALUE_BYTES);
+    buf_init(&value, VALUE_BYTES);
+    buf_put_zeros(&value, VALUE_BYTES);
     node_double_put(rig->node, BYTES_LITERAL("k"), buf_bytes(&value));
     buf_release(&value);
     stream->taken = 0;
 
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < REQUESTS; i++)
         send_text(stream, "GET /v1/kv/k?raw HTTP/1.1\r\n" H "\r\n");
 
     assert_true(stream->is_paused);
-    assert_true(stream->sent.count < LIMIT_REPLY_QUEUE_BYTES + 2 * LIMIT_VALUE_BYTES);
-    for (int i = 0; i < 100; i++)
-        memory_take(stream, 16 * LIMIT_VALUE_BYTES);
+    assert_true(stream->sent.count < LIMIT_REPLY_QUEUE_BYTES + VALUE_BYTES + KIB);
+    for (int i = 0; i < REQUESTS; i++)
+        memory_take(stream, 16 * VALUE_BYTES);
     size_t count = 0;
-    for (const char *at = received(stream); count < 100; count++) {
+    for (const char *at = received(stream); count < REQUESTS; count++) {
         assert_int_equal(code_of(at), 200);
-        at = strstr(at, "\r\n\r\n") + 4 + LIMIT_VALUE_BYTES;
+        at = strstr(at, "\r\n\r\n") + 4 + VALUE_BYTES;
     }
     assert_false(stream->is_paused);
     assert_int_equal(rig->node->requests_count, 0);

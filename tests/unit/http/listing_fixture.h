@@ -45,6 +45,7 @@ static inline void turn(struct env *env)
 {
     struct env_timer *due[MEMORY_TIMERS_MAX];
     size_t count = 0;
+    env->now++;
     for (size_t i = 0; i < MEMORY_TIMERS_MAX; i++)
         if (env->timers[i] != NULL && env->timers[i]->deadline <= env->now)
             due[count++] = env->timers[i];

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/prng.h"
 
@@ -84,6 +85,26 @@ static void what_the_socket_does_not_take_is_queued_and_drains_once(void **state
     assert_int_equal(pair.server.received.count, sent + 8);
     assert_memory_equal(pair.server.received.data + sent, "and more", 8);
     assert_int_equal(pair.client.drained_count, 1);
+    pair_release(&pair);
+}
+
+/* The receiver's window, and LIMIT_UNSENT_BYTES: not the megabytes that a socket may hold. */
+static void the_kernel_takes_little_for_somebody_who_reads_nothing(void **state)
+{
+    struct pair pair;
+    pair_open(&pair);
+
+    env_stream_pause(pair.client.stream, true);
+    size_t sent = fill(pair.server.stream); /* the side that was accepted */
+    for (int i = 0; i < 4; i++) {
+        env_stream_send(pair.server.stream, BYTES_LITERAL("and more"));
+        run_a_little(&pair.fixture);
+        sent += 8;
+    }
+
+    size_t taken = sent - env_stream_queued(pair.server.stream);
+    if (taken > LIMIT_UNSENT_BYTES + 512 * KIB)
+        fail_msg("it took %zu bytes", taken);
     pair_release(&pair);
 }
 
@@ -532,6 +553,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_arrive_in_order_in_both_directions_at_once),
         cmocka_unit_test(what_the_socket_does_not_take_is_queued_and_drains_once),
+        cmocka_unit_test(the_kernel_takes_little_for_somebody_who_reads_nothing),
         cmocka_unit_test(bytes_sent_while_others_are_queued_stay_behind_them),
         cmocka_unit_test(a_stream_paused_from_its_own_callback_reads_no_more),
         cmocka_unit_test(both_sides_know_their_addresses),
