@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
 """Crowds of clients that mean no good at one node, and how the others fare meanwhile.
 
-  tests/system/hostile_crowd.py [--build DIR] [--count N] [--seconds S] [--rate R] [KIND ...]
+  tests/system/hostile_crowd.py [--build DIR] [--count N] [--seconds S] [--rate R] [--turns N]
+                                [--burst] [KIND ...]
 
-Three nodes; others send puts and gets to all of them, first alone, then beside each crowd of the leader:
-their latencies, what was refused to them, the largest memory of the leader, and what the crowd was told.
+Three nodes; others send puts and gets to all of them, alone and beside each crowd of the leader, in turns:
+their latencies, what was refused to them, the largest memory of the leader, the processor time of the
+leader and of the crowd, and what the crowd was told. Behind the turns come the medians.
+
+Who trickles does so at a moment of his own, as strangers do; with --burst all of them do in the same one.
+The crowd has the lowest priority on the processors, which it shares with the nodes and the others here.
 """
 import argparse
 import collections
@@ -13,6 +18,7 @@ import os
 import resource
 import selectors
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -39,10 +45,15 @@ class Crowd(threading.Thread):
     told    statuses of replies, with their effect where they have one: {"503 none": 3}
     last    {number of a client: what it was told last}
     cut     connections that the node has ended, with or without a word
+    spent   processor time of its own, in seconds
     """
+
+    is_burst = False  # all of those that trickle do so at once
+    niceness = 0
 
     def __init__(self, node, count):
         super().__init__(daemon=True)
+        self.spent, self.due = 0.0, collections.deque()  # (when, client), in this order
         self.node, self.count = node, count
         self.told, self.last, self.cut = collections.Counter(), {}, 0
         self.is_formed, self.is_stopping = threading.Event(), False
@@ -61,34 +72,44 @@ class Crowd(threading.Thread):
 
     def run(self):
         self.sockets = {}
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.niceness)
         with selectors.DefaultSelector() as self.selector:
             try:
                 for number in range(self.count):
                     self.open(number)
-                self.last_tick = time.monotonic()
+                self.schedule()
                 while not self.is_stopping:
                     self.turn()
+                    self.spent = time.thread_time()
             except BaseException as error:  # told to whoever waits for the crowd
                 self.error = error
             for client in list(self.sockets):
                 client.close()
 
     def turn(self):
-        for key, events in self.selector.select(0.02):
+        for key, events in self.selector.select(0.002 if self.trickles and not self.is_burst else 0.02):
             client = key.fileobj
             if events & selectors.EVENT_WRITE and client in self.sockets:
                 self.write(client)
             if events & selectors.EVENT_READ and client in self.sockets:
                 self.read(client)
-        if time.monotonic() - self.last_tick > TRICKLE_SECONDS:
-            self.last_tick = time.monotonic()
-            for client in list(self.sockets):
+        now = time.monotonic()
+        while self.due and self.due[0][0] <= now:
+            when, client = self.due.popleft()
+            if client in self.sockets:
                 self.tick(client)
+                self.due.append((max(when, now - TRICKLE_SECONDS) + TRICKLE_SECONDS, client))
         if not self.is_formed.is_set() and self.has_formed():
             self.is_formed.set()
 
     def has_formed(self):
         return True
+
+    def schedule(self):
+        """When each trickles for the first time: spread over the interval, or all of them at once."""
+        now, clients = time.monotonic(), list(self.sockets) if self.trickles else []
+        for place, client in enumerate(clients):
+            self.due.append((now + (0 if self.is_burst else TRICKLE_SECONDS * place / len(clients)), client))
 
     def open(self, number):
         client = socket.socket()
@@ -99,6 +120,7 @@ class Crowd(threading.Thread):
         self.sockets[client] = {"number": number, "in": b"", "out": memoryview(self.first(number))}
         self.selector.register(client, selectors.EVENT_READ | selectors.EVENT_WRITE)
         self.write(client)
+        return client
 
     def prepare(self, client):
         pass
@@ -107,8 +129,14 @@ class Crowd(threading.Thread):
         """What it sends at once."""
         return b""
 
+    trickles = False
+
     def tick(self, client):
-        pass
+        """A byte more, past the selector: there is always room for one."""
+        try:
+            client.send(b"s")
+        except OSError:
+            pass  # its end is read in its turn
 
     def send(self, client, data):
         self.sockets[client]["out"] = memoryview(data)
@@ -175,24 +203,24 @@ class ComesAgain(Crowd):
 
     def on_cut(self, number):
         if not self.is_stopping:
-            self.open(number)
+            client = self.open(number)
+            if self.trickles:
+                self.due.append((time.monotonic() + TRICKLE_SECONDS, client))
 
 
 class SlowHeads(ComesAgain):
+    trickles = True
+
     def first(self, number):
         return b"GET /v1/kv/k HTTP/1.1\r\nHost: h\r\nX-Slow: "
 
-    def tick(self, client):
-        self.send(client, b"s")
-
 
 class SlowBodies(ComesAgain):
+    trickles = True
+
     def first(self, number):
         return (b"PUT /v1/kv/slow%d HTTP/1.1\r\nHost: h\r\nContent-Type: application/octet-stream\r\n"
                 b"Content-Length: %d\r\n\r\n" % (number, VALUE_BYTES)) + b"s" * 1000
-
-    def tick(self, client):
-        self.send(client, b"s")
 
 
 class SlowReaders(ComesAgain):
@@ -246,6 +274,15 @@ class BigPuts(Crowd):
 KINDS = {"idle": Idle, "heads": SlowHeads, "bodies": SlowBodies, "readers": SlowReaders, "puts": BigPuts}
 
 
+def processor_seconds(node):
+    """What a node has had of the processors so far, to the nanosecond."""
+    tasks, spent = f"/proc/{node.process.pid}/task", 0
+    for task in os.listdir(tasks):
+        with open(f"{tasks}/{task}/schedstat") as stat:
+            spent += int(stat.read().split()[0])
+    return spent / 1e9
+
+
 class Memory(threading.Thread):
     """The largest resident memory of a node while it runs, in KiB."""
 
@@ -279,12 +316,45 @@ def others(cluster, seconds, rate, connections=8):
     return json.loads(run.stdout)
 
 
-def line_of(name, result, memory, crowd):
+def line_of(name, result, memory, shares, crowd):
     latency = result["latency_us"]
     told = ", ".join(f"{count} × {what}" for what, count in sorted(crowd.told.items())) if crowd else ""
     return (f"{name:16} {result['answered']:>7} {result['refused']:>5} {result['unanswered']:>5} "
             f"{latency['p50'] / 1000:>8.2f} {latency['p99'] / 1000:>8.2f} {latency['max'] / 1000:>8.1f} "
-            f"{memory.largest / 1024:>8.0f}   {told}" + (f"; {crowd.cut} cut" if crowd and crowd.cut else ""))
+            f"{memory.largest / 1024:>8.0f} {shares[0] * 100:>7.1f} {shares[1] * 100:>6.1f}   {told}"
+            + (f"; {crowd.cut} cut" if crowd and crowd.cut else ""))
+
+
+def one_turn(cluster, kind, options):
+    """The others alone, if kind is None, or beside that crowd: their p99 in ms."""
+    leader, crowd = cluster.leader(), None
+    count = options.count or (10000 if kind == "idle" else 1000)
+    with Memory(leader) as memory:
+        spent, begin = processor_seconds(leader), time.monotonic()
+        if kind is None:
+            result = others(cluster, options.seconds, options.rate)
+        else:
+            with KINDS[kind](leader, count) as crowd:
+                result = others(cluster, options.seconds, options.rate)
+        took = time.monotonic() - begin
+        shares = ((processor_seconds(leader) - spent) / took, crowd.spent / took if crowd else 0)
+    print(line_of(f"{count} {kind}" if kind else "nobody else", result, memory, shares, crowd), flush=True)
+    return result["latency_us"]["p99"] / 1000
+
+
+def measure(kind, options):
+    alone, beside = [], []
+    with Cluster(3).start() as cluster:
+        others(cluster, 1, options.rate)  # warm
+        for _ in range(options.turns):
+            alone.append(one_turn(cluster, None, options))
+            beside.append(one_turn(cluster, kind, options))
+        with Connection(cluster.leader().http) as connection:
+            assert connection.request("GET", "/livez").status == 200
+    if options.turns > 1:
+        low, high = statistics.median(alone), statistics.median(beside)
+        print(f"{'':16} medians of p99: {low:.2f} ms alone, {high:.2f} ms beside {kind}: {high / low:.2f} times",
+              flush=True)
 
 
 def main():
@@ -293,29 +363,18 @@ def main():
     parser.add_argument("--count", type=int, help="of each crowd (default: 10000 idle, 1000 of others)")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rate", type=int, default=500, help="requests a second of the others")
+    parser.add_argument("--turns", type=int, default=1, help="alone and beside the crowd, so often")
+    parser.add_argument("--burst", action="store_true", help="all that trickle do so in the same moment")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
     options = parser.parse_args()
     if options.build:
         os.environ["MINIKV_BUILD"] = os.path.abspath(options.build)
+    Crowd.is_burst, Crowd.niceness = options.burst, 19
     raise_descriptors()
-    print(f"{'crowd':16} answers refus. lost  p50 (ms) p99 (ms)      max  RSS MiB   the crowd was told",
-          flush=True)
+    print(f"{'crowd':16} answers refus. lost  p50 (ms) p99 (ms)      max  RSS MiB  leader  crowd   "
+          "(% of a processor) and what it was told", flush=True)
     for kind in options.kinds or KINDS:
-        with Cluster(3).start() as cluster:
-            leader = cluster.leader()
-            others(cluster, 1, options.rate)  # warm
-            for name in ("nobody else", kind):
-                count = options.count or (10000 if kind == "idle" else 1000)
-                with Memory(leader) as memory:
-                    if name != kind:
-                        print(line_of(name, others(cluster, options.seconds, options.rate), memory, None),
-                              flush=True)
-                        continue
-                    with KINDS[kind](leader, count) as crowd:
-                        result = others(cluster, options.seconds, options.rate)
-                    print(line_of(f"{count} {kind}", result, memory, crowd), flush=True)
-            with Connection(leader.http) as connection:
-                assert connection.request("GET", "/livez").status == 200
+        measure(kind, options)
     return 0
 
 

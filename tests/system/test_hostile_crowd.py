@@ -3,19 +3,19 @@
 Small here, and in one cluster; hostile_crowd.py is the same at full size, with latencies
 (docs/reliability.md). FAULTS X1, X2, X5, X6.
 """
-import os
 import resource
 import time
 
 from cluster import Cluster, eventually, scaled
-from hostile_crowd import BigPuts, Idle, Memory, SlowBodies, SlowHeads, SlowReaders, others, raise_descriptors
+from hostile_crowd import (BigPuts, Idle, Memory, SlowBodies, SlowHeads, SlowReaders, others,
+                           processor_seconds, raise_descriptors)
 from http_client import Connection
 from testing import OutOfTime, alone, limit, report
 
 SECONDS, RATE = 1.5, 200
 SLOW_SECONDS = 3.0  # p99 of the others: generous, as other tests run beside this one
 MIB = 1024          # in KiB, as memory is counted
-REPLY_QUEUE_MIB, OTHERWISE_MIB = 8, 64  # LIMIT_REPLY_QUEUE_BYTES, and what all else may take
+READER_MIB, OTHERWISE_MIB = 0.5, 64  # LIMIT_VALUE_PIECE_BYTES and more; what all else may take
 PUT_COPIES = 8      # body, command, log, two links, cache, and what buffers grow ahead
 
 
@@ -49,8 +49,8 @@ def test_crowds_of_idle_and_slow_clients_hold_nobody_up():
             endure(cluster, crowd, OTHERWISE_MIB)
             assert crowd.told.keys() <= {"408 none"}, crowd.told
 
-        readers = SlowReaders(node, 24)
-        endure(cluster, readers, OTHERWISE_MIB + readers.count * (REPLY_QUEUE_MIB + 1))
+        readers = SlowReaders(node, 200)
+        endure(cluster, readers, OTHERWISE_MIB + readers.count * READER_MIB)
 
 
 @alone
@@ -77,12 +77,6 @@ def test_large_values_from_all_sides_are_stored_or_refused_without_effect():
 def keys_under(cluster, prefix):
     reply = cluster.nodes[0].request("GET", f"/v1/kv?keys_only&prefix={prefix}")
     return {item["key"] for item in reply.json["items"]} if reply.status == 200 else None
-
-
-def processor_seconds(node):
-    with open(f"/proc/{node.process.pid}/stat") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @limit(90)
