@@ -88,6 +88,8 @@ static struct kv *reload(struct kv *kv)
 static void check_state(struct bytes bytes)
 {
     struct kv *kv;
+    if (bytes.count == 0)
+        return;
     if (kv_decode(bytes, &(struct kv_options){0}, &kv) != ST_OK)
         return;
     kv_check(kv);

@@ -8,13 +8,18 @@
 
 /* ---- contents ---- */
 
+static void content_reserve(struct disk_content *content, size_t count)
+{
+    if (count <= content->capacity)
+        return;
+    size_t capacity = MAX(count, content->capacity * 2);
+    content->data = mem_realloc(content->data, capacity);
+    content->capacity = capacity;
+}
+
 static void content_resize(struct disk_content *content, size_t count)
 {
-    if (count > content->capacity) {
-        size_t capacity = MAX(count, content->capacity * 2);
-        content->data = mem_realloc(content->data, capacity);
-        content->capacity = capacity;
-    }
+    content_reserve(content, count);
     if (count > content->count)
         memset(content->data + content->count, 0, count - content->count);
     content->count = count;
@@ -24,9 +29,12 @@ static void content_write(struct disk_content *content, uint64_t offset, struct 
 {
     if (bytes.count == 0)
         return;
-    if (offset + bytes.count > content->count)
-        content_resize(content, (size_t)offset + bytes.count);
+    size_t end = (size_t)offset + bytes.count;
+    if (offset > content->count)
+        content_resize(content, (size_t)offset);
+    content_reserve(content, end);
     memcpy(content->data + offset, bytes.data, bytes.count);
+    content->count = MAX(content->count, end);
 }
 
 static void content_assign(struct disk_content *content, struct bytes bytes)
