@@ -185,8 +185,10 @@ static inline void trial_send(struct trial *trial, struct trial_client *client, 
     };
     struct prng noise; /* so that no link gets off lightly by compression */
     prng_init(&noise, client->id * UINT64_C(1000003) + client->sequence);
-    for (size_t i = 0; i < trial->value_bytes; i++)
-        value[i] = (uint8_t)prng_next(&noise);
+    for (size_t i = 0; i < trial->value_bytes; i += sizeof(uint64_t)) {
+        uint64_t word = prng_next(&noise);
+        memcpy(value + i, &word, MIN(sizeof word, trial->value_bytes - i));
+    }
     if (command.op == COMMAND_INCR) {
         command.key = BYTES_LITERAL("count");
         command.by = 1;
