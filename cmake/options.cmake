@@ -11,7 +11,7 @@ option(MINIKV_FUZZ "build the libFuzzer targets (clang)" OFF)
 option(MINIKV_FUZZ_COMPARES "show libFuzzer what is compared: slower, meets new constants" OFF)
 option(MINIKV_FAILPOINTS "compile the failpoints in (base/failpoint.h); for tests" OFF)
 option(MINIKV_COVERAGE "instrument for coverage" OFF)
-option(MINIKV_WHOLE "optimize minikvd as a whole when it is linked (gcc only); releases" OFF)
+option(MINIKV_WHOLE "optimize minikvd as a whole when it is linked (gcc only)" OFF)
 
 add_library(minikv_options INTERFACE)
 target_compile_definitions(minikv_options INTERFACE _GNU_SOURCE MINIKV_VERSION="${PROJECT_VERSION}")

@@ -107,10 +107,9 @@ def ctest(preset, arguments):
 
 
 def system(name, totals):
-    """The tests of whole processes, on the release build; each is shown as it ends. They wait for
-    half of their time, so there are more of them at once than there are processors."""
+    """The tests of whole processes, on the release build; each is shown as it ends."""
     command = [sys.executable, '-u', 'tests/system/run.py', '--build', 'build/release',
-               '-j', str(os.cpu_count() * 3 // 2)] + (['--again'] if IS_FORGIVING else [])
+               '-j', str(os.cpu_count())] + (['--again'] if IS_FORGIVING else [])
     if name:
         command.append(name.removeprefix('system/'))
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE='1')

@@ -314,6 +314,44 @@ static void on_snapshot(void *ctx, enum status status, const struct snapshot_inf
     *out_info = *info;
 }
 
+static raft_index durable_at(const struct trial *trial, unsigned id)
+{
+    struct raft_view view;
+    raft_view(trial->nodes[id]->raft, &view);
+    return view.durable;
+}
+
+/* What a majority has is applied at a node whose own log has it not yet. A mark of that snapshot
+ * would let the log begin anew behind what is missing. */
+static void a_snapshot_ahead_of_the_own_log_is_marked_when_that_has_caught_up(void **state)
+{
+    (void)state;
+    struct trial trial;
+    trial_open_sized(&trial, 3, 12, 1024 * MIB); /* none is due by itself */
+    trial_work(&trial, 4);
+    trial_settle(&trial);
+    unsigned slow = trial_leader(&trial) % 3 + 1;
+    world_slow_disk(trial.world, slow, 10000 * TIME_US_PER_MS);
+    trial_work(&trial, 4);
+    world_slow_disk(trial.world, slow, 0); /* for what comes: the file, not what is under way */
+    struct snapshot_info info = {.bytes = 0};
+    struct node_snapshot_wait wait = {
+        .index = node_applied(trial.nodes[slow]), .on_done = on_snapshot, .ctx = &info};
+    assert_true(durable_at(&trial, slow) < wait.index);
+
+    node_snapshot_await(trial.nodes[slow], &wait);
+    TRIAL_UNTIL(&trial, trial.nodes[slow]->snapshot.unmarked.last.index >= wait.index,
+                "the snapshot is on the disk");
+
+    assert_true(durable_at(&trial, slow) < wait.index);
+    trial_run(&trial, 100);
+    assert_int_equal(trial_newest(&trial, slow).last.index, 0);
+    TRIAL_UNTIL(&trial, info.bytes != 0, "it is there for whoever waits for it");
+    assert_true(durable_at(&trial, slow) >= info.last.index);
+    trial_settle(&trial);
+    trial_close(&trial);
+}
+
 /* FAULTS P8: the one that is being taken is of the state that goes. */
 static void a_snapshot_that_is_being_taken_gives_way_to_one_that_is_installed(void **state)
 {
@@ -457,6 +495,7 @@ int main(void)
         cmocka_unit_test(who_fetches_slowly_under_load_gets_to_the_end),
         cmocka_unit_test(the_log_and_the_snapshots_stay_within_bounds),
         cmocka_unit_test(small_writes_bring_a_snapshot_about_by_the_room_they_take),
+        cmocka_unit_test(a_snapshot_ahead_of_the_own_log_is_marked_when_that_has_caught_up),
         cmocka_unit_test(a_snapshot_that_is_being_taken_gives_way_to_one_that_is_installed),
         cmocka_unit_test(an_open_write_that_the_snapshot_remembers_is_answered_with_its_result),
         cmocka_unit_test(an_open_write_without_an_identity_has_perhaps_happened),
