@@ -131,7 +131,8 @@ static bool is_excused(const struct swarm *swarm, enum status status)
     switch ((int)status) {
     case ST_IO: /* also a sync that finds no room for what was written */
         return has_fault(swarm, FAULT_IO_ERROR) || has_fault(swarm, FAULT_IO_CRASH) ||
-               has_fault(swarm, FAULT_READ_ERROR) || has_fault(swarm, FAULT_NO_ROOM);
+               has_fault(swarm, FAULT_READ_ERROR) || has_fault(swarm, FAULT_DISK_FULL) ||
+               has_fault(swarm, FAULT_NO_ROOM);
     case ST_NO_SPACE:
         return has_fault(swarm, FAULT_DISK_FULL) || has_fault(swarm, FAULT_NO_ROOM);
     default:
