@@ -40,27 +40,6 @@ static inline void give(struct env_stream *stream, const char *target, const cha
     buf_release(&request);
 }
 
-/* One turn of the loop: the timers that are due at its beginning, and the tasks of all that. */
-static inline void turn(struct env *env)
-{
-    struct env_timer *due[MEMORY_TIMERS_MAX];
-    size_t count = 0;
-    env->now++;
-    for (size_t i = 0; i < MEMORY_TIMERS_MAX; i++)
-        if (env->timers[i] != NULL && env->timers[i]->deadline <= env->now)
-            due[count++] = env->timers[i];
-    for (size_t i = 0; i < count; i++) {
-        env_timer_set(env, due[i], TIME_NEVER);
-        due[i]->on_fire(due[i]->ctx);
-    }
-    while (!list_is_empty(&env->tasks)) {
-        struct env_task *task = CONTAINER_OF(env->tasks.next, struct env_task, link);
-        list_remove(&task->link);
-        task->is_posted = false;
-        task->on_run(task->ctx);
-    }
-}
-
 /* How many more than the one in which the request is read, until there is a whole reply more. */
 static inline int turns_until_answered(struct rig *rig, struct env_stream *stream)
 {

@@ -3,27 +3,6 @@
 
 #include "http/turn.h"
 
-/* One turn of the loop: the timers that are due at its beginning, and the tasks of all that. */
-static void turn(struct env *env)
-{
-    struct env_timer *due[MEMORY_TIMERS_MAX];
-    size_t count = 0;
-    env->now++;
-    for (size_t i = 0; i < MEMORY_TIMERS_MAX; i++)
-        if (env->timers[i] != NULL && env->timers[i]->deadline <= env->now)
-            due[count++] = env->timers[i];
-    for (size_t i = 0; i < count; i++) {
-        env_timer_set(env, due[i], TIME_NEVER);
-        due[i]->on_fire(due[i]->ctx);
-    }
-    while (!list_is_empty(&env->tasks)) {
-        struct env_task *task = CONTAINER_OF(env->tasks.next, struct env_task, link);
-        list_remove(&task->link);
-        task->is_posted = false;
-        task->on_run(task->ctx);
-    }
-}
-
 /* ---- the order ---- */
 
 enum { PLAYERS = 5 };

@@ -140,22 +140,6 @@ static void of_a_value_that_nobody_takes_only_a_piece_is_made(void **state)
     assert_int_equal(rig->http->replies_bytes, 0);
 }
 
-/* One turn of the loop: what is due, and the tasks of all that. */
-static void turn(struct env *env, struct env_timer *timer)
-{
-    env->now++;
-    if (timer->deadline <= env->now) {
-        env_timer_set(env, timer, TIME_NEVER);
-        timer->on_fire(timer->ctx);
-    }
-    while (!list_is_empty(&env->tasks)) {
-        struct env_task *task = CONTAINER_OF(env->tasks.next, struct env_task, link);
-        list_remove(&task->link);
-        task->is_posted = false;
-        task->on_run(task->ctx);
-    }
-}
-
 enum { READERS_MAX = 60, TURNS_MAX = 1000 };
 
 static void read_in_turns(struct rig *rig, size_t readers_count)
@@ -171,7 +155,7 @@ static void read_in_turns(struct rig *rig, size_t readers_count)
         memory_give(other, BYTES_LITERAL("GET /v1/kv/none HTTP/1.1\r\n" H "\r\n"));
         size_t after = 0, answers = replies_count(received(other));
         for (int i = 0; i < 3; i++)
-            turn(rig->env, &rig->http->turns.timer);
+            turn(rig->env);
         assert_true(replies_count(received(other)) > answers);
         for (size_t i = 0; i < readers_count; i++)
             after += streams[i]->sent.count;
