@@ -10,7 +10,8 @@ add_library(minikv_client_parts STATIC ${client_sources} src/base/percent.c
 target_include_directories(minikv_client_parts PRIVATE src include)
 target_link_libraries(minikv_client_parts PRIVATE minikv_options)
 set_target_properties(minikv_client_parts PROPERTIES POSITION_INDEPENDENT_CODE ON
-                                                     C_VISIBILITY_PRESET hidden)
+                                                     C_VISIBILITY_PRESET hidden
+                                                     INTERPROCEDURAL_OPTIMIZATION OFF)
 
 # The library never ends the process and never prints. A symbol that something refers to cannot be
 # stripped: a call of one of these ends the build, and names it. (What sanitizers add does refer to

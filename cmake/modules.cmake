@@ -32,24 +32,6 @@ function(minikv_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()
 
-# The program is optimized as a whole when it is linked; `modules` are the archives in it that are
-# worth it. Their objects hold machine code as well: everything else links them as ever, and can
-# look into them. Only gcc makes such objects.
-function(minikv_whole name)
-  if(NOT MINIKV_WHOLE OR NOT CMAKE_C_COMPILER_ID STREQUAL "GNU")
-    return()
-  endif()
-  foreach(module ${ARGN})
-    get_target_property(type ${module} TYPE)
-    if(type STREQUAL "STATIC_LIBRARY") # and not one of the system's
-      target_compile_options(${module} PRIVATE -flto=auto -ffat-lto-objects)
-    endif()
-  endforeach()
-  set_target_properties(${name} PROPERTIES MINIKV_IS_WHOLE ON)
-  target_link_options(${name} PRIVATE -flto=auto -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.
-                                      -ffile-prefix-map=${CMAKE_BINARY_DIR}=./build)
-endfunction()
-
 # Every tests/unit/<module>/<noun>_test.c is one program and one ctest; it links the archive of its
 # module only, so a test cannot lean on a layer above the one it tests.
 function(minikv_unit_tests module)

@@ -11,7 +11,6 @@ option(MINIKV_FUZZ "build the libFuzzer targets (clang)" OFF)
 option(MINIKV_FUZZ_COMPARES "show libFuzzer what is compared: slower, meets new constants" OFF)
 option(MINIKV_FAILPOINTS "compile the failpoints in (base/failpoint.h); for tests" OFF)
 option(MINIKV_COVERAGE "instrument for coverage" OFF)
-option(MINIKV_WHOLE "optimize minikvd as a whole when it is linked (gcc only)" OFF)
 
 add_library(minikv_options INTERFACE)
 target_compile_definitions(minikv_options INTERFACE _GNU_SOURCE MINIKV_VERSION="${PROJECT_VERSION}")
@@ -22,8 +21,13 @@ target_compile_options(minikv_options INTERFACE
 if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
   target_compile_definitions(minikv_options INTERFACE _FORTIFY_SOURCE=2)
   # Paths of sources are part of debug information and of messages; the machine's are not.
-  add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.
-                      -ffile-prefix-map=${CMAKE_BINARY_DIR}=./build)
+  set(prefixes -ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffile-prefix-map=${CMAKE_BINARY_DIR}=./build)
+  add_compile_options(${prefixes})
+  # Programs are optimized as a whole when they are linked (clang would want its own linker for it).
+  if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ON)
+    add_link_options(${prefixes})
+  endif()
 else()
   target_compile_definitions(minikv_options INTERFACE MINIKV_CHECKED=1)
 endif()
@@ -66,8 +70,4 @@ endif()
 if(MINIKV_COVERAGE)
   target_compile_options(minikv_options INTERFACE --coverage)
   target_link_options(minikv_options INTERFACE --coverage)
-endif()
-if(MINIKV_WHOLE AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
-  # All but what is linked as a whole: cmake/modules.cmake, minikv_whole.
-  add_link_options($<$<NOT:$<BOOL:$<TARGET_PROPERTY:MINIKV_IS_WHOLE>>>:-fno-lto>)
 endif()
