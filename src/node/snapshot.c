@@ -14,12 +14,13 @@ enum {
     SNAPSHOT_FETCHED_US = 3 * 1000 * TIME_US_PER_MS, /* since a piece was last asked for */
     SNAPSHOT_RETRY_US = 10 * 1000 * TIME_US_PER_MS,  /* after a disk that had no room, or failed */
     SNAPSHOT_COLLECT = 256,                          /* freed in one turn of what only a pin kept */
-    /* While others fetch the present one, the next is put off until the log is so many times as
-     * long as one snapshot wants it, and as the snapshot itself: else a slow peer might never get
-     * to the end of any. */
+    /* The log between two snapshots is at most so many times as long as the option says ... */
     SNAPSHOT_PATIENCE = 4,
-    /* A state as large as this is written once for each so many times its size of log: how much is
-     * written stays in proportion to what clients write. That of a smaller one is soon done. */
+    /* ... and if that is not more, so many times as long as the last snapshot: how much is written
+     * stays in proportion to what clients write. */
+    SNAPSHOT_SHARE = 4,
+    /* A state as large as this is written once for each so many times its size of log, however
+     * long that is. */
     SNAPSHOT_LARGE_BYTES = 64 * MIB,
     SNAPSHOT_LARGE_SHARE = 2
 };
@@ -27,8 +28,10 @@ enum {
 uint64_t snapshot_log_wanted(uint64_t option, uint64_t newest_bytes, bool is_fetched)
 {
     uint64_t wanted = option != 0 ? option : SNAPSHOT_BYTES_DEFAULT;
-    if (is_fetched)
-        wanted = MAX(wanted * SNAPSHOT_PATIENCE, newest_bytes);
+    uint64_t most = wanted * SNAPSHOT_PATIENCE;
+    wanted = MAX(wanted, MIN(newest_bytes * SNAPSHOT_SHARE, most));
+    if (is_fetched) /* else a slow peer might never get to the end of any */
+        wanted = MAX(most, newest_bytes);
     if (newest_bytes >= SNAPSHOT_LARGE_BYTES)
         wanted = MAX(wanted, newest_bytes * SNAPSHOT_LARGE_SHARE);
     return wanted;

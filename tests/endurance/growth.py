@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import cluster as minikv  # noqa: E402
 
 MIB = 2**20
-SNAPSHOT_BYTES_DEFAULT = SEGMENT_BYTES_MAX = 64 * MIB
+SNAPSHOT_BYTES_DEFAULT = SEGMENT_BYTES_MAX = LARGE_BYTES = 64 * MIB
 SEGMENT_BYTES_MIN = MIB
 SPARES = 5  # files kept ready for the log
 SEGMENTS_PARTLY_USED = 2  # the oldest, and the one that is written to
@@ -95,7 +95,9 @@ class Bounds:
     def __init__(self, snapshot_bytes, snapshot):
         whole = snapshot_bytes // MIB * MIB
         self.segment = min(max(whole, SEGMENT_BYTES_MIN), SEGMENT_BYTES_MAX)
-        between = max(snapshot_bytes, snapshot)
+        between = max(snapshot_bytes, min(4 * snapshot, 4 * snapshot_bytes))
+        if snapshot >= LARGE_BYTES:
+            between = max(between, 2 * snapshot)
         self.wal = 2 * between + snapshot + (SEGMENTS_PARTLY_USED + SPARES) * self.segment
         self.snap = SNAPSHOTS * snapshot
 

@@ -469,8 +469,12 @@ static void a_large_state_is_written_in_proportion_to_the_log(void **state)
     const uint64_t mib = MIB;
 
     assert_int_equal(snapshot_log_wanted(0, 0, false), 64 * mib);
-    assert_int_equal(snapshot_log_wanted(1, 64 * mib - 1, false),
-                     1); /* small, whatever the option */
+    assert_int_equal(snapshot_log_wanted(0, 16 * mib, false), 64 * mib);
+    assert_int_equal(snapshot_log_wanted(0, 17 * mib, false), 68 * mib);
+    assert_int_equal(snapshot_log_wanted(0, 64 * mib - 1, false), 256 * mib - 4);
+    assert_int_equal(snapshot_log_wanted(0, 65 * mib, false), 256 * mib);
+    assert_int_equal(snapshot_log_wanted(0, 129 * mib, false), 258 * mib);
+    assert_int_equal(snapshot_log_wanted(1, 64 * mib - 1, false), 4); /* no more than the option */
     assert_int_equal(snapshot_log_wanted(1, 64 * mib, false), 128 * mib);
     assert_int_equal(snapshot_log_wanted(512 * mib, 128 * mib, false), 512 * mib);
     assert_int_equal(snapshot_log_wanted(64 * mib, 2048 * mib, false), 4096 * mib);
