@@ -100,15 +100,13 @@ def peer_descriptors(pid, ports):
     return found
 
 
-def may_look():
-    """Whether perf is here and allowed to sample and to count system calls, which takes root."""
-    if not os.path.isdir(f"{TRACEPOINTS}/syscalls"):
-        return False
+def why_not():
+    """What keeps perf from sampling and from counting system calls, None: nothing."""
+    if os.geteuid() == 0 and not os.path.isdir(TRACEPOINTS):
+        return "no tracefs: mount -t tracefs tracefs " + os.path.dirname(TRACEPOINTS)
     command = ["perf", "stat", "-e", f"{ALL_SYSTEM_CALLS},cpu-clock", "true"]
-    try:
-        return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
-    except FileNotFoundError:
-        return False
+    is_allowed = subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+    return None if is_allowed else "perf may not look at processes and system calls (root?)"
 
 
 class SystemCalls:
