@@ -84,14 +84,9 @@ static int on_headers_complete(llhttp_t *llhttp)
     return HPE_PAUSED;
 }
 
-/* Fields that only a head may have (RFC 9110 §6.5.1): llhttp refuses a coding among trailers. */
 static int on_message_complete(llhttp_t *llhttp)
 {
-    struct parse *parse = llhttp->data;
-    if (!parse->headers.is_chunked || (llhttp->flags & F_CONTENT_LENGTH) == 0)
-        return HPE_PAUSED;
-    problem_set(&parse->problem, ST_BAD_LENGTH, "there is a Content-Length behind the body");
-    return HPE_USER;
+    return HPE_PAUSED;
 }
 
 /* Lines of a chunked body: llhttp lets some bare LF, and trailers that are folded or have no name,
@@ -371,6 +366,15 @@ static enum parse_event step_head(struct parse *parse, struct bytes *bytes)
 
 /* ---- the body ---- */
 
+/* Fields that only a head may have (RFC 9110 §6.5.1): llhttp refuses a coding among trailers. */
+static bool trailers_are_clean(struct parse *parse)
+{
+    if (!parse->headers.is_chunked || (parse->llhttp.flags & F_CONTENT_LENGTH) == 0)
+        return true;
+    problem_set(&parse->problem, ST_BAD_LENGTH, "there is a Content-Length behind the body");
+    return false;
+}
+
 static enum parse_event step_body(struct parse *parse, struct bytes *bytes)
 {
     llhttp_errno_t error;
@@ -381,6 +385,8 @@ static enum parse_event step_body(struct parse *parse, struct bytes *bytes)
     if ((error != HPE_OK && error != HPE_PAUSED) || !check_framing(parse, end))
         return refuse(parse, error);
     if (error == HPE_PAUSED) {
+        if (!trailers_are_clean(parse))
+            return refuse(parse, error);
         parse->phase = PARSE_PHASE_BETWEEN;
         return PARSE_MESSAGE;
     }
