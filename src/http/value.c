@@ -80,21 +80,33 @@ static void keep_rest(struct value *value, struct bytes rest)
     turn_spend(&value->exchange->connection->turn, rest.count);
 }
 
-/* What is left of the version. False: nobody knows it any more. */
-static bool find_rest(struct value *value, struct bytes *out_rest)
+/* The version where it lies. Its revision may be compacted and it readable still: until what has
+ * replaced it is. */
+static bool find_version(const struct value *value, struct kv_item *out_item, bool *out_is_newest)
 {
     const struct kv *kv = node_kv(http_of(value)->node);
     struct bytes key = value->exchange->key;
     uint64_t version = value->item.mod_revision;
+    *out_is_newest = kv_get(kv, key, out_item) && out_item->mod_revision == version;
+    if (*out_is_newest)
+        return true;
+    struct kv_stats stats;
+    kv_stats(kv, &stats);
+    uint64_t revision = MAX(value->revision, stats.compacted);
+    return kv_get_at(kv, key, revision, out_item) == ST_OK && out_item->mod_revision == version;
+}
+
+/* What is left of the version. False: nobody knows it any more. */
+static bool find_rest(struct value *value, struct bytes *out_rest)
+{
     size_t left = value->bytes_count - value->at;
     struct kv_item item;
+    bool is_newest;
     if (value->rest.count != 0) {
         *out_rest = bytes_of(value->rest.data + value->rest.count - left, left);
         return true;
     }
-    bool is_newest = kv_get(kv, key, &item) && item.mod_revision == version;
-    if (!is_newest &&
-        (kv_get_at(kv, key, value->revision, &item) != ST_OK || item.mod_revision != version))
+    if (!find_version(value, &item, &is_newest))
         return false;
     INVARIANT(item.value.count == value->bytes_count);
     *out_rest = bytes_of(item.value.data + value->at, left);

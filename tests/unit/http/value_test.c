@@ -240,6 +240,22 @@ static void a_version_that_is_the_newest_outlives_a_compaction(void **state)
     assert_true(bytes_equal(body_at(stream, received(stream)), value_of(rig)));
 }
 
+/* At the revision it was read it cannot be read any more, at the next one it can. */
+static void a_version_that_is_replaced_after_a_compaction_is_sent_to_its_end(void **state)
+{
+    struct rig *rig = *state;
+    put_long(rig, LONG_BYTES, 'a', 'z');
+    struct copy copy = copy_of(value_of(rig));
+    struct env_stream *stream = get(rig, "/v1/kv/long?raw", 0);
+    node_double_put(rig->node, BYTES_LITERAL("other"), BYTES_LITERAL("v"));
+    node_double_compact(rig->node, 3);
+    put_long(rig, LONG_BYTES, 'A', 'Z');
+    take_all(stream);
+    assert_true(bytes_equal(body_at(stream, received(stream)), buf_bytes(&copy.bytes)));
+    assert_false(stream->is_closed);
+    buf_release(&copy.bytes);
+}
+
 static void a_version_that_nobody_knows_any_more_ends_the_connection_early(void **state)
 {
     struct rig *rig = *state;
@@ -294,6 +310,7 @@ int main(void)
         RIG_TEST(a_client_that_leaves_in_the_middle_is_forgotten),
         RIG_TEST(a_version_that_is_replaced_is_sent_to_its_end),
         RIG_TEST(a_version_that_is_the_newest_outlives_a_compaction),
+        RIG_TEST(a_version_that_is_replaced_after_a_compaction_is_sent_to_its_end),
         RIG_TEST(a_version_that_nobody_knows_any_more_ends_the_connection_early),
         RIG_TEST(without_room_for_the_rest_it_is_read_where_it_is),
         RIG_TEST(while_others_fill_the_memory_it_waits),
