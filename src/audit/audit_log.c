@@ -209,7 +209,7 @@ static enum status take_header(struct walk *walk, bool is_first)
 static enum status examine_tail(struct walk *walk)
 {
     static const uint8_t zeros[WAL_BLOCK_BYTES];
-    uint64_t end = walk->offset;
+    uint64_t end = walk->offset, claimed_end = walk->offset;
     for (uint64_t at = walk->offset; at < walk->reader.end; at += WAL_BLOCK_BYTES) {
         struct bytes block;
         struct wal_frame_header frame;
@@ -219,7 +219,9 @@ static enum status examine_tail(struct walk *walk)
             break;
         if (memcmp(block.data, zeros, MIN(block.count, sizeof zeros)) == 0)
             continue;
-        end = at + MIN(block.count, (size_t)WAL_BLOCK_BYTES);
+        claimed_end = MAX(claimed_end, at + wal_format_claimed_bytes(block, walk->segment));
+        if (at < claimed_end)
+            end = at + MIN(block.count, (size_t)WAL_BLOCK_BYTES);
         enum status status =
             wal_reader_frame(&walk->reader, walk->segment, walk->header.salt, at, &frame, &block);
         if (status == ST_IO)

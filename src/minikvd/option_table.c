@@ -254,9 +254,8 @@ const struct option_spec option_table[] = {
      parse_request_timeout},
     {"snapshot-bytes", "BYTES", "67108864",
      "Log bytes after which a snapshot of the whole state is taken, and the log in front of the "
-     "snapshot before is given up. More when the last snapshot is long: four times as much as it "
-     "has, "
-     "but no more than four times BYTES; twice as much as it has where it has 64 MiB or more.",
+     "snapshot before is given up. More when the last snapshot is long: four times its length, but "
+     "at most 256 MiB and four times BYTES; at least twice its length where it has 64 MiB or more.",
      parse_snapshot_bytes},
     {"snapshot-rate", "BYTES", "67108864",
      "Bytes per second, at most, at which a snapshot is written, and pieces of it are sent to "

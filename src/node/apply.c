@@ -168,8 +168,6 @@ static void apply_entry(struct node *node, const struct entry *entry)
         break;
     }
     node->applied = entry->id.index;
-    if (node->peers == NULL) /* replayed: how much of the log on disk it was, nobody has counted */
-        node->snapshot.replayed_bytes += entry_bytes(entry);
 }
 
 /* Of the entries that are applied next, what the state keeps far apart: waiting for memory is most

@@ -123,7 +123,7 @@ struct snapshots {
     uint64_t mark_sequence;         /* of the newest one's mark in the log; 0: durable */
     uint64_t written_bytes;         /* to the log by this process when the newest one, or the one
                                        being taken, was begun */
-    uint64_t replayed_bytes;        /* of entries behind the newest one, at the start */
+    uint64_t replayed_bytes;        /* of log behind the newest one, at the start */
     time_us not_before;
     time_us fetched_at; /* when a peer last asked for a piece of one; 0: never */
     bool is_wanted;     /* by a peer */

@@ -356,6 +356,8 @@ static enum status recover(struct node *node, struct found *found, struct errtex
         status = join_log(node, found, error);
     if (status == ST_OK)
         status = find_base(node, found, error);
+    if (status == ST_OK && found->log.first != 0)
+        node->snapshot.replayed_bytes = wal_bytes_behind(node->wal, found->floor.index);
     return status == ST_OK ? start_raft(node, found, error) : status;
 }
 

@@ -14,13 +14,13 @@ enum {
     SNAPSHOT_FETCHED_US = 3 * 1000 * TIME_US_PER_MS, /* since a piece was last asked for */
     SNAPSHOT_RETRY_US = 10 * 1000 * TIME_US_PER_MS,  /* after a disk that had no room, or failed */
     SNAPSHOT_COLLECT = 256,                          /* freed in one turn of what only a pin kept */
-    /* The log between two snapshots is at most so many times as long as the option says ... */
+    /* While others fetch the present one, the log may become so many times as long as the option
+     * says, and as the snapshot itself: else a slow peer might never get to the end of any. */
     SNAPSHOT_PATIENCE = 4,
-    /* ... and if that is not more, so many times as long as the last snapshot: how much is written
-     * stays in proportion to what clients write. */
+    /* How much is written stays in proportion to what clients write: a state is written once for
+     * each so many times its size of log, which is no longer for it than for a slow peer ... */
     SNAPSHOT_SHARE = 4,
-    /* A state as large as this is written once for each so many times its size of log, however
-     * long that is. */
+    /* ... and one as large as this for each so many times its size, however long that is. */
     SNAPSHOT_LARGE_BYTES = 64 * MIB,
     SNAPSHOT_LARGE_SHARE = 2
 };
@@ -29,8 +29,9 @@ uint64_t snapshot_log_wanted(uint64_t option, uint64_t newest_bytes, bool is_fet
 {
     uint64_t wanted = option != 0 ? option : SNAPSHOT_BYTES_DEFAULT;
     uint64_t most = wanted * SNAPSHOT_PATIENCE;
-    wanted = MAX(wanted, MIN(newest_bytes * SNAPSHOT_SHARE, most));
-    if (is_fetched) /* else a slow peer might never get to the end of any */
+    uint64_t share = MIN(newest_bytes, (uint64_t)SNAPSHOT_LARGE_BYTES) * SNAPSHOT_SHARE;
+    wanted = MAX(wanted, MIN(share, most));
+    if (is_fetched)
         wanted = MAX(most, newest_bytes);
     if (newest_bytes >= SNAPSHOT_LARGE_BYTES)
         wanted = MAX(wanted, newest_bytes * SNAPSHOT_LARGE_SHARE);

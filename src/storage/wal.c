@@ -435,3 +435,17 @@ void wal_stats(const struct wal *wal, struct wal_stats *out_stats)
     out_stats->is_out_of_space = wal->is_out_of_space;
     out_stats->is_waiting_for_room = wal->is_waiting_for_room;
 }
+
+uint64_t wal_bytes_behind(const struct wal *wal, raft_index index)
+{
+    raft_index first = MAX(index + 1, wal_map_first(&wal->map));
+    if (first > wal->map.last)
+        return 0;
+    const struct wal_point *point, *next;
+    wal_map_find(&wal->map, first, &point, &next);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < wal->segments_count; i++)
+        if (wal->segments[i].id >= point->place.segment)
+            bytes += wal->segments[i].end;
+    return bytes - point->place.frame_offset;
+}

@@ -123,5 +123,8 @@ struct wal_stats {
     bool is_waiting_for_room; /* the latter: nothing that is appended becomes durable */
 };
 void wal_stats(const struct wal *wal, struct wal_stats *out_stats);
+/* Bytes on disk from where the entry behind `index` is to the end, up to WAL_MAP_STEP_BYTES and a
+ * frame too many; 0: nothing is behind it. */
+uint64_t wal_bytes_behind(const struct wal *wal, raft_index index);
 
 #endif

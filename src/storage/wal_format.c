@@ -195,6 +195,14 @@ enum status wal_format_peek_frame(struct bytes in, uint64_t segment,
     return ST_OK;
 }
 
+uint64_t wal_format_claimed_bytes(struct bytes in, uint64_t segment)
+{
+    struct wal_frame_header header;
+    if (wal_format_peek_frame(in, segment, &header) != ST_OK)
+        return 0;
+    return wal_format_frame_bytes(header.records_bytes);
+}
+
 enum status wal_format_decode_frame(struct bytes in, uint64_t segment, uint64_t salt,
                                     uint64_t offset, struct wal_frame_header *out_header,
                                     struct bytes *out_records)

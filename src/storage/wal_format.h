@@ -97,6 +97,8 @@ void wal_format_seal_frame(struct wal_frame_header *header, uint64_t salt, uint6
  * return   ST_OK; ST_SHORT; ST_CORRUPT: cannot be the header of a frame of this segment */
 MUST_CHECK enum status wal_format_peek_frame(struct bytes in, uint64_t segment,
                                              struct wal_frame_header *out_header);
+/* How long a frame of this segment that begins here says it is; 0: none begins here. */
+uint64_t wal_format_claimed_bytes(struct bytes in, uint64_t segment);
 /* Accepts exactly the frames that are valid at this place (docs/formats/wal.md, "Valid frame").
  * return   ST_OK; ST_SHORT: the records do not end within `in`; ST_CORRUPT: no valid frame */
 MUST_CHECK enum status wal_format_decode_frame(struct bytes in, uint64_t segment, uint64_t salt,

@@ -230,11 +230,12 @@ static bool is_zero_block(struct bytes bytes)
     return memcmp(bytes.data, zeros, MIN(bytes.count, sizeof zeros)) == 0;
 }
 
-/* Looks behind the end of the log, in the last segment, for proof that it is not the end. */
+/* Looks behind the end of the log, in the last segment, for proof that it is not the end. What a
+ * file that is used again has of its former life is not torn. */
 static enum status examine_tail(struct recovery *recovery, uint64_t *out_torn_bytes)
 {
     struct wal *wal = recovery->wal;
-    uint64_t torn_end = recovery->offset;
+    uint64_t torn_end = recovery->offset, claimed_end = recovery->offset;
     for (uint64_t at = recovery->offset; at < recovery->reader.end; at += WAL_BLOCK_BYTES) {
         struct bytes block;
         if (wal_reader_get(&recovery->reader, at, WAL_BLOCK_BYTES, &block) != ST_OK)
@@ -243,7 +244,10 @@ static enum status examine_tail(struct recovery *recovery, uint64_t *out_torn_by
             break;
         if (is_zero_block(block))
             continue;
-        torn_end = at + MIN(block.count, (size_t)WAL_BLOCK_BYTES);
+        uint64_t claimed = wal_format_claimed_bytes(block, recovery->header.segment);
+        claimed_end = MAX(claimed_end, at + claimed);
+        if (at < claimed_end)
+            torn_end = at + MIN(block.count, (size_t)WAL_BLOCK_BYTES);
         struct wal_frame_header frame;
         struct bytes records;
         enum status status = wal_reader_frame(&recovery->reader, recovery->header.segment,

@@ -307,6 +307,28 @@ static void small_writes_bring_a_snapshot_about_by_the_room_they_take(void **sta
     trial_close(&trial);
 }
 
+/* No life of the first node writes as much log as brings a snapshot about, but together they do. */
+static void what_was_written_before_a_restart_counts_as_much(void **state)
+{
+    (void)state;
+    struct trial trial;
+    trial_open_sized(&trial, 3, 8, 512 * KIB);
+    trial.value_bytes = 1;
+    unsigned lives_count = 0;
+    for (; trial_newest(&trial, 1).last.index == 0 && lives_count < 16; lives_count++) {
+        struct node_stats stats;
+        trial_work(&trial, 5);
+        node_stats(trial.nodes[1], &stats);
+        assert_true(stats.wal.bytes_written < 256 * KIB);
+        trial_stop(&trial, 1, WORLD_STOP_KILL);
+        trial_boot(&trial, 1);
+        trial_settle(&trial);
+    }
+    assert_in_range(lives_count, 2, 15);
+    trial_settle(&trial);
+    trial_close(&trial);
+}
+
 static void on_snapshot(void *ctx, enum status status, const struct snapshot_info *info)
 {
     struct snapshot_info *out_info = ctx;
@@ -474,6 +496,7 @@ static void a_large_state_is_written_in_proportion_to_the_log(void **state)
     assert_int_equal(snapshot_log_wanted(0, 64 * mib - 1, false), 256 * mib - 4);
     assert_int_equal(snapshot_log_wanted(0, 65 * mib, false), 256 * mib);
     assert_int_equal(snapshot_log_wanted(0, 129 * mib, false), 258 * mib);
+    assert_int_equal(snapshot_log_wanted(4096 * mib, 2047 * mib, false), 4096 * mib);
     assert_int_equal(snapshot_log_wanted(1, 64 * mib - 1, false), 4); /* no more than the option */
     assert_int_equal(snapshot_log_wanted(1, 64 * mib, false), 128 * mib);
     assert_int_equal(snapshot_log_wanted(512 * mib, 128 * mib, false), 512 * mib);
@@ -499,6 +522,7 @@ int main(void)
         cmocka_unit_test(who_fetches_slowly_under_load_gets_to_the_end),
         cmocka_unit_test(the_log_and_the_snapshots_stay_within_bounds),
         cmocka_unit_test(small_writes_bring_a_snapshot_about_by_the_room_they_take),
+        cmocka_unit_test(what_was_written_before_a_restart_counts_as_much),
         cmocka_unit_test(a_snapshot_ahead_of_the_own_log_is_marked_when_that_has_caught_up),
         cmocka_unit_test(a_snapshot_that_is_being_taken_gives_way_to_one_that_is_installed),
         cmocka_unit_test(an_open_write_that_the_snapshot_remembers_is_answered_with_its_result),

@@ -200,6 +200,33 @@ static void stale_frames_of_a_spare_are_never_taken_for_new_ones(void **state)
     }
 }
 
+static void frames_of_a_former_life_are_no_torn_write(void **state)
+{
+    /* given a spare with a frame of the first segment in each block */
+    start(1);
+    append_and_wait(1, 1, 3, 4000);
+    wal_rig_kill(&rig);
+    uint8_t *stale = mem_alloc(RIG_SEGMENT_BYTES);
+    for (uint64_t block = 1; block < RIG_SEGMENT_BYTES / WAL_BLOCK_BYTES; block++) {
+        struct wal_frame_header header = {.segment = 1, .seq = block + 1, .durable_seq = block};
+        wal_format_seal_frame(&header, 0x01d, block * WAL_BLOCK_BYTES,
+                              stale + block * WAL_BLOCK_BYTES);
+    }
+    disk_env_put(rig.env, "wal/spare", bytes_of(stale, RIG_SEGMENT_BYTES));
+    mem_free(stale);
+    assert_int_equal(wal_rig_open(&rig), ST_OK);
+    disk_env_run(rig.env, 100000);
+
+    /* when the log has moved into it, and the node starts again */
+    fill_segments(2);
+    append_and_wait(1, rig.last.index + 1, 1, 10);
+    reopen();
+
+    assert_int_equal(rig.recovered.torn_bytes, 0);
+    assert_reads_back();
+    finish();
+}
+
 static void a_leftover_spare_is_used_again(void **state)
 {
     start(1);
@@ -247,6 +274,7 @@ int main(void)
         cmocka_unit_test(swapped_segments_are_damage),
         cmocka_unit_test(names_that_are_no_segments_are_left_alone),
         cmocka_unit_test(stale_frames_of_a_spare_are_never_taken_for_new_ones),
+        cmocka_unit_test(frames_of_a_former_life_are_no_torn_write),
         cmocka_unit_test(a_leftover_spare_is_used_again),
         cmocka_unit_test(many_restarts_with_appends_between_keep_everything),
     };
