@@ -95,7 +95,7 @@ class Bounds:
     def __init__(self, snapshot_bytes, snapshot):
         whole = snapshot_bytes // MIB * MIB
         self.segment = min(max(whole, SEGMENT_BYTES_MIN), SEGMENT_BYTES_MAX)
-        between = max(snapshot_bytes, min(4 * min(snapshot, LARGE_BYTES), 4 * snapshot_bytes))
+        between = max(snapshot_bytes, snapshot, min(4 * min(snapshot, LARGE_BYTES), 4 * snapshot_bytes))
         if snapshot >= LARGE_BYTES:
             between = max(between, 2 * snapshot)
         self.wal = 2 * between + snapshot + (SEGMENTS_PARTLY_USED + SPARES) * self.segment

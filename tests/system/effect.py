@@ -22,7 +22,7 @@ APPLIED, NONE, MAYBE = "204 applied", "503 none", "504 maybe"
 LATE = "504 none"  # its time had passed before anything was tried
 YES, NO, EITHER = "yes", "no", "either"
 REFUSED = "refused"  # in the log, and its condition made it change nothing
-SHORT_MS, LONG_MS = 300, 5000
+SHORT_MS, LONG_MS, ELECTION_MS = 300, 5000, 500
 
 
 @dataclass
@@ -116,7 +116,8 @@ class Matrix:
         self.cells = list(cells)
         self.arms = dict(arms or {})
         self.done = 0
-        self.cluster = Cluster(3, flags)
+        election_ms = round(clusters.scaled(ELECTION_MS))  # longer than a short deadline
+        self.cluster = Cluster(3, ["--election-ms", str(election_ms), *flags])
         self.told = []  # what note was given
         self.late = []  # cells that say nothing about the answers that they should get
 
