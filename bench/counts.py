@@ -105,7 +105,10 @@ def why_not():
     if os.geteuid() == 0 and not os.path.isdir(TRACEPOINTS):
         return "no tracefs: mount -t tracefs tracefs " + os.path.dirname(TRACEPOINTS)
     command = ["perf", "stat", "-e", f"{ALL_SYSTEM_CALLS},cpu-clock", "true"]
-    is_allowed = subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+    try:
+        is_allowed = subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+    except FileNotFoundError:
+        return "there is no perf"
     return None if is_allowed else "perf may not look at processes and system calls (root?)"
 
 

@@ -68,7 +68,7 @@ def test_calls_of_the_library_are_counted():
 
 
 def test_a_profile_adds_up():
-    if not os.path.exists(program(LIBRARY)) or not shutil.which("addr2line") or not counts.may_look():
+    if not os.path.exists(program(LIBRARY)) or not shutil.which("addr2line") or counts.why_not():
         return  # no linux-perf, or not root
 
     run = subprocess.run([os.path.join(BENCH, "profile"), "--build", build_directory(), "-d", "0.3",
