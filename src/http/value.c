@@ -68,11 +68,12 @@ static uint64_t body_bytes(const struct value *value, struct bytes bytes)
 /* ---- its pieces ---- */
 
 /* What is left is kept here, unless others keep too much already: then it is where it is for as
- * long as it can be read. */
+ * long as it can be read. Rests alone, whose readers may take their time, never come to what makes
+ * watches and listings wait. */
 static void keep_rest(struct value *value, struct bytes rest)
 {
     struct http *http = http_of(value);
-    if (http->replies_bytes + rest.count > LIMIT_REPLIES_BYTES)
+    if (http->replies_bytes + rest.count > LIMIT_SOURCES_BYTES / 2)
         return;
     buf_init(&value->rest, rest.count);
     buf_put(&value->rest, rest);
