@@ -213,7 +213,9 @@ static void on_head(struct connection *connection)
     api_match(exchange);
     if (has_body && bodies_are_full(http, parse->llhttp.content_length))
         exchange_refuse(exchange, ST_BUSY, "the bodies of other requests fill the node's memory");
-    exchange->closes = !parse->keeps_alive;
+    /* Lines for HTTP/1.0 end with the connection: what came behind them would be carried out, and
+     * never answered. */
+    exchange->closes = !parse->keeps_alive || (exchange->is_http_1_0 && exchange->accepts_lines);
     if (exchange_is_refused(exchange) && parse->headers.expects_continue && has_body) {
         answer_early(connection, exchange);
         return;

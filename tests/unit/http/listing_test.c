@@ -200,6 +200,18 @@ static void old_clients_and_head_are_served_too(void **state)
     assert_int_equal(rig->http->walks.count, 0);
 }
 
+static void behind_lines_that_end_with_the_connection_nothing_is_carried_out(void **state)
+{
+    struct rig *rig = *state;
+    put(rig, "k", "v");
+    const char *old = ask(rig, "GET /v1/kv HTTP/1.0\r\n" H LINES "Connection: keep-alive\r\n\r\n"
+                               "DELETE /v1/kv/k HTTP/1.0\r\n" H "\r\n");
+    assert_has(old, "\r\nConnection: close\r\n");
+    assert_has(old, "}\n{\"next\":null,\"revision\":2,\"count\":1}\n");
+    struct kv_item item;
+    assert_true(kv_get(node_kv(rig->node), BYTES_LITERAL("k"), &item));
+}
+
 static void a_server_that_stops_says_so_in_the_last_line(void **state)
 {
     struct rig *rig = *state;
@@ -233,6 +245,7 @@ int main(void)
         RIG_TEST(lines_of_large_values_come_one_by_one),
         RIG_TEST(a_client_that_leaves_ends_its_listing),
         RIG_TEST(old_clients_and_head_are_served_too),
+        RIG_TEST(behind_lines_that_end_with_the_connection_nothing_is_carried_out),
         RIG_TEST(a_server_that_stops_says_so_in_the_last_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
