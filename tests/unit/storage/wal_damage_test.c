@@ -479,6 +479,40 @@ static void a_sync_that_kept_nothing_is_found(void **state)
     assert_true(found > lied / 8);
 }
 
+/* Behind a damaged frame nothing is left but a proof far away, which takes reads of its own.
+ * Whichever of them fails: the log is not taken for whole and shorter. */
+static void a_proof_that_cannot_be_read_is_an_error_of_the_disk(void **state)
+{
+    enum { LONG_BYTES = 2 * MIB, FAR_BYTES = LONG_BYTES * 3 / 4 };
+    struct wal_rig rig;
+    wal_rig_init(&rig, disk_env_new(1));
+    rig.options.segment_bytes = LONG_BYTES;
+    assert_int_equal(wal_rig_open(&rig), ST_OK);
+    struct wal_stats stats = {0};
+    for (raft_index index = 1; stats.log_bytes < MIB + FAR_BYTES + 64 * KIB; index++) {
+        assert_int_equal(wal_rig_append(&rig, NULL, (struct entry_id){1, index}, 1, 16000), ST_OK);
+        assert_true(wal_rig_settle(&rig));
+        wal_stats(rig.wal, &stats);
+    }
+    wal_rig_kill(&rig);
+    struct buf zeros;
+    buf_init(&zeros, FAR_BYTES);
+    buf_put_zeros(&zeros, FAR_BYTES - 8 * WAL_BLOCK_BYTES);
+    disk_env_poke(rig.env, SEGMENT_2, 8 * WAL_BLOCK_BYTES, buf_bytes(&zeros));
+    buf_release(&zeros);
+    uint64_t before = disk_env_ops(rig.env);
+    assert_int_equal(wal_rig_open(&rig), ST_CORRUPT);
+    assert_non_null(strstr(rig.error.text, "proves it was synced"));
+    uint64_t ops = disk_env_ops(rig.env) - before;
+
+    for (uint64_t op = 1; op <= ops; op++) {
+        wal_rig_kill(&rig);
+        disk_env_fail_at(rig.env, disk_env_ops(rig.env) + op, ST_IO);
+        assert_int_equal(wal_rig_open(&rig), ST_IO);
+    }
+    wal_rig_release(&rig);
+}
+
 static void an_entry_damaged_after_the_start_is_not_given_out(void **state)
 {
     struct wal_rig rig;
@@ -520,6 +554,7 @@ int main(void)
         cmocka_unit_test(a_log_cut_at_any_byte_of_its_last_frames_keeps_those_before),
         cmocka_unit_test(a_full_segment_cut_inside_its_last_frame_is_refused),
         cmocka_unit_test(a_sync_that_kept_nothing_is_found),
+        cmocka_unit_test(a_proof_that_cannot_be_read_is_an_error_of_the_disk),
         cmocka_unit_test(an_entry_damaged_after_the_start_is_not_given_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
