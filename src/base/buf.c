@@ -12,6 +12,13 @@ void buf_init(struct buf *buf, size_t count_max)
     *buf = (struct buf){.count_max = count_max};
 }
 
+void buf_init_aligned(struct buf *buf, size_t count_max, size_t alignment)
+{
+    buf_init(buf, count_max);
+    buf->data = mem_alloc_aligned(count_max, alignment);
+    buf->capacity = count_max;
+}
+
 void buf_release(struct buf *buf)
 {
     mem_free(buf->data);

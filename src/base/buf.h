@@ -20,6 +20,9 @@ struct buf {
 };
 
 void buf_init(struct buf *buf, size_t count_max);
+/* With all the memory that it will ever have, at a multiple of `alignment`, a power of two that
+ * divides `count_max`: `data` never moves. */
+void buf_init_aligned(struct buf *buf, size_t count_max, size_t alignment);
 void buf_release(struct buf *buf);
 /* Empty, memory kept. */
 void buf_reset(struct buf *buf);

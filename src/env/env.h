@@ -60,6 +60,8 @@ void env_task_cancel(struct env *env, struct env_task *task);
  * status block: they are for opening, recovering and preparing. The log is written through
  * env_write_start, which does not. */
 
+enum { ENV_BLOCK_BYTES = 4096 };
+
 struct env_file;
 enum env_open { ENV_OPEN_READ, ENV_OPEN_WRITE, ENV_OPEN_CREATE /* must not exist */ };
 
@@ -73,6 +75,10 @@ MUST_CHECK enum status env_file_read(struct env_file *file, uint64_t offset, voi
                                      size_t count, size_t *out_count);
 /* All or an error: ST_NO_SPACE, ST_IO. Not durable before env_file_sync. */
 MUST_CHECK enum status env_file_write(struct env_file *file, uint64_t offset, struct bytes bytes);
+/* From now on, what is written in whole blocks (offset, count and place in memory are multiples of
+ * ENV_BLOCK_BYTES) goes around the page cache, where the file system can do that: for what is
+ * written once and seldom read. It changes nothing about what is durable, and when. */
+void env_file_bypass_cache(struct env_file *file);
 /* fdatasync. ST_OK, ST_IO: also where there was no room for what had been written; it is lost. */
 MUST_CHECK enum status env_file_sync(struct env_file *file);
 
@@ -98,6 +104,7 @@ struct env_write {
     struct bytes bytes; /* borrowed until on_done */
     bool skip_sync;     /* for preparing spare files in paced pieces */
     bool is_background; /* the other lane: for what is large and not waited for */
+    bool leaves_cache;  /* once it is synced, it gives its place in the page cache back */
     bool may_block;   /* the loop has nothing else to do: it may do this itself, if that is quick */
     struct list link; /* private to the env */
     enum status status; /* private to the env */

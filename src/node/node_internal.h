@@ -312,6 +312,9 @@ void members_link(struct node *node); /* has links to whom it should have links 
 void snapshot_init(struct node *node);
 /* Bytes of log after which the next one is due, whose predecessor has `newest_bytes`. */
 uint64_t snapshot_log_wanted(uint64_t option, uint64_t newest_bytes, bool is_fetched);
+/* A small state is written often and read in no time, a large one seldom, and reading it from the
+ * disk is most of a restart. */
+bool snapshot_leaves_cache(uint64_t state_bytes);
 uint64_t snapshot_rate(const struct node *node); /* bytes per second, written or sent */
 void snapshot_begin_log(struct node *node);      /* what is in the log now counts no more */
 void snapshot_consider(struct node *node);       /* takes one if it is due */

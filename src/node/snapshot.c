@@ -22,7 +22,8 @@ enum {
     SNAPSHOT_SHARE = 4,
     /* ... and one as large as this for each so many times its size, however long that is. */
     SNAPSHOT_LARGE_BYTES = 64 * MIB,
-    SNAPSHOT_LARGE_SHARE = 2
+    SNAPSHOT_LARGE_SHARE = 2,
+    SNAPSHOT_CACHED_BYTES = 256 * MIB /* from here on a restart would notice */
 };
 
 uint64_t snapshot_log_wanted(uint64_t option, uint64_t newest_bytes, bool is_fetched)
@@ -36,6 +37,11 @@ uint64_t snapshot_log_wanted(uint64_t option, uint64_t newest_bytes, bool is_fet
     if (newest_bytes >= SNAPSHOT_LARGE_BYTES)
         wanted = MAX(wanted, newest_bytes * SNAPSHOT_LARGE_SHARE);
     return wanted;
+}
+
+bool snapshot_leaves_cache(uint64_t state_bytes)
+{
+    return state_bytes < SNAPSHOT_CACHED_BYTES;
 }
 
 static uint64_t log_wanted(const struct node *node)
@@ -181,10 +187,12 @@ static void start(struct node *node)
 {
     struct kv_stats stats;
     kv_stats(node->kv, &stats);
-    struct snapfile_options options = {.cluster_id = node->meta.cluster_id,
-                                       .last = stats.applied,
-                                       .bytes_per_second = snapshot_rate(node)};
     node->snapshot.image = kv_pin(node->kv);
+    struct snapfile_options options = {
+        .cluster_id = node->meta.cluster_id,
+        .last = stats.applied,
+        .bytes_per_second = snapshot_rate(node),
+        .leaves_cache = snapshot_leaves_cache(kv_image_bytes(node->snapshot.image))};
     snapshot_begin_log(node);
     node->snapshot.writer = snapfile_write_start(node->env, &options, read_image, on_written, node);
 }

@@ -37,6 +37,7 @@ struct snapfile_options {
     struct entry_id last;
     uint64_t bytes_per_second; /* 0: as fast as the disk takes it */
     uint32_t block_bytes;      /* of content; 0: LIMIT_SNAPSHOT_BLOCK_BYTES. Equal on all nodes */
+    bool leaves_cache;         /* the file is not to stay in the page cache */
 };
 
 struct snapfile_writer;

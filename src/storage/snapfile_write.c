@@ -125,9 +125,11 @@ struct snapfile_writer *snapfile_write_start(
     struct errtext ignored; /* the status says enough about a file that is tried again later */
     writer->status = snapfile_output_new(env, options->last, ".tmp", on_written, on_end, writer,
                                          &writer->output, &ignored);
-    if (writer->status == ST_OK)
+    if (writer->status == ST_OK) {
+        writer->output->write.leaves_cache = options->leaves_cache;
         snapfile_format_begin(&writer->stream, options->cluster_id, options->last,
                               writer->options.block_bytes, &writer->output->filling);
+    }
     writer->due = env_now(env);
     env_timer_set(env, &writer->timer, writer->due);
     return writer;

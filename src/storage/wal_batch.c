@@ -16,7 +16,8 @@ static struct wal_batch *batch_of(struct list *link)
 static struct wal_batch *batch_new(void)
 {
     struct wal_batch *batch = mem_alloc(sizeof *batch);
-    buf_init(&batch->bytes, WAL_BLOCK_BYTES + LIMIT_WAL_FRAME_BYTES);
+    /* Where the disk can take it from; what is never filled costs no memory. */
+    buf_init_aligned(&batch->bytes, WAL_BLOCK_BYTES + LIMIT_WAL_FRAME_BYTES, WAL_BLOCK_BYTES);
     buf_put_zeros(&batch->bytes, BATCH_HEAD_BYTES);
     list_init(&batch->link);
     return batch;

@@ -96,6 +96,7 @@ enum status wal_open_log(struct wal *wal, void (*on_entry)(void *ctx, struct ent
     buf_release(ids);
     if (status != ST_OK)
         return status;
+    env_file_bypass_cache(wal->active);
     status = wal_segment_sync_names(wal);
     if (status != ST_OK)
         errtext_set(error, "%s: sync: %s", wal->directory, status_info(status)->title);

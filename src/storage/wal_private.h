@@ -21,6 +21,8 @@ enum {
     WAL_READ_CHUNK_BYTES = 256 * 1024
 };
 
+static_assert(WAL_BLOCK_BYTES % ENV_BLOCK_BYTES == 0, "frames are whole blocks of a disk");
+
 struct wal_segment {
     uint64_t id;
     uint64_t salt;

@@ -12,6 +12,8 @@
  * comes first: the zeros of a spare would take the room it waits for. */
 #include "storage/wal_private.h"
 
+#include <stdalign.h>
+
 #include "base/mem.h"
 
 enum {
@@ -22,7 +24,7 @@ enum {
 };
 
 /* What a spare is filled with. Nobody writes to it, so that it takes no memory. */
-static uint8_t zeros[PIECE_BYTES];
+static alignas(ENV_BLOCK_BYTES) uint8_t zeros[PIECE_BYTES];
 
 static void set_timer(struct wal *wal, time_us pause)
 {
@@ -136,6 +138,7 @@ static enum status open_spare(struct wal *wal)
         spare->file = NULL;
         return status;
     }
+    env_file_bypass_cache(spare->file);
     uint64_t bytes;
     status = env_file_size(spare->file, &bytes);
     spare->filled_bytes = status == ST_OK ? bytes / WAL_BLOCK_BYTES * WAL_BLOCK_BYTES : 0;

@@ -87,6 +87,8 @@ enum status env_file_size(struct env_file *file, uint64_t *out_bytes)
 enum status env_file_read(struct env_file *file, uint64_t offset, void *out, size_t count,
                           size_t *out_count)
 {
+    REQUIRE(!file->bypasses);
+
     size_t done = 0;
     while (done < count) {
         ssize_t got = pread(file->fd, (uint8_t *)out + done, count - done, (off_t)(offset + done));
@@ -102,13 +104,40 @@ enum status env_file_read(struct env_file *file, uint64_t offset, void *out, siz
     return ST_OK;
 }
 
+void env_file_bypass_cache(struct env_file *file)
+{
+    file->may_bypass = true;
+}
+
+static bool is_whole_blocks(uint64_t offset, struct bytes bytes)
+{
+    return offset % ENV_BLOCK_BYTES == 0 && bytes.count % ENV_BLOCK_BYTES == 0 &&
+           (uintptr_t)bytes.data % ENV_BLOCK_BYTES == 0;
+}
+
+/* That a file system cannot bypass its cache is no error: then it has a reason to have one. */
+static void choose_way(struct env_file *file, bool bypasses)
+{
+    if (file->bypasses == bypasses)
+        return;
+    if (fcntl(file->fd, F_SETFL, bypasses ? O_DIRECT : 0) == 0)
+        file->bypasses = bypasses;
+    else
+        file->may_bypass = false;
+}
+
 /* A short write is not yet a failure; the next one tells the reason, if there is one. */
 enum status env_file_write(struct env_file *file, uint64_t offset, struct bytes bytes)
 {
     size_t done = 0;
     while (done < bytes.count) {
-        ssize_t put =
-            pwrite(file->fd, bytes.data + done, bytes.count - done, (off_t)(offset + done));
+        struct bytes rest = bytes_of(bytes.data + done, bytes.count - done);
+        choose_way(file, file->may_bypass && is_whole_blocks(offset + done, rest));
+        ssize_t put = pwrite(file->fd, rest.data, rest.count, (off_t)(offset + done));
+        if (put < 0 && errno == EINVAL && file->may_bypass) { /* its blocks are larger than ours */
+            file->may_bypass = false;
+            continue;
+        }
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
@@ -118,6 +147,14 @@ enum status env_file_write(struct env_file *file, uint64_t offset, struct bytes 
         done += (size_t)put;
     }
     return ST_OK;
+}
+
+void env_file_leave_cache(struct env_file *file, uint64_t offset, size_t count)
+{
+    uint64_t begin = offset / ENV_BLOCK_BYTES * ENV_BLOCK_BYTES; /* what is in part in it, too */
+    int ignored =
+        posix_fadvise(file->fd, (off_t)begin, (off_t)(offset + count - begin), POSIX_FADV_DONTNEED);
+    (void)ignored;
 }
 
 enum status env_file_sync(struct env_file *file)

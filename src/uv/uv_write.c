@@ -31,6 +31,8 @@ static void carry_out(struct env_write *write)
         status = env_file_write(write->file, write->offset, write->bytes);
     if (status == ST_OK && !write->skip_sync)
         status = env_file_sync(write->file);
+    if (status == ST_OK && write->leaves_cache)
+        env_file_leave_cache(write->file, write->offset, write->bytes.count);
     write->status = status;
     write->took = clock_now() - begun_at;
 }

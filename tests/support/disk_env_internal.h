@@ -42,6 +42,7 @@ struct env_file {
     struct env *env;
     struct disk_inode *inode;
     uint64_t life; /* of the process that opened it */
+    bool bypasses; /* the page cache */
     struct list link;
 };
 

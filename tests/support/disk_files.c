@@ -286,8 +286,21 @@ static size_t room_for(const struct env_file *file, uint64_t offset, size_t coun
     return offset >= end_max ? 0 : (size_t)MIN((uint64_t)count, end_max - offset);
 }
 
+void env_file_bypass_cache(struct env_file *file)
+{
+    file->bypasses = true;
+}
+
+/* Other writes would be as good, but slow on a real disk without a word. */
+static bool is_whole_blocks(uint64_t offset, struct bytes bytes)
+{
+    return offset % ENV_BLOCK_BYTES == 0 && bytes.count % ENV_BLOCK_BYTES == 0 &&
+           (uintptr_t)bytes.data % ENV_BLOCK_BYTES == 0;
+}
+
 enum status env_file_write(struct env_file *file, uint64_t offset, struct bytes bytes)
 {
+    REQUIRE(IMPLIES(file->bypasses, is_whole_blocks(offset, bytes)));
     if (is_gone(file))
         return ST_IO;
     struct env *env = file->env;

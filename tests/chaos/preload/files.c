@@ -17,7 +17,7 @@
 #include "journal.h"
 #include "page.h"
 
-enum { DESCRIPTORS_MAX = 65536 };
+enum { DESCRIPTORS_MAX = 65536, SECTOR_BYTES = 512 };
 
 static _Atomic uint64_t
     inodes[DESCRIPTORS_MAX]; /* of files of the data directory; 0: another file */
@@ -127,7 +127,12 @@ static bool is_write_refused(const struct stat *stat, size_t *count, off_t offse
     if (chaos_take_one(&chaos_page->write_errors_left))
         return refuse(chaos_page->write_error);
     if (*count > 1 && chaos_take_one(&chaos_page->short_writes_left)) {
-        *count = *count * 5 / 8 + 1;
+        size_t some = *count * 5 / 8 + 1;
+        /* Whole sectors end with one: else what bypasses the page cache would be refused instead.
+         */
+        if (*count % SECTOR_BYTES == 0 && some > SECTOR_BYTES)
+            some -= some % SECTOR_BYTES;
+        *count = some;
         atomic_fetch_add(&chaos_page->faults_count, 1);
     }
     return false;

@@ -108,6 +108,24 @@ static uint64_t publish(struct record *record)
     return record->serial;
 }
 
+/* What the file has from `offset` on; as far as it can be read. The descriptor itself may be one
+ * that bypasses the page cache, and then reads whole blocks only. */
+static uint64_t read_old(int fd, uint64_t offset, uint8_t *out, uint64_t count)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int read_fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    uint64_t done = 0;
+    while (done < count) {
+        ssize_t got = pread(read_fd, out + done, count - done, (off_t)(offset + done));
+        if (got <= 0)
+            break;
+        done += (uint64_t)got;
+    }
+    (void)syscall(SYS_close, read_fd);
+    return done;
+}
+
 uint64_t journal_note_write(int fd, uint64_t inode, const struct stat *stat, uint64_t offset,
                             uint64_t count)
 {
@@ -121,15 +139,8 @@ uint64_t journal_note_write(int fd, uint64_t inode, const struct stat *stat, uin
     record->offset = offset;
     record->count = count;
     record->old_bytes = old_bytes;
-    uint8_t *out = (uint8_t *)(record + 1);
-    for (uint64_t done = 0; done < replaced;) {
-        ssize_t got = pread(fd, out + done, replaced - done, (off_t)(offset + done));
-        if (got <= 0) {
-            atomic_fetch_add(&chaos_page->unmodelled_count, 1);
-            break;
-        }
-        done += (uint64_t)got;
-    }
+    if (read_old(fd, offset, (uint8_t *)(record + 1), replaced) != replaced)
+        atomic_fetch_add(&chaos_page->unmodelled_count, 1);
     uint64_t serial = publish(record);
     pthread_mutex_unlock(&mutex);
     return serial;

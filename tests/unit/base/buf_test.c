@@ -54,6 +54,30 @@ static void what_was_put_is_read_back(void **state)
     buf_release(&buf);
 }
 
+static void aligned_memory_is_there_from_the_start_and_stays(void **state)
+{
+    enum { ALIGNMENT = 4096, COUNT = 3 * ALIGNMENT };
+    struct buf buf;
+    buf_init_aligned(&buf, COUNT, ALIGNMENT);
+    const uint8_t *data = buf.data;
+
+    assert_int_equal((uintptr_t)data % ALIGNMENT, 0);
+    assert_int_equal(buf.count, 0);
+    buf_put_u8(&buf, 1);
+    buf_put_zeros(&buf, COUNT - 2);
+    buf_put_u8(&buf, 2);
+    assert_false(buf.is_full);
+    assert_ptr_equal(buf.data, data);
+    assert_int_equal(data[COUNT - 1], 2);
+    buf_put_u8(&buf, 3);
+    assert_true(buf.is_full);
+    assert_int_equal(buf.count, COUNT);
+    buf_reset(&buf);
+    buf_put_zeros(&buf, COUNT);
+    assert_ptr_equal(buf.data, data);
+    buf_release(&buf);
+}
+
 static void decimals_are_exact_to_the_last_digit(void **state)
 {
     static const struct {
@@ -259,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(integers_are_little_endian_at_any_place),
         cmocka_unit_test(what_was_put_is_read_back),
+        cmocka_unit_test(aligned_memory_is_there_from_the_start_and_stays),
         cmocka_unit_test(decimals_are_exact_to_the_last_digit),
         cmocka_unit_test(writing_stops_at_the_maximum_and_stays_stopped),
         cmocka_unit_test(printed_text_may_fill_the_buf_to_the_last_byte),

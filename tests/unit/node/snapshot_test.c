@@ -486,6 +486,14 @@ static void an_open_write_without_an_identity_has_perhaps_happened(void **state)
     trial_close(&trial);
 }
 
+static void only_a_large_state_stays_in_the_page_cache(void **state)
+{
+    assert_true(snapshot_leaves_cache(0));
+    assert_true(snapshot_leaves_cache(256 * (uint64_t)MIB - 1));
+    assert_false(snapshot_leaves_cache(256 * (uint64_t)MIB));
+    assert_false(snapshot_leaves_cache(8192 * (uint64_t)MIB));
+}
+
 static void a_large_state_is_written_in_proportion_to_the_log(void **state)
 {
     const uint64_t mib = MIB;
@@ -527,6 +535,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_that_is_being_taken_gives_way_to_one_that_is_installed),
         cmocka_unit_test(an_open_write_that_the_snapshot_remembers_is_answered_with_its_result),
         cmocka_unit_test(an_open_write_without_an_identity_has_perhaps_happened),
+        cmocka_unit_test(only_a_large_state_stays_in_the_page_cache),
         cmocka_unit_test(a_large_state_is_written_in_proportion_to_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
