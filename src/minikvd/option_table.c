@@ -241,11 +241,10 @@ const struct option_spec option_table[] = {
      "less than 5 ms; set it above the longest round trip between nodes.",
      parse_heartbeat},
     {"election-ms", "MS", "500",
-     "After one to two times this long without a word from the leader, a node stands for election. "
-     "At least four heartbeats, so that one lost packet is no reason; the default also rides out a "
-     "disk or a scheduler that stalls for some hundred milliseconds. A leader whose process dies "
-     "is "
-     "noticed at once, by its closed connections, whatever this says.",
+     "After one to one and a half times this long without a word from the leader, a node stands "
+     "for election. At least four heartbeats, so that one lost packet is no reason; the default "
+     "also rides out a disk or a scheduler that stalls for some hundred milliseconds. A leader "
+     "whose process dies is noticed at once, by its closed connections, whatever this says.",
      parse_election},
     {"hold-ms", "MS", "2000", "How long a request may wait for a leader during an election.",
      parse_hold},

@@ -40,7 +40,7 @@ struct raft_options {
     node_id self;
     uint64_t seed; /* of the election jitter; must differ between nodes */
     time_us heartbeat;
-    time_us election;       /* a follower waits between one and two of these; above heartbeat */
+    time_us election; /* a follower waits for one to one and a half of these; above heartbeat */
     size_t log_cache_bytes; /* applied entries kept in memory; 0: LIMIT_LOG_CACHE_BYTES */
     bool is_barred;         /* until raft_admit: its disk may not be the one that its id stands for
                                in the configurations, so it never stands */

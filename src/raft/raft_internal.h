@@ -31,7 +31,7 @@ struct raft_configs {
 };
 
 struct raft_election {
-    time_us patience;   /* without a leader; between one and two of options.election */
+    time_us patience;   /* without a leader; one to one and a half of options.election */
     time_us at;         /* stand, or ask again, at this time */
     time_us fast_until; /* the leader's link died: ask every few milliseconds until then */
 };
