@@ -124,6 +124,25 @@ static void a_write_that_cannot_go_around_the_cache_goes_through_it(void **state
     fixture_close(&fixture);
 }
 
+static void a_file_system_without_such_writes_is_no_error(void **state)
+{
+    struct fixture fixture;
+    fixture_open(&fixture, false);
+    struct blocks blocks = blocks_of('b');
+    struct env_file *file;
+    struct errtext error;
+    assert_int_equal(env_file_open(fixture.env, "/dev/null", ENV_OPEN_WRITE, &file, &error), ST_OK);
+    env_file_bypass_cache(file); /* a device that has no page cache to go around */
+
+    assert_int_equal(env_file_write(file, 0, bytes_of(blocks.bytes, BLOCK)), ST_OK);
+    assert_int_equal(env_file_write(file, 0, bytes_of(blocks.bytes, 10)), ST_OK);
+    assert_int_equal(env_file_write(file, 0, bytes_of(blocks.bytes, BLOCK)), ST_OK);
+
+    env_file_close(file);
+    mem_free(blocks.bytes);
+    fixture_close(&fixture);
+}
+
 struct probe {
     enum status status;
     bool is_done;
@@ -174,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_blocks_go_around_the_cache_and_others_through_it),
         cmocka_unit_test(a_write_that_cannot_go_around_the_cache_goes_through_it),
+        cmocka_unit_test(a_file_system_without_such_writes_is_no_error),
         cmocka_unit_test(what_is_seldom_read_leaves_the_cache_when_it_is_on_the_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
